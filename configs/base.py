@@ -1,0 +1,82 @@
+"""Every field and its default: the ground that all systems of the paper share.
+
+Not run by itself. An overlay states what it changes:
+
+    from vidprior.configuration import load
+
+    def get_config():
+        config = load("base")
+        config.loss.flow = 0.1
+        return config
+"""
+
+from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
+
+
+def get_config() -> ConfigDict:
+    """The defaults."""
+    config = ConfigDict()
+    config.seed = 0  # everything random follows from it
+
+    config.video = ConfigDict()
+    config.video.height = 192  # training size; frames are centre-cropped to its aspect ratio
+    config.video.width = 384
+    config.video.start = 0  # first frame of the source that is used
+    config.video.stop = placeholder(int)  # frame before which to stop; None: the last
+    config.video.max_frames = placeholder(int)  # at most so many frames; None: all
+    config.video.dilate = 0  # pixels by which the mask grows, at source size
+    config.video.allow_truncated = False  # use the frames of a video that breaks off
+    config.video.rate = 25.0  # frames per second of a folder of images
+
+    config.flow = ConfigDict()
+    config.flow.estimator = "dis"  # 'dis' (OpenCV) or 'pwcnet' (third_party/pwcnet_torch)
+    config.flow.dis_preset = "medium"  # 'ultrafast', 'fast' or 'medium'
+    config.flow.pwcnet_weights = "weights/network-default.pytorch"
+    config.flow.pwcnet_python = ".venv-pwcnet/bin/python"  # made by `make pwcnet-env`
+    config.flow.fill_hole = False  # fill blank holes before estimation (not for object removal)
+
+    config.window = ConfigDict()
+    config.window.length = 5  # N frames
+    config.window.strides = (1,)  # frame intervals, of 1, 3 and 5
+    config.window.directions = ("forward",)  # each window judges flow one way
+
+    config.schedule = ConfigDict()
+    config.schedule.num_passes = 20
+    config.schedule.windows_per_pass = 0  # 0: every window once
+    config.schedule.updates_per_window = 100  # M
+    config.schedule.median_window = "last"  # of a pass: 'last', 'extra' (once more) or 'none'
+
+    config.model = ConfigDict()
+    config.model.channels = (16, 32, 64, 128, 128, 128)  # of every scale
+    config.model.skip_channels = 4
+    config.model.conv_ndim = 2  # 3: space and time
+    config.model.initializer = "pytorch"  # the published code; 'lecun': the paper's word
+    config.model.noise_high = 0.1  # input noise is uniform below this
+    config.model.dtype = "float32"  # of the convolutions; 'bfloat16' for speed
+
+    config.optimizer = ConfigDict()
+    config.optimizer.learning_rate = 0.01  # Adam's
+    config.optimizer.b1 = 0.9
+    config.optimizer.b2 = 0.999
+    config.optimizer.eps = 1e-8
+
+    config.loss = ConfigDict()  # weights of Equation 2; a term of weight 0 is not computed
+    config.loss.image = 1.0
+    config.loss.flow = 0.0
+    config.loss.consistency = 0.0
+    config.loss.perceptual = 0.0
+
+    config.vgg = ConfigDict()
+    config.vgg.weights = "weights/vgg16.npz"  # made by tools/convert_vgg16.py
+    config.vgg.input = "published"  # BGR in [0, 1]; 'imagenet': normalised RGB
+    config.vgg.keep_features = True  # False: compute targets anew, for less memory
+
+    config.checkpoint = ConfigDict()
+    config.checkpoint.every = 1000  # updates
+    config.checkpoint.keep = 3  # newest checkpoints kept
+
+    config.log = ConfigDict()
+    config.log.every = 100  # updates; one line of metrics.jsonl each
+    config.log.preview_frames = 3  # frames of the preview image after each pass; 0: none
+    return config

@@ -1,0 +1,49 @@
+"""Packaging. `constraints.txt` beside this file pins the versions that were tested."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+ROOT = pathlib.Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "vidprior/__init__.py").read_text())[1]
+
+setup(
+    name="vidprior",
+    version=VERSION,
+    description="Video inpainting by internal learning: object removal trained on the clip itself",
+    long_description=(ROOT / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=[*find_packages(include=["vidprior", "vidprior.*"]), "vidprior.configs"],
+    package_dir={"vidprior.configs": "configs"},
+    install_requires=[
+        "absl-py>=2.1,<3",
+        "av>=14,<19",
+        "flax>=0.10.6,<0.13",
+        "imageio>=2.34,<3",
+        "jax>=0.6,<0.12",
+        "ml-collections>=1.0,<2",
+        "numpy>=2.0,<3",
+        "opencv-python-headless>=4.10,<6",
+        "optax>=0.2.4,<0.3",
+        "orbax-checkpoint>=0.11.10,<0.13",
+        "pooch>=1.8,<2",
+        "scikit-image>=0.24,<0.27",
+        "tqdm>=4.66,<5",
+    ],
+    extras_require={
+        "cuda": [
+            "jax[cuda13]>=0.10,<0.12; python_version >= '3.12'",
+            "jax[cuda12]>=0.6,<0.12; python_version < '3.12'",
+        ],
+        "test": [
+            "hypothesis>=6.100,<7",
+            "mypy>=1.13,<3",
+            "pytest>=8,<10",
+            "pytest-xdist>=3.6,<4",
+            "ruff>=0.14,<1",
+        ],
+    },
+)

@@ -1,0 +1,3 @@
+"""Video inpainting by internal learning."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,148 @@
+"""From configuration to parts: the edge where fields become arguments."""
+
+import pathlib
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import optax
+from ml_collections import ConfigDict
+
+from vidprior import vgg, windows
+from vidprior.errors import InputError
+from vidprior.generator import Generator, smallest_side
+from vidprior.npz import load_npz
+from vidprior.types import Features, Window
+
+
+def needs_flow(config: ConfigDict) -> bool:
+    """Whether any term with a weight looks at flow."""
+    return bool(config.loss.flow or config.loss.consistency)
+
+
+def generator(config: ConfigDict) -> Generator:
+    """The network that `config.model` describes; with a flow head if any term needs it."""
+    return Generator(
+        channels=tuple(config.model.channels),
+        skip_channels=config.model.skip_channels,
+        conv_ndim=config.model.conv_ndim,
+        predict_flow=needs_flow(config),
+        initializer=config.model.initializer,
+        dtype=jnp.dtype(config.model.dtype),
+    )
+
+
+def optimizer(config: ConfigDict) -> optax.GradientTransformation:
+    """Adam; its state carries over from window to window."""
+    fields = config.optimizer
+    return optax.adam(fields.learning_rate, b1=fields.b1, b2=fields.b2, eps=fields.eps)
+
+
+def window_list(config: ConfigDict, num_frames: int) -> Window:
+    """All windows of a clip."""
+    return windows.list_windows(
+        num_frames,
+        length=config.window.length,
+        strides=config.window.strides,
+        directions=config.window.directions,
+    )
+
+
+def schedule(config: ConfigDict, window_list: Window, num_frames: int) -> windows.Schedule:
+    """The order of all updates."""
+    fields = config.schedule
+    return windows.make_schedule(
+        seed=config.seed,
+        num_windows=len(window_list.frames),
+        num_passes=fields.num_passes,
+        windows_per_pass=fields.windows_per_pass,
+        updates_per_window=fields.updates_per_window,
+        median=windows.median_window(window_list, num_frames),
+        median_role=fields.median_window,
+    )
+
+
+def features(config: ConfigDict) -> Features | None:
+    """VGG16 with its weights, or None when the perceptual term is off.
+
+    Raises:
+      InputError: when the weights are missing or are not VGG16's.
+    """
+    if not config.loss.perceptual:
+        return None
+    path = pathlib.Path(config.vgg.weights)
+    if not path.exists():
+        raise InputError(
+            f"the perceptual loss needs VGG16's weights at {path}: get them with "
+            f"`make vgg16-weights`, or do without by --config.loss.perceptual=0"
+        )
+    shapes = vgg.parameter_shapes()
+    fields = {name: ("f", len(shape)) for name, shape in shapes.items()}
+    arrays = load_npz(path, fields=fields, max_bytes=2**24)
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape:
+            raise InputError(f"{path}: {name} has shape {arrays[name].shape}, VGG16's is {shape}")
+    imagenet = config.vgg.input == "imagenet"
+    module = vgg.Vgg16(imagenet_input=imagenet, dtype=jnp.dtype(config.model.dtype))
+    params = vgg.make_params(arrays, flip_channels=not imagenet)
+
+    def features(image: jax.Array) -> tuple[jax.Array, ...]:
+        return cast(Any, module.apply({"params": params}, image))
+
+    return features
+
+
+def check(config: ConfigDict) -> None:
+    """Refuses values that no run can use, before anything is read.
+
+    Raises:
+      InputError: naming the field, its value and what it may be.
+    """
+    choices: dict[str, tuple[Any, ...]] = {
+        "flow.estimator": ("dis", "pwcnet"),
+        "flow.dis_preset": ("ultrafast", "fast", "medium"),
+        "schedule.median_window": ("last", "extra", "none"),
+        "model.conv_ndim": (2, 3),
+        "model.initializer": ("pytorch", "lecun"),
+        "model.dtype": ("float32", "bfloat16"),
+        "vgg.input": ("published", "imagenet"),
+    }
+    for field, allowed in choices.items():
+        section, name = field.split(".")
+        if config[section][name] not in allowed:
+            listed = ", ".join(map(repr, allowed))
+            raise InputError(f"--config.{field} is {config[section][name]!r}; it may be {listed}")
+    for field, allowed in {
+        "window.strides": (1, 3, 5),
+        "window.directions": ("forward", "backward"),
+    }.items():
+        section, name = field.split(".")
+        values = tuple(config[section][name])
+        if not values or not set(values) <= set(allowed):
+            raise InputError(f"--config.{field} is {values}; it may hold {allowed}")
+    at_least_one = (
+        "window.length", "schedule.num_passes", "schedule.updates_per_window",
+        "checkpoint.every", "checkpoint.keep", "log.every",
+    )  # fmt: skip
+    for field in at_least_one:
+        section, name = field.split(".")
+        if config[section][name] < 1:
+            raise InputError(f"--config.{field} is {config[section][name]}; it must be at least 1")
+    if needs_flow(config) and config.model.conv_ndim == 3:
+        raise InputError(
+            "the 3D network predicts no flow: set --config.loss.flow=0 and consistency=0"
+        )
+    if needs_flow(config) and config.window.length < 2:
+        raise InputError("the flow terms need --config.window.length of at least 2")
+    if config.schedule.median_window != "none" and 1 not in config.window.strides:
+        raise InputError("the median window has stride 1: add it to --config.window.strides")
+    if not any(config.loss.values()):
+        raise InputError("every loss has weight 0: there is nothing to train for")
+    scales = len(config.model.channels)
+    smallest = smallest_side(scales)
+    if min(config.video.height, config.video.width) < smallest:
+        raise InputError(
+            f"{config.video.width}x{config.video.height} is too small for {scales} scales: each "
+            f"side needs at least {smallest}; enlarge --config.video.width and height, or give fewer "
+            f"--config.model.channels"
+        )

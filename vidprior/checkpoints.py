@@ -1,0 +1,113 @@
+"""Saving and restoring a run, atomically: a crash leaves the previous checkpoint usable."""
+
+import logging
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from vidprior.errors import InputError
+from vidprior.types import Params
+from vidprior.update import TrainState
+
+
+class Checkpoints:
+    """The checkpoints of a run, each a folder named by its number of updates.
+
+    A checkpoint holds the parameters, the optimiser's state and the number of
+    updates done. Order of windows and random keys follow from the seed and that
+    number, so nothing else is needed to go on.
+    """
+
+    def __init__(self, folder: pathlib.Path, *, keep: int | None = None):
+        """Opens, and with `keep` makes, the folder.
+
+        Args:
+          folder: where the checkpoints lie.
+          keep: how many of the newest stay; None opens for reading alone.
+        """
+        # Orbax tells of every step of its work.
+        logging.getLogger("absl").setLevel(logging.ERROR)
+        self._folder = folder.resolve()
+        self._manager = ocp.CheckpointManager(
+            self._folder,
+            options=ocp.CheckpointManagerOptions(
+                max_to_keep=keep,
+                create=keep is not None,
+                read_only=keep is None,
+                enable_async_checkpointing=False,
+            ),
+        )
+
+    def steps(self) -> list[int]:
+        """Numbers of updates of the checkpoints at hand, ascending."""
+        return sorted(self._manager.all_steps())
+
+    def save(self, state: TrainState, extra: Mapping[str, Any]) -> None:
+        """Writes a checkpoint and removes the oldest beyond `keep`.
+
+        Args:
+          state: of the run.
+          extra: small facts that rendering needs, as JSON holds them.
+
+        Raises:
+          InputError: when it cannot be written, for example on a full disk.
+        """
+        step = int(state.step)
+        if step in self.steps():
+            return
+        arguments = ocp.args.Composite(
+            state=ocp.args.StandardSave(state), extra=ocp.args.JsonSave(dict(extra))
+        )
+        try:
+            self._manager.save(step, args=arguments)
+        except Exception as error:  # the storage layers raise types of their own
+            kept = self.steps()
+            previous = f"that of update {kept[-1]} is usable" if kept else "there is none before it"
+            raise InputError(
+                f"the checkpoint of update {step} could not be saved to {self._folder} "
+                f"({_first_line(error)}); {previous}"
+            ) from error
+
+    def restore(self, step: int, like: TrainState) -> TrainState:
+        """The state after `step` updates; `like` gives its structure, shapes and dtypes.
+
+        Raises:
+          InputError: when it is missing or does not fit `like`.
+        """
+        self._require(step)
+        shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+        return self._read(step, state=ocp.args.StandardRestore(shapes))["state"]
+
+    def restore_params(self, step: int) -> tuple[Params, dict[str, Any]]:
+        """The parameters after `step` updates, as NumPy arrays, and the extra facts.
+
+        Raises:
+          InputError: when the checkpoint is missing or unreadable.
+        """
+        self._require(step)
+        read = self._read(step, state=ocp.args.StandardRestore(), extra=ocp.args.JsonRestore())
+        return jax.tree.map(np.asarray, read["state"]["params"]), read["extra"]
+
+    def _require(self, step: int) -> None:
+        if step not in self.steps():
+            at_hand = ", ".join(map(str, self.steps())) or "none"
+            raise InputError(
+                f"no checkpoint of update {step} in {self._folder}; there are: {at_hand}"
+            )
+
+    def _read(self, step: int, **items: Any) -> Any:
+        try:
+            return self._manager.restore(step, args=ocp.args.Composite(**items))
+        except Exception as error:  # the storage layers raise types of their own
+            raise InputError(
+                f"the checkpoint of update {step} in {self._folder} cannot be read "
+                f"({_first_line(error)}); remove that folder to go on from an older one"
+            ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

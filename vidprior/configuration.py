@@ -1,0 +1,59 @@
+"""Finding, loading and storing configurations. No other module takes a whole one apart."""
+
+import importlib.util
+import json
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import ml_collections
+
+from vidprior.errors import InputError
+
+_PACKAGE = pathlib.Path(__file__).resolve().parent
+# Beside the package in a checkout, inside it once installed from a wheel.
+_FOLDERS = (_PACKAGE / "configs", _PACKAGE.parent / "configs")
+
+
+def find(name: str) -> pathlib.Path:
+    """The file of a configuration, given by path or by the name of a shipped one.
+
+    Raises:
+      InputError: when there is neither.
+    """
+    path = pathlib.Path(name)
+    if path.suffix == ".py" and path.is_file():
+        return path
+    for folder in _FOLDERS:
+        if (folder / f"{name}.py").is_file() and name != "__init__":
+            return folder / f"{name}.py"
+    shipped = sorted({p.stem for folder in _FOLDERS for p in folder.glob("[a-z]*.py")})
+    raise InputError(f"no configuration '{name}': give a .py file or one of {', '.join(shipped)}")
+
+
+def load(name: str) -> ml_collections.ConfigDict:
+    """Runs `get_config()` of the configuration `name` (see `find`).
+
+    Overlays begin with `config = load("base")` and change fields.
+    """
+    path = find(name)
+    spec = importlib.util.spec_from_file_location(f"vidprior_config_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config()
+
+
+def to_dict(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """The configuration as JSON holds it: tuples become lists."""
+    return json.loads(config.to_json())
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields ('section.field', value) of a nested dictionary."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -1,0 +1,208 @@
+"""Where the trained picture lies in the source: centre crop, area resize, the way back.
+
+Letters
+    h, w  rows and columns of the source      H, W  of the trained picture
+    T     frames
+
+A source is cropped about its centre to the aspect ratio of the target and then
+resized. `Transform` is that recipe; it is applied to frames and to masks alike,
+stored with the result, and undone by `place_back`. Sizes are (rows, columns).
+"""
+
+import dataclasses
+import operator
+from typing import Any
+
+import cv2
+import numpy as np
+
+from vidprior.errors import InputError
+
+# A resized grey mask is hole above this value, of 255.
+HOLE_ABOVE = 127
+
+
+@dataclasses.dataclass(frozen=True)
+class Transform:
+    """A crop of the source and the size that it is resized to.
+
+    Attributes:
+      source_size: (h, w) of the source, pixels.
+      top: first row of the crop in the source.
+      left: first column of the crop in the source.
+      height: rows of the crop.
+      width: columns of the crop.
+      size: (H, W) of the crop after resizing; equal to (height, width) where the
+        crop is used as it is.
+    """
+
+    source_size: tuple[int, int]
+    top: int
+    left: int
+    height: int
+    width: int
+    size: tuple[int, int]
+
+    def __post_init__(self):
+        h, w = self.source_size
+        inside = self.top >= 0 and self.left >= 0
+        inside = inside and self.top + self.height <= h and self.left + self.width <= w
+        if not inside or min(self.height, self.width, *self.size) < 1:
+            raise InputError(
+                f"a crop of {self.height} rows from {self.top} and {self.width} columns from "
+                f"{self.left}, resized to {self.size}, does not fit a source of {h} x {w}"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and lists, fit for JSON."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in dataclasses.asdict(self).items()
+        }
+
+    @classmethod
+    def from_dict(cls, fields: Any) -> "Transform":
+        """The transform that `to_dict` described.
+
+        Raises:
+          InputError: a field is missing, no whole number, or does not fit the rest.
+        """
+        try:
+            h, w = map(operator.index, fields["source_size"])
+            H, W = map(operator.index, fields["size"])
+            top, left = operator.index(fields["top"]), operator.index(fields["left"])
+            height, width = operator.index(fields["height"]), operator.index(fields["width"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"this does not describe a crop and resize: {fields!r}") from error
+        return cls((h, w), top, left, height, width, (H, W))
+
+
+def centre_crop(source_size: tuple[int, int], size: tuple[int, int]) -> Transform:
+    """The largest centred crop with (nearly) the aspect ratio of `size`, resized to `size`.
+
+    A source that is too tall loses `int((h - w*H/W) // 2)` rows at the top and as many
+    at the bottom; one that is too wide loses columns in the same way. The margins are
+    whole pixels, so the crop may keep one row or column more than the exact ratio.
+
+    Args:
+      source_size: (h, w), pixels.
+      size: (H, W), pixels. Equal to `source_size`, nothing is cropped or resampled.
+
+    Raises:
+      InputError: a side of either size is less than one pixel.
+    """
+    (h, w), (H, W) = source_size, size
+    if min(h, w, H, W) < 1:
+        raise InputError(f"cannot crop a source of {h} x {w} to {H} x {W}: a side has no pixel")
+    # Whole numbers throughout: (h - w*H/W) // 2 without its rounding.
+    top = max(0, (h * W - w * H) // (2 * W))
+    left = max(0, (w * H - h * W) // (2 * H))
+    return Transform((h, w), top, left, h - 2 * top, w - 2 * left, (H, W))
+
+
+def apply(transform: Transform, images: np.ndarray) -> np.ndarray:
+    """Crops images and resizes them by area averaging, in their own number type.
+
+    Frames stay `uint8` from end to end: a detour through floats rounds differently.
+
+    Args:
+      transform: from `centre_crop`.
+      images: [T, h, w] or [T, h, w, 3] uint8, of `transform.source_size`.
+
+    Returns:
+      [T, H, W] or [T, H, W, 3] uint8, a new array.
+    """
+    _check_size(images, transform.source_size)
+    return _resize(images[:, *_crop(transform)], transform.size)
+
+
+def apply_to_masks(transform: Transform, masks: np.ndarray) -> np.ndarray:
+    """The hole of the trained picture: masks cropped, resized as grey, then > 127.
+
+    Args:
+      transform: from `centre_crop`.
+      masks: [T, h, w] uint8, grey, 255 where content is missing.
+
+    Returns:
+      [T, H, W] bool, True where content is missing.
+    """
+    return apply(transform, masks) > HOLE_ABOVE
+
+
+def place_back(transform: Transform, images: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """Source frames with the crop region replaced by images of the trained size.
+
+    Images are resized to the crop by area averaging where they shrink on both sides and
+    by cubic interpolation otherwise; of equal size they are copied. Known pixels inside
+    the crop are replaced too: to keep them, composite the result with `source`.
+
+    Args:
+      transform: the one that led from `source` to `images`.
+      images: [T, H, W, 3] uint8, of `transform.size`.
+      source: [T, h, w, 3] uint8, of `transform.source_size`.
+
+    Returns:
+      [T, h, w, 3] uint8, a new array.
+    """
+    _check_size(images, transform.size)
+    _check_size(source, transform.source_size)
+    if len(images) != len(source):
+        raise ValueError(f"{len(images)} images cannot replace {len(source)} source frames")
+    placed = source.copy()
+    placed[:, *_crop(transform)] = _resize(
+        images, (transform.height, transform.width), enlarge=cv2.INTER_CUBIC
+    )
+    return placed
+
+
+def dilate(masks: np.ndarray, pixels: float) -> np.ndarray:
+    """Grows the hole by a disc: every pixel within `pixels` of a hole pixel becomes hole.
+
+    Args:
+      masks: [T, h, w] uint8, grey, hole above 127.
+      pixels: radius of the disc, in pixels of `masks`; 0 leaves the masks as they are.
+
+    Returns:
+      [T, h, w] uint8; 0 or 255 unless `pixels` is 0.
+
+    Raises:
+      InputError: `pixels` is negative.
+    """
+    if pixels < 0:
+        raise InputError(f"a hole cannot be dilated by {pixels} pixels: give 0 or more")
+    if pixels == 0:
+        return masks.copy()
+    grown = np.zeros_like(masks)
+    for known, out in zip((masks <= HOLE_ABOVE).astype(np.uint8), grown, strict=True):
+        # The distance to the nearest hole pixel costs the same for every radius. Without
+        # any hole pixel it is undefined.
+        if not known.all():
+            distance = cv2.distanceTransform(known, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+            out[distance <= pixels] = 255
+    return grown
+
+
+def _crop(transform: Transform) -> tuple[slice, slice]:
+    return (
+        slice(transform.top, transform.top + transform.height),
+        slice(transform.left, transform.left + transform.width),
+    )
+
+
+def _resize(
+    images: np.ndarray, size: tuple[int, int], *, enlarge: int = cv2.INTER_AREA
+) -> np.ndarray:
+    """[T, h, w, ...] to [T, H, W, ...]; by area unless a side grows, then by `enlarge`."""
+    if images.shape[1:3] == size:
+        return images.copy()
+    grows = size[0] > images.shape[1] or size[1] > images.shape[2]
+    method = enlarge if grows else cv2.INTER_AREA
+    resized = np.empty((len(images), *size, *images.shape[3:]), images.dtype)
+    for image, out in zip(images, resized, strict=True):
+        out[...] = cv2.resize(image, size[::-1], interpolation=method).reshape(out.shape)
+    return resized
+
+
+def _check_size(images: np.ndarray, size: tuple[int, int]) -> None:
+    if images.ndim not in (3, 4) or images.shape[1:3] != tuple(size):
+        raise ValueError(f"expected [T, {size[0]}, {size[1]}, ...], got {images.shape}")

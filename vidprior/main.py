@@ -1,0 +1,182 @@
+"""The command line: flags and dispatch only.
+
+python -m vidprior.main --config=configs/flow.py --video=V --mask=M --workdir=DIR
+python -m vidprior.main --mode=render --workdir=DIR [--checkpoint=STEP] [--frames=10:40]
+python -m vidprior.main --mode=evaluate --workdir=DIR --truth=PATH
+"""
+
+import shlex
+import sys
+from collections.abc import Sequence
+
+from absl import app, flags
+from ml_collections import ConfigDict, config_flags
+
+from vidprior import build, checkpoints, configuration, evaluate, inputs, results, train
+from vidprior.clip import make_noise
+from vidprior.errors import InputError
+from vidprior.render import render
+from vidprior.types import Params
+from vidprior.windows import strides_that_fit
+from vidprior.workdir import Prepared, Workdir
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "A file such as configs/flow.py.")
+_MODE = flags.DEFINE_enum(
+    "mode", "train", ["train", "render", "evaluate"], "What to do with the work directory."
+)
+_VIDEO = flags.DEFINE_string("video", None, "A video file or a folder of frames.")
+_MASK = flags.DEFINE_string("mask", None, "A video, a folder, or one image for all frames.")
+_FLOWS = flags.DEFINE_string("flows", None, "A flow file; without it, flow is estimated.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; made if it is missing.")
+_CHECKPOINT = flags.DEFINE_integer("checkpoint", None, "Update to render; the newest by default.")
+_FRAMES = flags.DEFINE_string("frames", None, "Frames to render, FIRST:STOP; all by default.")
+_TRUTH = flags.DEFINE_string("truth", None, "True frames to evaluate against.")
+
+
+def train_and_render(config: ConfigDict, workdir: Workdir) -> None:
+    """Mode 'train': from the inputs to the result."""
+    video, mask = _VIDEO.value, _MASK.value
+    if not video or not mask:
+        raise InputError(f"--{'mask' if video else 'video'} is missing")
+    build.check(config)
+    features = build.features(config)
+    if build.needs_flow(config) and not _FLOWS.value and not workdir.flows_file.exists():
+        inputs.require_estimator(config)
+    clip = inputs.read_clip(video, mask, config=config)
+    build.window_list(config, len(clip.frames))
+    asked = {"video": video, "mask": mask, "flows": _FLOWS.value}
+    resumed = workdir.claim(configuration.to_dict(config), asked, clip)
+    _describe(config, clip, resumed=resumed)
+
+    flows = None
+    if build.needs_flow(config):
+        flows = inputs.obtain_flows(workdir, clip, config=config, given=_FLOWS.value)
+    state = train.train(config, workdir, clip, flows=flows, features=features)
+    _render(config, workdir, clip, state.params, range(len(clip.frames)), folder=workdir)
+
+
+def render_saved(workdir: Workdir) -> None:
+    """Mode 'render': frames of a saved state, without training and without flow."""
+    config = ConfigDict(workdir.read_config()[0])
+    clip = workdir.read_clip()
+    saved = checkpoints.Checkpoints(workdir.checkpoints)
+    if not saved.steps():
+        raise InputError(f"{workdir.path} has no checkpoint yet: train first")
+    step = saved.steps()[-1] if _CHECKPOINT.value is None else _CHECKPOINT.value
+    params, _ = saved.restore_params(step)
+    frames = _parse_frames(_FRAMES.value, len(clip.frames))
+    folder = workdir
+    if _CHECKPOINT.value is not None or _FRAMES.value:
+        folder = Workdir(workdir.path / f"render_{step:06d}_{frames.start}-{frames.stop}")
+    _render(config, workdir, clip, params, frames, folder=folder)
+
+
+def evaluate_result(workdir: Workdir) -> None:
+    """Mode 'evaluate': measures against the truth."""
+    if not _TRUTH.value:
+        raise InputError("--truth is missing: the true frames, as a video or a folder")
+    config = ConfigDict(workdir.read_config()[0])
+    measures = evaluate.evaluate(workdir, _TRUTH.value, config=config)
+    print(evaluate.table(measures))
+    print(f"measures: {workdir.evaluation_file}")
+
+
+def _render(
+    config: ConfigDict,
+    workdir: Workdir,
+    clip: Prepared,
+    params: Params,
+    frames: range,
+    *,
+    folder: Workdir,
+) -> None:
+    count, height, width = clip.hole.shape
+    noise = make_noise(config.seed, count, (height, width), high=config.model.noise_high)
+    rendered = list(
+        render(
+            params,
+            noise,
+            frames,
+            generator=build.generator(config),
+            length=config.window.length,
+        )
+    )
+    paths = results.write_results(folder.path, rendered, clip)
+    print(f"result:     {paths['video']} and {paths['frames']}/*.png")
+    print(f"comparison: {paths['comparison']}")
+
+
+def _describe(config: ConfigDict, clip: Prepared, *, resumed: bool) -> None:
+    count, height, width = clip.hole.shape
+    share = clip.hole.mean()
+    print(f"clip: {count} frames at {width}x{height}, hole {share:.1%}", file=sys.stderr)
+    strides = tuple(config.window.strides)
+    fitting = strides_that_fit(count, length=config.window.length, strides=strides)
+    left_out = [str(stride) for stride in strides if stride not in fitting]
+    if left_out:
+        print(
+            f"note: windows of stride {', '.join(left_out)} do not fit into {count} frames and "
+            f"are left out",
+            file=sys.stderr,
+        )
+    if resumed:
+        print("resuming the run of this work directory", file=sys.stderr)
+
+
+def _parse_frames(text: str | None, count: int) -> range:
+    if text is None:
+        return range(count)
+    first, colon, stop = text.partition(":")
+    try:
+        begin = int(first or 0)
+        end = int(stop or count) if colon else begin + 1
+    except ValueError as error:
+        raise InputError(f"--frames={text}: give FIRST:STOP, for example 10:40") from error
+    if not 0 <= begin < end <= count:
+        raise InputError(f"--frames={text} is not within the clip's {count} frames")
+    return range(begin, end)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs one mode; every problem of the input is one line and exit code 2."""
+    try:
+        if len(arguments) > 1:
+            raise InputError(f"unexpected argument '{arguments[1]}': flags begin with --")
+        if not _WORKDIR.value:
+            raise InputError("--workdir is missing")
+        workdir = Workdir(_WORKDIR.value)
+        if _MODE.value == "render":
+            render_saved(workdir)
+        elif _MODE.value == "evaluate":
+            evaluate_result(workdir)
+        elif _CONFIG.value is None:
+            raise InputError("--config is missing, for example --config=configs/flow.py")
+        else:
+            train_and_render(_CONFIG.value, workdir)
+    except (InputError, train.NonFiniteLoss) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, InputError) else 1
+    except train.Interrupted as stopped:
+        command = shlex.join([sys.executable, "-m", "vidprior.main", *sys.argv[1:]])
+        print(f"{stopped}. To go on, run the same command again:\n  {command}", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parse_flags(arguments: Sequence[str]) -> list[str]:
+    """Absl's parsing, with its complaints, and ml_collections', as one line."""
+    try:
+        return flags.FLAGS(list(arguments))
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+        message = " ".join(str(error).strip("'\"").split())
+        print(f"error: {message}", file=sys.stderr)
+        sys.exit(2)
+
+
+def run() -> None:
+    """The console entry."""
+    app.run(main, flags_parser=_parse_flags)
+
+
+if __name__ == "__main__":
+    run()

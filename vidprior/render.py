@@ -1,0 +1,79 @@
+"""From a fitted state to frames: Equation 1, and the final composite."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from vidprior.generator import Generator
+from vidprior.types import Array, Params
+
+
+class Frame(NamedTuple):
+    """One rendered frame, on the host.
+
+    Attributes:
+      number: of the frame in the clip, from 0.
+      image: [H, W, 3] uint8, all of it generated.
+      flow: [H, W, K, 2] float32 in units of the clip's flow scale, or None.
+    """
+
+    number: int
+    image: np.ndarray
+    flow: np.ndarray | None
+
+
+def window_start(frame: int, *, num_frames: int, length: int) -> int:
+    """Start of the window a frame is rendered in: the one with the frame at its centre.
+
+    The centre is position N // 2. Frames near either end come from the first and
+    the last window.
+    """
+    return min(max(frame - length // 2, 0), num_frames - length)
+
+
+def render(
+    params: Params, noise: Array, frames: Sequence[int], *, generator: Generator, length: int
+) -> Iterator[Frame]:
+    """Generates frames one after the other.
+
+    Args:
+      params: the generator's.
+      noise: [T, H, W, 1] float32, the clip's fixed input.
+      frames: indices wanted.
+      generator: the network.
+      length: N, the window's length in training.
+    """
+
+    @jax.jit
+    def generate(params: Params, noise: Array, start: Array, position: Array):
+        window = jax.lax.dynamic_slice_in_dim(noise, start, length)
+        prediction = generator.apply({"params": params}, window)
+        return jax.tree.map(lambda x: x[position], prediction)
+
+    noise = jax.device_put(noise)
+    for number in frames:
+        start = window_start(number, num_frames=len(noise), length=length)
+        image, flow = generate(params, noise, start, number - start)
+        yield Frame(
+            number=number,
+            image=to_bytes(np.asarray(image)),
+            flow=None if flow is None else np.asarray(flow),
+        )
+
+
+def to_bytes(image: np.ndarray) -> np.ndarray:
+    """[0, 1] float to uint8, rounded to nearest."""
+    return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+
+
+def composite(image: np.ndarray, known: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """The final frame: known pixels from the input, hole pixels from the network.
+
+    Args:
+      image: [..., H, W, 3] uint8, generated.
+      known: [..., H, W, 3] uint8, the input.
+      hole: [..., H, W] bool.
+    """
+    return np.where(hole[..., None], image, known)

@@ -1,0 +1,268 @@
+"""The one training loop: fits a clip, saves as it goes, renders at the end."""
+
+import math
+import signal
+import sys
+import time
+import types
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from vidprior import build, checkpoints, results, update
+from vidprior.clip import flow_scales, make_clip, make_noise
+from vidprior.progress import Progress, duration
+from vidprior.render import render
+from vidprior.types import Clip, Features, Flows, Window
+from vidprior.update import Losses, TrainState
+from vidprior.windows import Schedule, select
+from vidprior.workdir import Prepared, Workdir
+
+# Updates in one dispatch on an accelerator: its losses are looked at afterwards.
+DISPATCH = 100
+
+# A job longer than this is worth a warning when there is no accelerator.
+LONG_SECONDS = 1800
+
+
+class NonFiniteLoss(ArithmeticError):
+    """Training has diverged; the message names the update and the window."""
+
+
+class Interrupted(Exception):
+    """Ctrl-C: the state is saved and the run can go on from there."""
+
+
+def blocks(begin: int, total: int, *, size: int, ends: frozenset[int]) -> Iterator[tuple[int, int]]:
+    """Cuts updates begin..total into blocks of `size`, none across one of `ends`.
+
+    The cuts do not depend on where a run was taken up again: it repeats the very
+    dispatches of an uninterrupted one.
+    """
+    stops = sorted({*range(0, total, size), total, *ends})
+    for stop in stops:
+        if begin < stop <= total:
+            yield begin, stop
+            begin = stop
+
+
+def train(
+    config: ConfigDict,
+    workdir: Workdir,
+    prepared: Prepared,
+    *,
+    flows: Flows | None,
+    features: Features | None,
+) -> TrainState:
+    """Fits the clip, from its newest checkpoint if there is one.
+
+    Args:
+      config: the resolved configuration.
+      workdir: already claimed by this run.
+      prepared: frames and hole at training size.
+      flows: of the clip; None when no term needs them.
+      features: VGG16; None when the perceptual term is off.
+
+    Returns:
+      The state after the last update.
+
+    Raises:
+      NonFiniteLoss: the last checkpoint before is kept.
+      Interrupted: after saving.
+    """
+    num_frames, height, width = prepared.hole.shape
+    noise = make_noise(config.seed, num_frames, (height, width), high=config.model.noise_high)
+    clip = make_clip(
+        prepared.frames,
+        prepared.hole,
+        noise,
+        flows=flows,
+        features=features,
+        keep_features=config.vgg.keep_features,
+    )
+    windows = build.window_list(config, num_frames)
+    schedule = build.schedule(config, windows, num_frames)
+    total = len(schedule.windows)
+
+    generator, optimizer = build.generator(config), build.optimizer(config)
+    step = update.make_update(
+        generator=generator, optimizer=optimizer, weights=config.loss.to_dict(), features=features
+    )
+    on_cpu = jax.default_backend() == "cpu"
+    fit = update.make_fit(step, scan=not on_cpu)
+    key = jax.random.key(config.seed)
+    state = update.init_state(key, generator=generator, optimizer=optimizer, size=(height, width))
+
+    saved = checkpoints.Checkpoints(workdir.checkpoints, keep=config.checkpoint.keep)
+    if saved.steps():
+        state = saved.restore(saved.steps()[-1], state)
+    begin = int(state.step)
+    workdir.forget_metrics_after(begin)
+    extra = {"flow_scale": None if flows is None else flow_scales(flows).tolist()}
+    size = 1 if on_cpu else DISPATCH
+    grid = frozenset(range(0, total, config.log.every)) | frozenset(schedule.pass_ends.tolist())
+    if begin < total:
+        announce(fit, state, clip, windows, schedule, begin=begin, size=size)
+
+    log = _Log(workdir, schedule, windows, begin=begin, every=config.log.every)
+    with _Stop() as stop, Progress("training", total=total, done=begin) as progress:
+        for start, end in blocks(begin, total, size=size, ends=grid):
+            list_of_windows = select(windows, schedule.windows[start:end])
+            state, losses = fit(state, clip, list_of_windows)
+            log.add(start, losses)
+            # Looking one block behind leaves the device busy while the host reads.
+            progress.advance(end, log.settle(keep=0 if on_cpu else 1))
+
+            pass_over = end in log.pass_ends
+            crossed = end // config.checkpoint.every > start // config.checkpoint.every
+            if pass_over or crossed or end == total or stop.asked:
+                log.settle(keep=0)
+                saved.save(state, extra)
+            if stop.asked:
+                raise Interrupted(f"stopped after update {end} of {total}; its state is saved")
+            if pass_over and config.log.preview_frames:
+                shown = np.linspace(0, num_frames - 1, config.log.preview_frames + 2)[1:-1]
+                frames = render(
+                    state.params,
+                    noise,
+                    sorted(set(shown.astype(int).tolist())),
+                    generator=generator,
+                    length=config.window.length,
+                )
+                path = workdir.previews / f"{end:06d}.png"
+                results.write_preview(path, frames, prepared)
+    return state
+
+
+def announce(
+    fit: update.Update,
+    state: TrainState,
+    clip: Clip,
+    windows: Window,
+    schedule: Schedule,
+    *,
+    begin: int,
+    size: int,
+) -> None:
+    """Says, before training starts, on what it runs, how long and in how much memory.
+
+    Compiles the updates and times one block of them on a copy of the state.
+    """
+    device = jax.devices()[0]
+    total = len(schedule.windows)
+    resident = sum(x.nbytes for x in jax.tree.leaves((clip, state)))
+    first = select(windows, schedule.windows[begin : begin + size])
+    began = time.monotonic()
+    scratch, _ = fit(jax.tree.map(jnp.copy, state), clip, first)
+    jax.block_until_ready(scratch)
+    compiled = time.monotonic() - began
+    began = time.monotonic()
+    jax.block_until_ready(fit(scratch, clip, first))
+    seconds = (time.monotonic() - began) / len(first.frames)
+    remaining = (total - begin) * seconds
+    peak = (device.memory_stats() or {}).get("peak_bytes_in_use")
+    _say(f"device: {device.device_kind} ({device.platform})")
+    _say(
+        f"plan: {total - begin} updates of {total}, about {duration(remaining)} at "
+        f"{1 / seconds:.3g} updates/s; compiled in {duration(compiled)}; "
+        f"{resident / 2**30:.2f} GiB resident"
+        + (f", {peak / 2**30:.2f} GiB at most so far" if peak else "")
+    )
+    if device.platform == "cpu" and remaining > LONG_SECONDS:
+        _say(
+            f"warning: no accelerator is used, and this will take about {duration(remaining)}. "
+            f"Install vidprior[cuda] on a machine with a GPU, or make the job smaller: "
+            f"--config.video.height/width, --config.schedule.num_passes"
+        )
+
+
+class _Log:
+    """Losses on their way from the device to metrics.jsonl."""
+
+    def __init__(
+        self, workdir: Workdir, schedule: Schedule, windows: Window, *, begin: int, every: int
+    ):
+        self.pass_ends = frozenset(schedule.pass_ends.tolist())
+        self._workdir, self._schedule, self._windows, self._every = (
+            workdir,
+            schedule,
+            windows,
+            every,
+        )
+        self._pending: deque[tuple[int, Losses]] = deque()
+        self._rows: list[Mapping[str, float]] = []
+        self._shown: dict[str, float] = {}
+        self._done = begin
+
+    def add(self, start: int, losses: Losses) -> None:
+        """Takes a block's losses, as arrays that may not be computed yet."""
+        self._pending.append((start, losses))
+
+    def settle(self, *, keep: int) -> dict[str, float]:
+        """Reads all blocks but the newest `keep`; returns the newest values.
+
+        Raises:
+          NonFiniteLoss: naming the update and its window.
+        """
+        while len(self._pending) > keep:
+            start, losses = self._pending.popleft()
+            host = {name: np.asarray(values) for name, values in losses.items()}
+            for i in range(len(host["total"])):
+                row = {name: float(values[i]) for name, values in host.items()}
+                if not all(map(math.isfinite, row.values())):
+                    raise NonFiniteLoss(self._describe(start + i, row))
+                self._rows.append(row)
+                self._done = start + i + 1
+                if self._done % self._every == 0 or self._done in self.pass_ends:
+                    self._flush()
+        return self._shown
+
+    def _flush(self) -> None:
+        mean = {name: float(np.mean([row[name] for row in self._rows])) for name in self._rows[0]}
+        number = int(np.searchsorted(self._schedule.pass_ends, self._done)) + 1
+        self._workdir.append_metrics({"update": self._done, "pass": number, **mean})
+        self._shown = {"loss": mean["total"]}
+        self._rows = []
+
+    def _describe(self, number: int, row: Mapping[str, float]) -> str:
+        window = select(self._windows, int(self._schedule.windows[number]))
+        bad = ", ".join(name for name, value in row.items() if not math.isfinite(value))
+        return (
+            f"the loss is no longer finite ({bad}) at update {number + 1}, window of frames "
+            f"{window.frames.tolist()}; a smaller --config.optimizer.learning_rate may help"
+        )
+
+
+class _Stop:
+    """Turns the first Ctrl-C, or SIGTERM, into a wish that the loop asks for."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "_Stop":
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                self._before[number] = signal.signal(number, self._ask)
+            except ValueError:  # not the main thread: whoever calls handles signals
+                break
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, _: types.FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        _say("stopping after this update; once more to stop at once")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,138 @@
+"""The containers that modules hand to each other, and the glossary of the project.
+
+Letters
+    T  frames of the clip            N  frames of a window
+    H  rows, W  columns              C  colour channels, RGB
+    K  flow offsets d, in the order of `OFFSETS` unless a container says otherwise
+    P  pairs (i, j) of a window whose flow and consistency are judged
+
+Layouts are channels last. Colour is RGB; as `uint8` it lies in 0..255, as
+`float32` in [0, 1]. `hole` is 1 (True) where content is missing: the paper's
+M is its opposite. Flow is (x, y) in pixels of the array that it indexes:
+`flow[i]` with offset d moves a pixel of frame i to its place in frame i + d.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from flax import struct
+
+# f1 b1 f3 b3 f5 b5: the order of the network's flow channels.
+OFFSETS = (1, -1, 3, -3, 5, -5)
+
+Array = jax.Array | np.ndarray
+Params = Mapping[str, Any]  # a tree of arrays
+
+# VGG16 with its parameters bound: [N, H, W, 3] in [0, 1] to one [N, h, w, c] per layer.
+Features = Callable[[jax.Array], tuple[jax.Array, ...]]
+
+
+class Flows(NamedTuple):
+    """Estimated optical flow of a clip, on the host: the contents of a flow file.
+
+    Attributes:
+      offsets: [K] int32, the frame distance d of each flow, never 0.
+      flow: [K, T, H, W, 2] float16 or float32, pixels; zero where `exists` is False.
+      reliable: [K, T, H, W] bool, the paper's O: forward and backward flow agree.
+      exists: [K, T] bool, False where frame i + d lies outside the clip.
+      estimator: name of the estimator and what identifies its weights.
+      source_sha256: hash of the frames that the flow was estimated from.
+    """
+
+    offsets: np.ndarray
+    flow: np.ndarray
+    reliable: np.ndarray
+    exists: np.ndarray
+    estimator: str
+    source_sha256: str
+
+
+@struct.dataclass
+class Clip:
+    """Everything of a clip that an update reads, resident on the device.
+
+    Attributes:
+      frames: [T, H, W, 3] uint8.
+      hole: [T, H, W] bool.
+      noise: [T, H, W, 1] float32 in [0, 0.1), the fixed input of the generator.
+      flow: [K, T, H, W, 2] float16 or float32, pixels; None without flow terms.
+      flow_known: [K, T, H, W] bool, M^f and O together: outside the holes of both
+        frames and reliable. The flow loss looks here.
+      flow_hole: [K, T, H, W] bool, 1 - M^f. The consistency loss looks here.
+      flow_scale: [K] float32, pixels for one unit of the network's flow output.
+      features: VGG features of the frames, one [T, h, w, c] per layer; None when the
+        perceptual term is off or its targets are computed anew in every update.
+      feature_hole: one [T, h, w] bool per layer; None when the term is off.
+    """
+
+    frames: Array
+    hole: Array
+    noise: Array
+    flow: Any = None
+    flow_known: Any = None
+    flow_hole: Any = None
+    flow_scale: Any = None
+    features: Any = None
+    feature_hole: Any = None
+
+
+class Window(NamedTuple):
+    """Which frames one update sees, as index arrays: data, never Python branches.
+
+    A list of windows is the same container with a leading axis.
+
+    Attributes:
+      frames: [N] int32, indices into the clip.
+      source: [P] int32, position within the window of frame i of each pair.
+      target: [P] int32, position within the window of frame j of each pair.
+      offset: [P] int32, index k into the clip's offsets, so that
+        frames[target] - frames[source] == offsets[offset].
+    """
+
+    frames: Array
+    source: Array
+    target: Array
+    offset: Array
+
+
+class Batch(NamedTuple):
+    """One window's data, gathered from a `Clip`: float32, N frames and P pairs.
+
+    Attributes:
+      noise: [N, H, W, 1].
+      image: [N, H, W, 3] in [0, 1].
+      hole: [N, H, W, 1], 0 or 1.
+      source, target, offset: as in `Window`.
+      flow: [P, H, W, 2] pixels, or None.
+      flow_known, flow_hole: [P, H, W, 1], 0 or 1, or None.
+      flow_scale: [P] float32, or None.
+      features: one [N, h, w, c] per VGG layer, or None.
+      feature_hole: one [N, h, w, 1] per VGG layer, 0 or 1, or None.
+    """
+
+    noise: jax.Array
+    image: jax.Array
+    hole: jax.Array
+    source: jax.Array
+    target: jax.Array
+    offset: jax.Array
+    flow: Any = None
+    flow_known: Any = None
+    flow_hole: Any = None
+    flow_scale: Any = None
+    features: Any = None
+    feature_hole: Any = None
+
+
+class Prediction(NamedTuple):
+    """The generator's output for a window.
+
+    Attributes:
+      image: [N, H, W, 3] float32 in (0, 1).
+      flow: [N, H, W, K, 2] float32, in units of `Clip.flow_scale`; None without a flow head.
+    """
+
+    image: jax.Array
+    flow: jax.Array | None

@@ -1,0 +1,155 @@
+"""One update of the generator, and many in a row: the arithmetic of Section 3.2."""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from vidprior import losses
+from vidprior.generator import Generator
+from vidprior.types import Batch, Clip, Features, Params, Prediction, Window
+from vidprior.windows import gather, select
+
+Losses = dict[str, jax.Array]
+
+
+@struct.dataclass
+class TrainState:
+    """What an update changes.
+
+    Attributes:
+      params: the generator's parameters.
+      opt_state: of the optimiser.
+      step: scalar int32, updates done.
+    """
+
+    params: Params
+    opt_state: Any
+    step: jax.Array
+
+
+Update = Callable[[TrainState, Clip, Window], tuple[TrainState, Losses]]
+
+
+def predicted_losses(
+    prediction: Prediction,
+    batch: Batch,
+    *,
+    weights: Mapping[str, float],
+    features: Features | None = None,
+) -> Losses:
+    """The unweighted terms of Equation 2; a term of weight 0 is not computed.
+
+    Args:
+      prediction: of the window.
+      batch: the window's data.
+      weights: of 'image', 'flow', 'consistency' and 'perceptual'.
+      features: VGG16 with its parameters bound; needed by the perceptual term.
+
+    Returns:
+      Name to scalar, for every term with a weight.
+    """
+    terms: Losses = {}
+    image = prediction.image
+    if weights["image"]:
+        terms["image"] = losses.image_loss(image, batch.image, batch.hole)
+    if weights["flow"] or weights["consistency"]:
+        assert prediction.flow is not None, "the flow terms need a generator with a flow head"
+        flow = prediction.flow[batch.source, ..., batch.offset, :]
+        scale = batch.flow_scale[:, None, None, None]
+        if weights["flow"]:
+            terms["flow"] = losses.flow_loss(flow, batch.flow / scale, batch.flow_known)
+        if weights["consistency"]:
+            terms["consistency"] = losses.consistency_loss(
+                image[batch.target], image[batch.source], flow * scale, batch.flow_hole
+            )
+    if weights["perceptual"]:
+        assert features is not None, "the perceptual term needs VGG16"
+        wanted = features(batch.image) if batch.features is None else batch.features
+        terms["perceptual"] = losses.perceptual_loss(features(image), wanted, batch.feature_hole)
+    return terms
+
+
+def make_update(
+    *,
+    generator: Generator,
+    optimizer: optax.GradientTransformation,
+    weights: Mapping[str, float],
+    features: Features | None = None,
+) -> Update:
+    """Builds `update(state, clip, window) -> (state, losses)`, a pure function.
+
+    The losses are those of the parameters that came in, with their weighted sum
+    under 'total'.
+    """
+
+    def objective(params: Params, batch: Batch) -> tuple[jax.Array, Losses]:
+        prediction = cast(Prediction, generator.apply({"params": params}, batch.noise))
+        terms = predicted_losses(prediction, batch, weights=weights, features=features)
+        total = jnp.sum(jnp.stack([weights[name] * term for name, term in terms.items()]))
+        return total, {**terms, "total": total}
+
+    def update(state: TrainState, clip: Clip, window: Window) -> tuple[TrainState, Losses]:
+        grads, terms = jax.grad(objective, has_aux=True)(state.params, gather(clip, window))
+        changes, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, changes)
+        return TrainState(params=params, opt_state=opt_state, step=state.step + 1), terms
+
+    return update
+
+
+def make_fit(update: Update, *, scan: bool) -> Update:
+    """Builds `fit(state, clip, windows)`: one update for each window of a list.
+
+    The state that is passed in is donated. The losses gain a leading axis, one
+    entry for each update.
+
+    Args:
+      update: from `make_update`.
+      scan: runs the list in one dispatch, as an accelerator wants it. On a CPU XLA
+        leaves the weight gradients of a scanned convolution on a slow path, some 16
+        times slower: there each update is dispatched by itself.
+    """
+    if scan:
+
+        @functools.partial(jax.jit, donate_argnums=0)
+        def fit_scanned(state: TrainState, clip: Clip, windows: Window):
+            return jax.lax.scan(lambda s, window: update(s, clip, window), state, windows)
+
+        return fit_scanned
+
+    single = jax.jit(update, donate_argnums=0)
+
+    def fit_singly(state: TrainState, clip: Clip, windows: Window) -> tuple[TrainState, Losses]:
+        rows = []
+        for i in range(len(windows.frames)):
+            state, terms = single(state, clip, select(windows, i))
+            rows.append(terms)
+        return state, {name: jnp.stack([row[name] for row in rows]) for name in rows[0]}
+
+    return fit_singly
+
+
+def init_state(
+    key: jax.Array,
+    *,
+    generator: Generator,
+    optimizer: optax.GradientTransformation,
+    size: tuple[int, int],
+) -> TrainState:
+    """A fresh network and optimiser, before the first update.
+
+    Args:
+      key: random key.
+      generator: the network.
+      optimizer: the optimiser.
+      size: (H, W); every size that the generator takes gives the same parameters.
+    """
+    params = jax.jit(generator.init)(key, jnp.zeros((1, *size, 1)))["params"]
+    return TrainState(
+        params=params, opt_state=optimizer.init(params), step=jnp.zeros((), jnp.int32)
+    )

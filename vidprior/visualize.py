@@ -1,0 +1,42 @@
+"""Pictures for people: holes outlined, flow in colours."""
+
+import cv2
+import numpy as np
+
+OUTLINE_COLOUR = (255, 64, 64)
+
+
+def outline_hole(frame: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """A copy of a frame with the border of its hole drawn over it.
+
+    Args:
+      frame: [H, W, 3] uint8.
+      hole: [H, W] bool.
+
+    Returns:
+      [H, W, 3] uint8.
+    """
+    contours, _ = cv2.findContours(hole.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return cv2.drawContours(frame.copy(), contours, -1, OUTLINE_COLOUR, 1)
+
+
+def flow_colours(flow: np.ndarray, *, full: float) -> np.ndarray:
+    """Direction as hue, speed as saturation; white stands still.
+
+    Args:
+      flow: [H, W, 2], in any unit.
+      full: the length, in that unit, that has full saturation.
+
+    Returns:
+      [H, W, 3] uint8.
+    """
+    x, y = flow[..., 0].astype(np.float32), flow[..., 1].astype(np.float32)
+    length, angle = cv2.cartToPolar(x, y, angleInDegrees=True)
+    hsv = np.stack([angle, np.clip(length / full, 0, 1), np.ones_like(length)], axis=-1)
+    rgb = cv2.cvtColor(hsv.astype(np.float32), cv2.COLOR_HSV2RGB)
+    return np.rint(rgb * 255).astype(np.uint8)
+
+
+def side_by_side(*images: np.ndarray) -> np.ndarray:
+    """[H, W, 3] uint8 images in a row."""
+    return np.concatenate(images, axis=1)

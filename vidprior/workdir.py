@@ -1,0 +1,201 @@
+"""A work directory: what lies where, and whose it is.
+
+config.json       the resolved configuration and the inputs' paths
+clip.npz          frames and hole at training size
+flows.npz         optical flow
+checkpoints/      one folder for each saved state
+metrics.jsonl     one line for every `log.every` updates
+previews/         a picture after each pass
+result/           the final frames, lossless
+result.mp4        the same as a video
+comparison.mp4    input with the hole outlined, result, generated flow
+evaluation.json   measures against the truth, once asked for
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from vidprior.configuration import flatten
+from vidprior.errors import InputError
+from vidprior.npz import load_npz, save_npz
+
+CLIP_VERSION = 1
+MAX_CLIP_BYTES = 2**35
+
+# Fields that a run may change when it goes on: they do not alter updates already done.
+FREE_FIELDS = ("schedule.num_passes", "checkpoint.", "log.", "vgg.keep_features", "flow.pwcnet_")
+
+
+class Prepared(NamedTuple):
+    """A clip at training size, as `clip.npz` holds it.
+
+    Attributes:
+      frames: [T, H, W, 3] uint8 RGB.
+      hole: [T, H, W] bool.
+      source_sha256: identity of the frames.
+      rate: frames per second, numerator and denominator.
+      transform: the crop and resize that led here, as JSON.
+    """
+
+    frames: np.ndarray
+    hole: np.ndarray
+    source_sha256: str
+    rate: tuple[int, int]
+    transform: str
+
+
+class Workdir:
+    """Paths of a work directory, and reading and writing its small files."""
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = pathlib.Path(path)
+        self.config_file = self.path / "config.json"
+        self.clip_file = self.path / "clip.npz"
+        self.flows_file = self.path / "flows.npz"
+        self.checkpoints = self.path / "checkpoints"
+        self.metrics_file = self.path / "metrics.jsonl"
+        self.previews = self.path / "previews"
+        self.evaluation_file = self.path / "evaluation.json"
+
+    def claim(self, config: Mapping[str, Any], inputs: Mapping[str, Any], clip: Prepared) -> bool:
+        """Takes the folder for a run, or finds that it is this run's already.
+
+        Args:
+          config: the resolved configuration as nested dictionaries.
+          inputs: what was asked for beside it: paths of video, mask and flows.
+          clip: the prepared clip.
+
+        Returns:
+          Whether the run was begun earlier.
+
+        Raises:
+          InputError: when the folder belongs to another configuration or clip, is
+            not empty, or cannot be written.
+        """
+        if self.config_file.exists():
+            self._require_same_config(config)
+            self._require_same_clip(clip)
+            return True
+        if self.path.is_dir() and any(self.path.iterdir()):
+            raise InputError(
+                f"{self.path} is not empty and is no work directory: choose another --workdir"
+            )
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"cannot make {self.path}: {error.strerror}") from error
+        save_npz(self.clip_file, version=CLIP_VERSION, **clip._asdict())
+        # Last: a folder with a configuration is a complete work directory.
+        write_json(self.config_file, {"config": config, "inputs": inputs})
+        return False
+
+    def read_config(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The resolved configuration and the inputs that the run was begun with.
+
+        Raises:
+          InputError: when this is no work directory.
+        """
+        try:
+            stored = json.loads(self.config_file.read_text())
+            return stored["config"], stored["inputs"]
+        except FileNotFoundError as error:
+            raise InputError(f"{self.path} is no work directory: it has no config.json") from error
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{self.config_file} cannot be read: {error}") from error
+
+    def read_clip(self) -> Prepared:
+        """The clip at training size.
+
+        Raises:
+          InputError: when it is missing, damaged or not a clip.
+        """
+        fields = {
+            "version": ("i", 0),
+            "frames": ("u", 4),
+            "hole": ("b", 3),
+            "source_sha256": ("U", 0),
+            "rate": ("i", 1),
+            "transform": ("U", 0),
+        }
+        arrays = load_npz(self.clip_file, fields=fields, max_bytes=MAX_CLIP_BYTES)
+        if arrays["version"] != CLIP_VERSION:
+            raise InputError(
+                f"{self.clip_file} has version {arrays['version']}, not {CLIP_VERSION}"
+            )
+        if arrays["hole"].shape != arrays["frames"].shape[:3]:
+            raise InputError(
+                f"{self.clip_file}: hole {arrays['hole'].shape} does not fit frames "
+                f"{arrays['frames'].shape}"
+            )
+        numerator, denominator = map(int, arrays["rate"])
+        return Prepared(
+            frames=arrays["frames"],
+            hole=arrays["hole"],
+            source_sha256=str(arrays["source_sha256"]),
+            rate=(numerator, denominator),
+            transform=str(arrays["transform"]),
+        )
+
+    def append_metrics(self, row: Mapping[str, Any]) -> None:
+        """Adds a line to metrics.jsonl."""
+        with self.metrics_file.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def forget_metrics_after(self, step: int) -> None:
+        """Drops the lines of updates that a resumed run is going to do again."""
+        if not self.metrics_file.exists():
+            return
+        rows = self.metrics_file.read_text().splitlines()
+        kept = [row for row in rows if _update_of(row) <= step]
+        with replacing(self.metrics_file) as temporary:
+            temporary.write_text("".join(f"{row}\n" for row in kept))
+
+    def _require_same_config(self, config: Mapping[str, Any]) -> None:
+        stored = dict(flatten(self.read_config()[0]))
+        for field, value in flatten(config):
+            free = field.startswith(FREE_FIELDS)
+            if not free and stored.get(field) != value:
+                raise InputError(
+                    f"{self.path} was begun with {field}={stored.get(field)}, now it is {value}: "
+                    f"choose another --workdir, or the same value"
+                )
+
+    def _require_same_clip(self, clip: Prepared) -> None:
+        stored = self.read_clip()
+        if stored.source_sha256 != clip.source_sha256:
+            raise InputError(f"{self.path} belongs to another video: choose another --workdir")
+        if not np.array_equal(stored.hole, clip.hole):
+            raise InputError(f"{self.path} belongs to another mask: choose another --workdir")
+
+
+@contextlib.contextmanager
+def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields a temporary name beside `path`, and renames it to `path` at the end."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: pathlib.Path, value: Any) -> None:
+    """Writes indented JSON, in full or not at all."""
+    try:
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(value, indent=2) + "\n")
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _update_of(row: str) -> float:
+    try:
+        return json.loads(row)["update"]
+    except (ValueError, KeyError, TypeError):
+        return float("inf")  # a line that a crash cut off

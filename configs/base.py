@@ -31,7 +31,7 @@ def get_config() -> ConfigDict:
 
     config.flow = ConfigDict()
     config.flow.estimator = "dis"  # 'dis' (OpenCV) or 'pwcnet' (third_party/pwcnet_torch)
-    config.flow.dis_preset = "medium"  # 'ultrafast', 'fast' or 'medium'
+    config.flow.dis_preset = "medium"  # 'fast', 'medium' or 'fine'
     config.flow.pwcnet_weights = "weights/network-default.pytorch"
     config.flow.pwcnet_python = ".venv-pwcnet/bin/python"  # made by `make pwcnet-env`
     config.flow.fill_hole = False  # fill blank holes before estimation (not for object removal)

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from vidprior import vgg, windows
 from vidprior.errors import InputError
+from vidprior.flow_estimate import PRESETS
 from vidprior.generator import Generator, smallest_side
 from vidprior.npz import load_npz
 from vidprior.types import Features, Window
@@ -100,7 +101,7 @@ def check(config: ConfigDict) -> None:
     """
     choices: dict[str, tuple[Any, ...]] = {
         "flow.estimator": ("dis", "pwcnet"),
-        "flow.dis_preset": ("ultrafast", "fast", "medium"),
+        "flow.dis_preset": tuple(PRESETS),
         "schedule.median_window": ("last", "extra", "none"),
         "model.conv_ndim": (2, 3),
         "model.initializer": ("pytorch", "lecun"),
@@ -142,7 +143,7 @@ def check(config: ConfigDict) -> None:
     smallest = smallest_side(scales)
     if min(config.video.height, config.video.width) < smallest:
         raise InputError(
-            f"{config.video.width}x{config.video.height} is too small for {scales} scales: each "
-            f"side needs at least {smallest}; enlarge --config.video.width and height, or give fewer "
-            f"--config.model.channels"
+            f"{config.video.width}x{config.video.height} is too small for {scales} scales: "
+            f"each side needs at least {smallest}; enlarge --config.video.width and height, or give "
+            f"fewer --config.model.channels"
         )

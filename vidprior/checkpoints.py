@@ -1,6 +1,5 @@
 """Saving and restoring a run, atomically: a crash leaves the previous checkpoint usable."""
 
-import logging
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -29,8 +28,6 @@ class Checkpoints:
           folder: where the checkpoints lie.
           keep: how many of the newest stay; None opens for reading alone.
         """
-        # Orbax tells of every step of its work.
-        logging.getLogger("absl").setLevel(logging.ERROR)
         self._folder = folder.resolve()
         self._manager = ocp.CheckpointManager(
             self._folder,

@@ -3,7 +3,7 @@
 import importlib.util
 import json
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import ml_collections
@@ -43,6 +43,35 @@ def load(name: str) -> ml_collections.ConfigDict:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.get_config()
+
+
+def check_overrides(config: ml_collections.ConfigDict, fields: Sequence[str]) -> None:
+    """Refuses fields that the configuration does not have.
+
+    Args:
+      config: a whole configuration.
+      fields: such as 'loss.flow'.
+
+    Raises:
+      InputError: with ml_collections' suggestion, and the fields that there are.
+    """
+    for field in fields:
+        section: Any = config
+        known: list[str] = []
+        for name in field.split("."):
+            where = ".".join(["config", *known])
+            if not isinstance(section, ml_collections.ConfigDict):
+                raise InputError(f"unknown field config.{field}: {where} has no fields")
+            try:
+                section = section[name]
+            except KeyError as error:
+                suggestion = str(error.args[0]).partition("\n")[2]
+                fields_at_hand = ", ".join(sorted(section))
+                raise InputError(
+                    f"unknown field config.{field}. {suggestion}{' ' if suggestion else ''}"
+                    f"{where} has: {fields_at_hand}"
+                ) from error
+            known.append(name)
 
 
 def to_dict(config: ml_collections.ConfigDict) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def evaluate(workdir: Workdir, truth_path: str, *, config: ConfigDict) -> dict[s
             f"{len(truth)} of {truth.shape[2]}x{truth.shape[1]}: render all frames first"
         )
     measures = metrics.evaluate_clip(truth, result, clip.hole)
-    write_json(workdir.evaluation_file, measures)
+    write_json(workdir.evaluation_file, _plain(measures))
     return measures
 
 
@@ -49,3 +49,12 @@ def table(measures: Mapping[str, Any]) -> str:
     """The main measures as lines of text."""
     rows = [(name, float(np.float64(measures[name]))) for name in SHOWN if name in measures]
     return "\n".join(f"  {name:<18} {value:8.3f}" for name, value in rows)
+
+
+def _plain(value: Any) -> Any:
+    """The same value with infinities as text: JSON has no number for them."""
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return "inf" if value == float("inf") else value

@@ -105,13 +105,18 @@ def read_mask_images(files: Sequence[Path], size: tuple[int, int]) -> np.ndarray
                 f"{file} is {pixels.dtype}, but {files[0]} is {greys[0].dtype}: the masks of one "
                 "sequence must have one bit depth"
             )
-        greys.append(pixels[..., :3].max(axis=-1))
+        greys.append(brightest_channel(pixels[..., :3]))
         alphas.append(pixels[..., 3] if pixels.shape[2] == 4 else None)
     given = [alpha for alpha in alphas if alpha is not None]
     if given and min(alpha.min() for alpha in given) < max(alpha.max() for alpha in given):
         pairs = zip(greys, alphas, strict=True)
         greys = [grey if alpha is None else alpha for grey, alpha in pairs]
     return grey_to_mask(np.stack(greys), lossy=lossy)
+
+
+def brightest_channel(pixels: np.ndarray) -> np.ndarray:
+    """[..., C] to [...]: the largest channel of every pixel, many times faster than `max(-1)`."""
+    return np.maximum.reduce(list(np.moveaxis(pixels, -1, 0)))
 
 
 def grey_to_mask(grey: np.ndarray, *, lossy: bool) -> np.ndarray:
@@ -133,7 +138,10 @@ def grey_to_mask(grey: np.ndarray, *, lossy: bool) -> np.ndarray:
             seen[part] = True
         if seen.sum() <= MAX_LABELS:
             return np.where(grey > 0, 255, 0).astype(np.uint8)
-    return grey if peak == 255 else np.rint(grey * (255 / peak)).astype(np.uint8)
+    if peak == white == 255:
+        return grey
+    # Rounded to the nearest, halves down: above 127 exactly where grey > peak / 2.
+    return ((grey.astype(np.uint32) * 510 + peak - 1) // (2 * peak)).astype(np.uint8)
 
 
 def write_image(path: PathLike, image: np.ndarray) -> None:

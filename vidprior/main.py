@@ -9,7 +9,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from vidprior import build, checkpoints, configuration, evaluate, inputs, results, train
@@ -139,6 +139,7 @@ def _parse_frames(text: str | None, count: int) -> range:
 
 def main(arguments: Sequence[str]) -> int:
     """Runs one mode; every problem of the input is one line and exit code 2."""
+    logging.set_verbosity(logging.ERROR)  # libraries tell of every step they take
     try:
         if len(arguments) > 1:
             raise InputError(f"unexpected argument '{arguments[1]}': flags begin with --")
@@ -164,13 +165,30 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parse_flags(arguments: Sequence[str]) -> list[str]:
-    """Absl's parsing, with its complaints, and ml_collections', as one line."""
+    """Absl's parsing; every complaint becomes one line and exit code 2."""
     try:
-        return flags.FLAGS(list(arguments))
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-        message = " ".join(str(error).strip("'\"").split())
-        print(f"error: {message}", file=sys.stderr)
+        return flags.FLAGS(_with_config_file(arguments))
+    except (InputError, flags.Error) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
+
+
+def _with_config_file(arguments: Sequence[str]) -> list[str]:
+    """The arguments with the configuration's path for its name, and its fields checked."""
+    completed, path, fields = list(arguments), None, []
+    for i, argument in enumerate(arguments):
+        flag, equals, value = argument.partition("=")
+        flag = flag.removeprefix("-").removeprefix("-")
+        if flag == "config":
+            at = i if equals else i + 1
+            if at < len(arguments):
+                path = str(configuration.find(value if equals else arguments[at]))
+                completed[at] = f"--config={path}" if equals else path
+        elif flag.startswith("config."):
+            fields.append(flag.removeprefix("config."))
+    if path:
+        configuration.check_overrides(configuration.load(path), fields)
+    return completed
 
 
 def run() -> None:

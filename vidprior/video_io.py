@@ -149,7 +149,7 @@ def read_masks(
     count = 0
     for name, frame in clip.frames(first, first + num_frames):
         image_io.check_size(name, frame.shape, "the video that it masks", size)
-        masks[count] = image_io.grey_to_mask(frame.max(axis=-1), lossy=True)
+        masks[count] = image_io.grey_to_mask(image_io.brightest_channel(frame), lossy=True)
         count += 1
     if count < num_frames:
         raise InputError(_describe_cut(clip, first + count))

@@ -1,0 +1,69 @@
+# make demo   everything from nothing: environment, a small clip, training, result, numbers
+# make test   format, lint, types and all tests
+# make help   the rest
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+TORCH_VENV := .venv-pwcnet
+TORCH_STAMP := $(TORCH_VENV)/.installed
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -q
+TORCH_PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(TORCH_VENV)/bin/python -m pip install -q
+CODE := vidprior configs tools tests third_party setup.py
+# One process for each processor: XLA uses several threads only in long stretches.
+WORKERS ?= auto
+
+.PHONY: help env demo test lint fast-test test-torch pwcnet-env vgg16-weights clean
+
+help:
+	@echo "make demo           a small clip inpainted on this machine, with numbers"
+	@echo "make test           lint, types and all tests"
+	@echo "make fast-test      the tests that take seconds"
+	@echo "make env            the environment in $(VENV)"
+	@echo "make pwcnet-env     the PyTorch environment of the flow estimator, in $(TORCH_VENV)"
+	@echo "make vgg16-weights  fetch and convert VGG16's weights to weights/vgg16.npz"
+	@echo "make test-torch     the tests of the PyTorch tools"
+
+env: $(STAMP)
+
+$(STAMP): setup.py constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vidprior needs Python 3.11 or newer; set PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) -e '.[test]' -c constraints.txt
+	touch $@
+
+demo: $(STAMP)
+	$(BIN)/python tools/make_demo_clip.py --output out/demo_clip
+	rm -rf out/demo
+	$(BIN)/python -m vidprior.main --config=configs/demo.py \
+		--video=out/demo_clip/frames --mask=out/demo_clip/masks --workdir=out/demo
+	$(BIN)/python -m vidprior.main --mode=evaluate --workdir=out/demo --truth=out/demo_clip/truth
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+fast-test: $(STAMP)
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+
+pwcnet-env: $(TORCH_STAMP)
+
+$(TORCH_STAMP): third_party/pwcnet_torch/requirements.txt third_party/pwcnet_torch/constraints.txt
+	$(PYTHON) -m venv $(TORCH_VENV)
+	$(TORCH_PIP) -r third_party/pwcnet_torch/requirements.txt -c third_party/pwcnet_torch/constraints.txt
+	touch $@
+
+vgg16-weights: $(TORCH_STAMP)
+	$(TORCH_VENV)/bin/python tools/convert_vgg16.py --output weights/vgg16.npz
+
+test-torch: $(TORCH_STAMP)
+	$(TORCH_PIP) -r third_party/pwcnet_torch/requirements-test.txt -c third_party/pwcnet_torch/constraints.txt
+	$(TORCH_VENV)/bin/python -m pytest third_party/pwcnet_torch/tests
+
+clean:
+	rm -rf out build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

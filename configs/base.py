@@ -51,6 +51,7 @@ def get_config() -> ConfigDict:
     config.model.channels = (16, 32, 64, 128, 128, 128)  # of every scale
     config.model.skip_channels = 4
     config.model.conv_ndim = 2  # 3: space and time
+    config.model.refine_kernel = 1  # second convolution of the ascent; 3: the paper's word
     config.model.initializer = "pytorch"  # the published code; 'lecun': the paper's word
     config.model.noise_high = 0.1  # input noise is uniform below this
     config.model.dtype = "float32"  # of the convolutions; 'bfloat16' for speed
@@ -71,6 +72,9 @@ def get_config() -> ConfigDict:
     config.vgg.weights = "weights/vgg16.npz"  # made by tools/convert_vgg16.py
     config.vgg.input = "published"  # BGR in [0, 1]; 'imagenet': normalised RGB
     config.vgg.keep_features = True  # False: compute targets anew, for less memory
+
+    config.render = ConfigDict()
+    config.render.rounding = "nearest"  # to 8 bit; 'down': as the published code
 
     config.checkpoint = ConfigDict()
     config.checkpoint.every = 1000  # updates

@@ -326,8 +326,8 @@ def cut_video(tmp_path, kind, frames):
         whole = encode(
             tmp_path / "whole.mp4",
             frames,
-            codec="mpeg4",
-            pix_fmt="yuv420p",
+            codec="mjpeg",
+            pix_fmt="yuvj420p",
             muxer={"movflags": "faststart"},
         )
     cut = tmp_path / f"cut{whole.suffix}"
@@ -351,21 +351,24 @@ def test_cut_video(tmp_path, kind):
     assert salvaged.total == 20
     # A range before the damage is whole; one behind it cannot be had at all.
     assert np.array_equal(video_io.read_frames(cut, start=2, stop=8).frames, frames[2:8])
-    with pytest.raises(InputError, match="could be decoded$"):
+    with pytest.raises(InputError, match=r"could be decoded$"):
         video_io.read_frames(cut, start=19, allow_truncated=True)
     with pytest.raises(InputError, match="no frames from 20 to the end in a clip of 20"):
         video_io.read_frames(cut, start=20, allow_truncated=True)
 
 
-def test_cut_video_that_lost_its_index_cannot_be_opened(tmp_path):
-    whole = encode(tmp_path / "a.mp4", moving_picture(5), codec="mpeg4", pix_fmt="yuv420p")
-    whole.write_bytes(whole.read_bytes()[:-100])
-    with pytest.raises(InputError, match="cannot be read as a video"):
-        video_io.read_frames(whole, allow_truncated=True)
+@pytest.mark.parametrize("loss", ["all of it", "its end"])
+def test_cut_video_that_lost_its_index(tmp_path, loss):
+    file = encode(tmp_path / "a.mp4", moving_picture(5), codec="mpeg4", pix_fmt="yuv420p")
+    data = file.read_bytes()
+    file.write_bytes(data[: data.index(b"moov") - 4] if loss == "all of it" else data[:-500])
+    message = "cannot be read as a video" if loss == "all of it" else "is damaged"
+    with pytest.raises(InputError, match=message):
+        video_io.read_frames(file, allow_truncated=True)
 
 
 def test_one_lost_frame_at_the_end_is_noticed(tmp_path):
-    file = encode(tmp_path / "a.mkv", moving_picture(20), codec="libx264", pix_fmt="yuv420p")
+    file = encode(tmp_path / "a.mkv", moving_picture(20))
     file.write_bytes(file.read_bytes()[:-200])
     with pytest.raises(InputError, match="only 19 of 20"):
         video_io.read_frames(file)
@@ -520,7 +523,7 @@ def test_masks_of_another_size_name_both(tmp_path, kind):
 
 def test_cut_mask_video_is_refused(tmp_path):
     _, cut = cut_video(tmp_path, "mkv", moving_picture(20))
-    with pytest.raises(InputError, match="of 20 frames could be decoded$"):
+    with pytest.raises(InputError, match=r"of 20 frames could be decoded$"):
         video_io.read_masks(cut, size=(48, 64), num_frames=20)
 
 

@@ -28,6 +28,7 @@ def generator(config: ConfigDict) -> Generator:
         skip_channels=config.model.skip_channels,
         conv_ndim=config.model.conv_ndim,
         predict_flow=needs_flow(config),
+        refine_kernel=config.model.refine_kernel,
         initializer=config.model.initializer,
         dtype=jnp.dtype(config.model.dtype),
     )
@@ -104,9 +105,11 @@ def check(config: ConfigDict) -> None:
         "flow.dis_preset": tuple(PRESETS),
         "schedule.median_window": ("last", "extra", "none"),
         "model.conv_ndim": (2, 3),
+        "model.refine_kernel": (1, 3),
         "model.initializer": ("pytorch", "lecun"),
         "model.dtype": ("float32", "bfloat16"),
         "vgg.input": ("published", "imagenet"),
+        "render.rounding": ("nearest", "down"),
     }
     for field, allowed in choices.items():
         section, name = field.split(".")
@@ -144,6 +147,6 @@ def check(config: ConfigDict) -> None:
     if min(config.video.height, config.video.width) < smallest:
         raise InputError(
             f"{config.video.width}x{config.video.height} is too small for {scales} scales: "
-            f"each side needs at least {smallest}; enlarge --config.video.width and height, or give "
-            f"fewer --config.model.channels"
+            f"each side needs at least {smallest}; enlarge --config.video.width and height, or "
+            f"give fewer --config.model.channels"
         )

@@ -33,6 +33,8 @@ class Generator(nn.Module):
       channels: C_k of every scale, in the descent and in the ascent.
       skip_channels: channels of every skip connection.
       conv_ndim: 2 treats the window as a batch of images, 3 as one volume.
+      refine_kernel: size of the second convolution of every ascent: 1 as in the
+        published code, 3 as the paper says.
       predict_flow: adds the flow head, one flow for each of `OFFSETS`.
       initializer: 'pytorch' (the published code: uniform, weights and biases
         within 1/sqrt(fan in)) or 'lecun' (the paper's word: normal, zero biases).
@@ -42,6 +44,7 @@ class Generator(nn.Module):
     channels: Sequence[int] = (16, 32, 64, 128, 128, 128)
     skip_channels: int = 4
     conv_ndim: int = 2
+    refine_kernel: int = 1
     predict_flow: bool = True
     initializer: str = "pytorch"
     dtype: jnp.dtype = jnp.float32
@@ -78,7 +81,7 @@ class Generator(nn.Module):
             x = jnp.concatenate(crop_to_smallest(skips[k], upsample(x)), axis=-1)
             x = BatchNorm(name=f"join_{k}_norm")(x)
             x = block(x, f"up_{k}", features, 3)
-            x = block(x, f"refine_{k}", features, 1)
+            x = block(x, f"refine_{k}", features, self.refine_kernel)
 
         x = x if self.conv_ndim == 2 else x[0]
         x = x.astype(jnp.float32)

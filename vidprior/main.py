@@ -99,6 +99,7 @@ def _render(
             frames,
             generator=build.generator(config),
             length=config.window.length,
+            rounding=config.render.rounding,
         )
     )
     paths = results.write_results(folder.path, rendered, clip)

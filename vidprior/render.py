@@ -34,7 +34,13 @@ def window_start(frame: int, *, num_frames: int, length: int) -> int:
 
 
 def render(
-    params: Params, noise: Array, frames: Sequence[int], *, generator: Generator, length: int
+    params: Params,
+    noise: Array,
+    frames: Sequence[int],
+    *,
+    generator: Generator,
+    length: int,
+    rounding: str = "nearest",
 ) -> Iterator[Frame]:
     """Generates frames one after the other.
 
@@ -44,6 +50,7 @@ def render(
       frames: indices wanted.
       generator: the network.
       length: N, the window's length in training.
+      rounding: to 8 bit, 'nearest' or 'down' (as the published code does).
     """
 
     @jax.jit
@@ -58,14 +65,15 @@ def render(
         image, flow = generate(params, noise, start, number - start)
         yield Frame(
             number=number,
-            image=to_bytes(np.asarray(image)),
+            image=to_bytes(np.asarray(image), rounding=rounding),
             flow=None if flow is None else np.asarray(flow),
         )
 
 
-def to_bytes(image: np.ndarray) -> np.ndarray:
-    """[0, 1] float to uint8, rounded to nearest."""
-    return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+def to_bytes(image: np.ndarray, *, rounding: str = "nearest") -> np.ndarray:
+    """[0, 1] float to uint8, rounded to 'nearest' or 'down'."""
+    rounded = {"nearest": np.rint, "down": np.floor}[rounding](np.clip(image, 0, 1) * 255)
+    return rounded.astype(np.uint8)
 
 
 def composite(image: np.ndarray, known: np.ndarray, hole: np.ndarray) -> np.ndarray:

@@ -133,6 +133,7 @@ def train(
                     sorted(set(shown.astype(int).tolist())),
                     generator=generator,
                     length=config.window.length,
+                    rounding=config.render.rounding,
                 )
                 path = workdir.previews / f"{end:06d}.png"
                 results.write_preview(path, frames, prepared)

@@ -262,8 +262,8 @@ def _open_video(path: Path) -> Iterator[tuple[Any, Any]]:
     with container:
         stream = container.streams.best("video")
         if stream is None or stream.codec_context is None:
-            what = "no video stream" if stream is None else "a codec that is not known here"
-            raise InputError(f"{path}: the file has {what}")
+            what = "has no video stream" if stream is None else "is damaged, or of an unknown codec"
+            raise InputError(f"{path}: the file {what}")
         yield container, stream
 
 

@@ -29,7 +29,14 @@ CLIP_VERSION = 1
 MAX_CLIP_BYTES = 2**35
 
 # Fields that a run may change when it goes on: they do not alter updates already done.
-FREE_FIELDS = ("schedule.num_passes", "checkpoint.", "log.", "vgg.keep_features", "flow.pwcnet_")
+FREE_FIELDS = (
+    "schedule.num_passes",
+    "checkpoint.",
+    "log.",
+    "render.",
+    "vgg.keep_features",
+    "flow.pwcnet_",
+)
 
 
 class Prepared(NamedTuple):

@@ -20,7 +20,7 @@ setup(
     package_dir={"vidprior.configs": "configs"},
     install_requires=[
         "absl-py>=2.1,<3",
-        "av>=14,<19",
+        "av>=17,<19",
         "flax>=0.10.6,<0.13",
         "imageio>=2.34,<3",
         "jax>=0.6,<0.12",

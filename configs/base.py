@@ -47,6 +47,9 @@ def get_config() -> ConfigDict:
     config.schedule.updates_per_window = 100  # M
     config.schedule.median_window = "last"  # of a pass: 'last', 'extra' (once more) or 'none'
 
+    config.schedule.reset_per_window = False  # a fresh network for every window (DIP)
+    config.schedule.windows_at_once = placeholder(int)  # of those; None: 1 on a CPU, else 8
+
     config.model = ConfigDict()
     config.model.channels = (16, 32, 64, 128, 128, 128)  # of every scale
     config.model.skip_channels = 4

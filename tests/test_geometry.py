@@ -111,7 +111,9 @@ def test_place_back_fills_the_crop_and_nothing_else():
     source = random_images(2, 9, 4, 3)
     made = geometry.centre_crop((9, 4), (5, 4))
     images = 255 - source[:, 2:7]
+    before = source.copy()
     placed = geometry.place_back(made, images, source)
+    assert np.array_equal(source, before)
     assert np.array_equal(placed[:, 2:7], images)
     assert np.array_equal(placed[:, :2], source[:, :2])
     assert np.array_equal(placed[:, 7:], source[:, 7:])

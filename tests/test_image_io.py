@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vidprior import image_io
+from vidprior import files, image_io
 from vidprior.errors import InputError
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -370,7 +370,7 @@ def test_writing_replaces_in_one_step(tmp_path):
     file.write_text("old")
 
     def fail():
-        with image_io.replacing(file) as temporary:
+        with files.replacing(file) as temporary:
             temporary.write_text("half")
             assert file.read_text() == "old"
             assert temporary.parent == tmp_path
@@ -379,6 +379,16 @@ def test_writing_replaces_in_one_step(tmp_path):
     with pytest.raises(RuntimeError):
         fail()
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.txt", "old")]
+
+
+def test_who_reads_the_old_file_is_not_disturbed(tmp_path):
+    file = tmp_path / "a.txt"
+    file.write_text("old")
+    with file.open() as reader:
+        with files.replacing(file) as temporary:
+            temporary.write_text("new")
+        assert reader.read() == "old"
+    assert file.read_text() == "new"
 
 
 def test_writing_where_a_folder_stands_is_refused(tmp_path):

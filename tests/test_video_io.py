@@ -406,22 +406,74 @@ def test_frames_that_an_edit_list_hides_are_not_missed(tmp_path):
     assert np.array_equal(shown.frames, whole[4:])
 
 
-def test_longer_sound_does_not_make_a_video_look_cut(tmp_path):
-    file = tmp_path / "a.mkv"
+def video_with_longer_sound(file, count):
     with av.open(str(file), "w") as container:
         video = container.add_stream("ffv1", rate=25)
         video.height, video.width, video.pix_fmt = 16, 16, "bgr0"
         audio = container.add_stream("pcm_s16le", rate=8000)
-        for frame in moving_picture(5, 16, 16):
+        for frame in moving_picture(count, 16, 16):
             container.mux(video.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        sound = av.AudioFrame.from_ndarray(np.zeros((1, 16000), np.int16), layout="mono")
-        sound.sample_rate = 8000
-        container.mux(audio.encode(sound))
+            sound = av.AudioFrame.from_ndarray(np.zeros((1, 640), np.int16), layout="mono")
+            sound.sample_rate = 8000
+            container.mux(audio.encode(sound))
         for stream in (video, audio):
             container.mux(stream.encode(None))
     with av.open(str(file)) as container:
-        assert container.duration > 1.9 * av.time_base
-    assert video_io.read_frames(file).total == 5
+        assert container.duration > 1.9 * count / 25 * av.time_base
+    return file
+
+
+def test_longer_sound_does_not_make_a_video_look_cut(tmp_path):
+    assert video_io.read_frames(video_with_longer_sound(tmp_path / "a.mkv", 20)).total == 20
+
+
+def test_cut_video_with_longer_sound(tmp_path):
+    file = video_with_longer_sound(tmp_path / "a.mkv", 20)
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 3])
+    with pytest.raises(InputError, match="of 20 frames could be decoded"):
+        video_io.read_frames(file)
+
+
+def test_frames_before_a_cut_packet_are_not_lost_with_it(tmp_path):
+    file = encode(
+        tmp_path / "a.mp4",
+        moving_picture(20),
+        codec="libx264",
+        pix_fmt="yuv420p",
+        muxer={"movflags": "faststart"},
+        bf="3",
+    )
+    file.write_bytes(file.read_bytes()[:-5])
+    with pytest.raises(InputError, match="only 19 of 20"):
+        video_io.read_frames(file)
+
+
+def test_frames_that_the_decoder_mended_are_refused(tmp_path):
+    # A transport stream announces nothing and marks no packet: only the decoder knows.
+    file = encode(
+        tmp_path / "a.ts",
+        moving_picture(10, 240, 320),
+        codec="libx264",
+        pix_fmt="yuv420p",
+        g="1",
+        crf="1",
+    )
+    data = file.read_bytes()
+    file.write_bytes(data[: len(data) * 3 // 4 // 188 * 188])
+    with pytest.raises(InputError, match="cut or damaged"):
+        video_io.read_frames(file)
+
+
+def test_a_container_that_breaks_in_the_middle(tmp_path):
+    frames = [b"FRAME\n" + bytes([40 * t]) * (16 * 16 * 3) for t in range(6)]
+    header = b"YUV4MPEG2 W16 H16 F25:1 Ip C444\n"
+    file = tmp_path / "a.y4m"
+    file.write_bytes(header + b"".join(frames))
+    assert video_io.read_frames(file).total == 6
+    file.write_bytes(header + b"".join(frames[:4]) + b"BROKEN" + frames[4] + frames[5])
+    with pytest.raises(InputError, match="only 4 of"):
+        video_io.read_frames(file)
+    assert len(video_io.read_frames(file, allow_truncated=True).frames) == 4
 
 
 # ---- masks ----

@@ -89,6 +89,11 @@ class Checkpoints:
         read = self._read(step, state=ocp.args.StandardRestore(), extra=ocp.args.JsonRestore())
         return jax.tree.map(np.asarray, read["state"]["params"]), read["extra"]
 
+    def restore_extra(self, step: int) -> dict[str, Any]:
+        """The extra facts that were saved after `step` updates."""
+        self._require(step)
+        return self._read(step, extra=ocp.args.JsonRestore())["extra"]
+
     def _require(self, step: int) -> None:
         if step not in self.steps():
             at_hand = ", ".join(map(str, self.steps())) or "none"

@@ -10,10 +10,9 @@ memory is taken; every file is written under a temporary name in its own folder 
 renamed when it is whole.
 """
 
-import contextlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ import imageio.v3
 import numpy as np
 
 from vidprior.errors import InputError
+from vidprior.files import replacing
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
 # A lossless mask sequence of more values than this, black included, is grey, not labels.
@@ -191,25 +191,6 @@ def write_frames(folder: PathLike, frames: Iterable[np.ndarray], *, start: int =
         if re.fullmatch(r"[0-9]{5,}\.png", file.name):
             file.unlink()
     return len(written)
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A hidden name beside `path` that takes its place if all goes well, or vanishes.
-
-    Raises:
-      InputError: the file system refuses.
-    """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield temporary
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
 def check_image(image: np.ndarray, *, ndims: tuple[int, ...] = (3,)) -> None:

@@ -55,12 +55,14 @@ def read_clip(video: str, mask: str, *, config: ConfigDict) -> Prepared:
     if hole.all():
         raise InputError(f"{mask}: the hole covers every frame in full: nothing to learn from")
     frames = geometry.apply(transform, source.frames)
+    aspect = source.pixel_aspect or Fraction(1)
     rate = source.rate or Fraction(fields.rate).limit_denominator(1001)
     return Prepared(
         frames=frames,
         hole=hole,
         source_sha256=flow_io.frames_sha256(frames),
         rate=(rate.numerator, rate.denominator),
+        pixel_aspect=(aspect.numerator, aspect.denominator),
         transform=json.dumps(transform.to_dict()),
     )
 

@@ -9,14 +9,14 @@ import shlex
 import sys
 from collections.abc import Sequence
 
+import jax
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from vidprior import build, checkpoints, configuration, evaluate, inputs, results, train
+from vidprior import build, checkpoints, configuration, evaluate, inputs, results, train, train_each
 from vidprior.clip import make_noise
 from vidprior.errors import InputError
 from vidprior.render import render
-from vidprior.types import Params
 from vidprior.windows import strides_that_fit
 from vidprior.workdir import Prepared, Workdir
 
@@ -51,8 +51,9 @@ def train_and_render(config: ConfigDict, workdir: Workdir) -> None:
     flows = None
     if build.needs_flow(config):
         flows = inputs.obtain_flows(workdir, clip, config=config, given=_FLOWS.value)
-    state = train.train(config, workdir, clip, flows=flows, features=features)
-    _render(config, workdir, clip, state.params, range(len(clip.frames)), folder=workdir)
+    fit = train_each.train_each if config.schedule.reset_per_window else train.train
+    fit(config, workdir, clip, flows=flows, features=features)
+    _render(config, workdir, clip, range(len(clip.frames)), step=None, folder=workdir)
 
 
 def render_saved(workdir: Workdir) -> None:
@@ -63,12 +64,11 @@ def render_saved(workdir: Workdir) -> None:
     if not saved.steps():
         raise InputError(f"{workdir.path} has no checkpoint yet: train first")
     step = saved.steps()[-1] if _CHECKPOINT.value is None else _CHECKPOINT.value
-    params, _ = saved.restore_params(step)
     frames = _parse_frames(_FRAMES.value, len(clip.frames))
     folder = workdir
     if _CHECKPOINT.value is not None or _FRAMES.value:
         folder = Workdir(workdir.path / f"render_{step:06d}_{frames.start}-{frames.stop}")
-    _render(config, workdir, clip, params, frames, folder=folder)
+    _render(config, workdir, clip, frames, step=step, folder=folder)
 
 
 def evaluate_result(workdir: Workdir) -> None:
@@ -85,16 +85,24 @@ def _render(
     config: ConfigDict,
     workdir: Workdir,
     clip: Prepared,
-    params: Params,
     frames: range,
     *,
+    step: int | None,
     folder: Workdir,
 ) -> None:
+    """Renders a saved state: a training run too ends with what it has saved."""
+    saved = checkpoints.Checkpoints(workdir.checkpoints)
+    if config.schedule.reset_per_window:
+        params_for = train_each.saved_params(saved)
+    else:
+        params, _ = saved.restore_params(saved.steps()[-1] if step is None else step)
+        params = jax.device_put(params)
+        params_for = lambda _: params  # noqa: E731
     count, height, width = clip.hole.shape
     noise = make_noise(config.seed, count, (height, width), high=config.model.noise_high)
     rendered = list(
         render(
-            params,
+            params_for,
             noise,
             frames,
             generator=build.generator(config),

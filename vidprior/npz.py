@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vidprior.errors import InputError
+from vidprior.files import replacing
 
 # A plain array's header takes 128; a longer one is refused, never parsed.
 _MAX_HEADER_BYTES = 1024
@@ -67,17 +68,9 @@ def save_npz(path: str | os.PathLike[str], **arrays: Any) -> None:
       InputError: the file cannot be written.
     """
     path = pathlib.Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        try:
-            with zipfile.ZipFile(partial, "w") as archive:
-                for name, value in arrays.items():
-                    _write_member(archive, name, np.asanyarray(value))
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, value in arrays.items():
+            _write_member(archive, name, np.asanyarray(value))
 
 
 def load_npz(

@@ -1,7 +1,8 @@
 """From a fitted state to frames: Equation 1, and the final composite."""
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -34,7 +35,7 @@ def window_start(frame: int, *, num_frames: int, length: int) -> int:
 
 
 def render(
-    params: Params,
+    params_for: Callable[[int], Params],
     noise: Array,
     frames: Sequence[int],
     *,
@@ -45,29 +46,40 @@ def render(
     """Generates frames one after the other.
 
     Args:
-      params: the generator's.
+      params_for: the generator's parameters for the window that starts at a frame.
       noise: [T, H, W, 1] float32, the clip's fixed input.
       frames: indices wanted.
       generator: the network.
       length: N, the window's length in training.
       rounding: to 8 bit, 'nearest' or 'down' (as the published code does).
     """
-
-    @jax.jit
-    def generate(params: Params, noise: Array, start: Array, position: Array):
-        window = jax.lax.dynamic_slice_in_dim(noise, start, length)
-        prediction = generator.apply({"params": params}, window)
-        return jax.tree.map(lambda x: x[position], prediction)
-
     noise = jax.device_put(noise)
     for number in frames:
         start = window_start(number, num_frames=len(noise), length=length)
-        image, flow = generate(params, noise, start, number - start)
+        image, flow = _generate(
+            params_for(start), noise, start, number - start, generator=generator, length=length
+        )
         yield Frame(
             number=number,
             image=to_bytes(np.asarray(image), rounding=rounding),
             flow=None if flow is None else np.asarray(flow),
         )
+
+
+@functools.partial(jax.jit, static_argnames=("generator", "length"))
+def _generate(
+    params: Params,
+    noise: Array,
+    start: Array,
+    position: Array,
+    *,
+    generator: Generator,
+    length: int,
+) -> Any:
+    """The prediction of one frame, by its position in the window that begins at `start`."""
+    window = jax.lax.dynamic_slice_in_dim(noise, start, length)
+    prediction = generator.apply({"params": params}, window)
+    return jax.tree.map(lambda x: x[position], prediction)
 
 
 def to_bytes(image: np.ndarray, *, rounding: str = "nearest") -> np.ndarray:

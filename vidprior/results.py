@@ -1,5 +1,6 @@
 """What a person gets to see: final frames, videos and previews."""
 
+import functools
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
@@ -37,7 +38,11 @@ def write_results(
     Returns:
       What was written, by name.
     """
-    rate = Fraction(*clip.rate)
+    write_video = functools.partial(
+        video_out.write_video,
+        rate=Fraction(*clip.rate),
+        pixel_aspect=Fraction(*clip.pixel_aspect),
+    )
     paths = {
         "frames": folder / "result",
         "video": folder / "result.mp4",
@@ -45,9 +50,9 @@ def write_results(
     }
     folder.mkdir(parents=True, exist_ok=True)
     image_io.write_frames(paths["frames"], _results(rendered, clip), start=rendered[0].number)
-    video_out.write_video(paths["video"], _results(rendered, clip), rate=rate)
+    write_video(paths["video"], _results(rendered, clip))
     rows = (side_by_side(*panels(frame, clip)) for frame in rendered)
-    video_out.write_video(paths["comparison"], rows, rate=rate)
+    write_video(paths["comparison"], rows)
     return paths
 
 

@@ -17,8 +17,8 @@ from ml_collections import ConfigDict
 from vidprior import build, checkpoints, results, update
 from vidprior.clip import flow_scales, make_clip, make_noise
 from vidprior.progress import Progress, duration
-from vidprior.render import render
-from vidprior.types import Clip, Features, Flows, Window
+from vidprior.render import Frame, render
+from vidprior.types import Clip, Features, Flows, Params, Window
 from vidprior.update import Losses, TrainState
 from vidprior.windows import Schedule, select
 from vidprior.workdir import Prepared, Workdir
@@ -110,7 +110,7 @@ def train(
         announce(fit, state, clip, windows, schedule, begin=begin, size=size)
 
     log = _Log(workdir, schedule, windows, begin=begin, every=config.log.every)
-    with _Stop() as stop, Progress("training", total=total, done=begin) as progress:
+    with StopRequest() as stop, Progress("training", total=total, done=begin) as progress:
         for start, end in blocks(begin, total, size=size, ends=grid):
             list_of_windows = select(windows, schedule.windows[start:end])
             state, losses = fit(state, clip, list_of_windows)
@@ -126,18 +126,22 @@ def train(
             if stop.asked:
                 raise Interrupted(f"stopped after update {end} of {total}; its state is saved")
             if pass_over and config.log.preview_frames:
-                shown = np.linspace(0, num_frames - 1, config.log.preview_frames + 2)[1:-1]
-                frames = render(
-                    state.params,
-                    noise,
-                    sorted(set(shown.astype(int).tolist())),
-                    generator=generator,
-                    length=config.window.length,
-                    rounding=config.render.rounding,
-                )
                 path = workdir.previews / f"{end:06d}.png"
-                results.write_preview(path, frames, prepared)
+                results.write_preview(path, _preview(state.params, noise, config), prepared)
     return state
+
+
+def _preview(params: Params, noise: np.ndarray, config: ConfigDict) -> Iterator[Frame]:
+    """A few frames, spread over the clip."""
+    shown = np.linspace(0, len(noise) - 1, config.log.preview_frames + 2)[1:-1]
+    return render(
+        lambda _: params,
+        noise,
+        sorted(set(shown.astype(int).tolist())),
+        generator=build.generator(config),
+        length=config.window.length,
+        rounding=config.render.rounding,
+    )
 
 
 def announce(
@@ -239,14 +243,14 @@ class _Log:
         )
 
 
-class _Stop:
+class StopRequest:
     """Turns the first Ctrl-C, or SIGTERM, into a wish that the loop asks for."""
 
     def __init__(self) -> None:
         self.asked = False
         self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> "_Stop":
+    def __enter__(self) -> "StopRequest":
         for number in (signal.SIGINT, signal.SIGTERM):
             try:
                 self._before[number] = signal.signal(number, self._ask)

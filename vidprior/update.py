@@ -1,5 +1,6 @@
 """One update of the generator, and many in a row: the arithmetic of Section 3.2."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 from typing import Any, cast
@@ -25,11 +26,27 @@ class TrainState:
       params: the generator's parameters.
       opt_state: of the optimiser.
       step: scalar int32, updates done.
+      best: the parameters with the lowest image loss so far, when they are asked for.
     """
 
     params: Params
     opt_state: Any
     step: jax.Array
+    best: Any = None
+
+
+@struct.dataclass
+class Best:
+    """The parameters whose frames came nearest to the known pixels, and that loss."""
+
+    params: Params
+    loss: jax.Array
+
+
+def keep_best(state: TrainState) -> TrainState:
+    """The state, from now on remembering its best parameters."""
+    params = jax.tree.map(jnp.copy, state.params)  # both are donated: no array twice
+    return dataclasses.replace(state, best=Best(params=params, loss=jnp.array(jnp.inf)))
 
 
 Update = Callable[[TrainState, Clip, Window], tuple[TrainState, Losses]]
@@ -96,10 +113,21 @@ def make_update(
     def update(state: TrainState, clip: Clip, window: Window) -> tuple[TrainState, Losses]:
         grads, terms = jax.grad(objective, has_aux=True)(state.params, gather(clip, window))
         changes, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        best = _better(state.best, state.params, terms)
         params = optax.apply_updates(state.params, changes)
-        return TrainState(params=params, opt_state=opt_state, step=state.step + 1), terms
+        return TrainState(params, opt_state, state.step + 1, best), terms
 
     return update
+
+
+def _better(best: Best | None, params: Params, terms: Losses) -> Best | None:
+    if best is None:
+        return None
+    is_better = terms["image"] < best.loss
+    return Best(
+        params=jax.tree.map(lambda new, old: jnp.where(is_better, new, old), params, best.params),
+        loss=jnp.where(is_better, terms["image"], best.loss),
+    )
 
 
 def make_fit(update: Update, *, scan: bool) -> Update:

@@ -15,6 +15,7 @@ import numpy as np
 
 from vidprior import image_io
 from vidprior.errors import InputError
+from vidprior.files import replacing
 
 PathLike = str | os.PathLike[str]
 
@@ -58,10 +59,10 @@ def write_video(
         {} if lossless else {"dst_colorspace": "ITU709", "dst_color_range": "MPEG"}
     )
     count, stream = 0, None
-    with image_io.replacing(path) as temporary, av.open(str(temporary), "w") as container:
+    with replacing(path) as temporary, av.open(str(temporary), "w") as container:
         for frame in frames:
             image_io.check_image(frame)
-            pixels = np.ascontiguousarray(frame if lossless else _pad_to_even(frame))
+            pixels = frame if lossless else _pad_to_even(frame)
             if stream is None:
                 stream = _add_stream(container, pixels.shape, rate, lossless, pixel_aspect)
             elif pixels.shape[:2] != (stream.height, stream.width):

@@ -12,17 +12,17 @@ comparison.mp4    input with the hole outlined, result, generated flow
 evaluation.json   measures against the truth, once asked for
 """
 
-import contextlib
 import json
 import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from vidprior.configuration import flatten
 from vidprior.errors import InputError
+from vidprior.files import replacing
 from vidprior.npz import load_npz, save_npz
 
 CLIP_VERSION = 1
@@ -47,6 +47,7 @@ class Prepared(NamedTuple):
       hole: [T, H, W] bool.
       source_sha256: identity of the frames.
       rate: frames per second, numerator and denominator.
+      pixel_aspect: width of a pixel over its height, numerator and denominator.
       transform: the crop and resize that led here, as JSON.
     """
 
@@ -54,6 +55,7 @@ class Prepared(NamedTuple):
     hole: np.ndarray
     source_sha256: str
     rate: tuple[int, int]
+    pixel_aspect: tuple[int, int]
     transform: str
 
 
@@ -128,6 +130,7 @@ class Workdir:
             "hole": ("b", 3),
             "source_sha256": ("U", 0),
             "rate": ("i", 1),
+            "pixel_aspect": ("i", 1),
             "transform": ("U", 0),
         }
         arrays = load_npz(self.clip_file, fields=fields, max_bytes=MAX_CLIP_BYTES)
@@ -140,12 +143,17 @@ class Workdir:
                 f"{self.clip_file}: hole {arrays['hole'].shape} does not fit frames "
                 f"{arrays['frames'].shape}"
             )
-        numerator, denominator = map(int, arrays["rate"])
+        for name in ("rate", "pixel_aspect"):
+            if arrays[name].shape != (2,) or min(arrays[name]) < 1:
+                raise InputError(
+                    f"{self.clip_file}: {name} is {arrays[name]}, which is no fraction"
+                )
         return Prepared(
             frames=arrays["frames"],
             hole=arrays["hole"],
             source_sha256=str(arrays["source_sha256"]),
-            rate=(numerator, denominator),
+            rate=(int(arrays["rate"][0]), int(arrays["rate"][1])),
+            pixel_aspect=(int(arrays["pixel_aspect"][0]), int(arrays["pixel_aspect"][1])),
             transform=str(arrays["transform"]),
         )
 
@@ -181,24 +189,10 @@ class Workdir:
             raise InputError(f"{self.path} belongs to another mask: choose another --workdir")
 
 
-@contextlib.contextmanager
-def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Yields a temporary name beside `path`, and renames it to `path` at the end."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def write_json(path: pathlib.Path, value: Any) -> None:
     """Writes indented JSON, in full or not at all."""
-    try:
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(value, indent=2) + "\n")
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2) + "\n")
 
 
 def _update_of(row: str) -> float:

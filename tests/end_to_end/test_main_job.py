@@ -1,0 +1,232 @@
+"""The main job: a clip in, a result out; rendered again, measured, and the same every time."""
+
+import json
+import shutil
+import types
+
+import av
+import imageio.v3
+import numpy as np
+import pytest
+from harness import (
+    CHECKPOINTS,
+    HEIGHT,
+    NUM_FRAMES,
+    RATE,
+    ROOT,
+    ROWS,
+    TINY,
+    TOTAL,
+    WIDTH,
+    assert_same_arrays,
+    assert_same_run,
+    checkpoint_steps,
+    contents,
+    metrics,
+    pictures,
+)
+
+pytestmark = pytest.mark.slow
+
+
+def video_facts(path):
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        size = stream.height, stream.width
+        count = sum(1 for _ in container.decode(stream))
+        return types.SimpleNamespace(rate=stream.average_rate, size=size, count=count)
+
+
+def test_the_work_directory_holds_what_the_manual_says(trained):
+    assert {path.name for path in trained.iterdir()} == {
+        "config.json",
+        "clip.npz",
+        "flows.npz",
+        "checkpoints",
+        "metrics.jsonl",
+        "previews",
+        "result",
+        "result.mp4",
+        "comparison.mp4",
+    }
+
+
+def test_known_pixels_are_those_of_the_input_and_the_hole_is_filled(trained, clip):
+    result = pictures(trained / "result")
+    assert list(result) == [f"{i:05d}.png" for i in range(NUM_FRAMES)]
+    frames = np.stack(list(result.values()))
+    np.testing.assert_array_equal(frames[~clip.hole], clip.frames[~clip.hole])
+    changed = (frames != clip.frames).any(axis=-1)
+    assert changed[clip.hole].mean() > 0.9
+
+
+def test_videos_keep_the_rate_and_the_number_of_frames(trained):
+    result = video_facts(trained / "result.mp4")
+    assert (result.rate.numerator, result.rate.denominator) == RATE
+    assert (result.count, result.size) == (NUM_FRAMES, (HEIGHT, WIDTH))
+    comparison = video_facts(trained / "comparison.mp4")  # input, result, generated flow
+    assert (comparison.rate.numerator, comparison.rate.denominator) == RATE
+    assert (comparison.count, comparison.size) == (NUM_FRAMES, (HEIGHT, 3 * WIDTH))
+
+
+def test_the_result_video_shows_the_result_frames(trained):
+    frames = np.stack(list(pictures(trained / "result").values()))
+    with av.open(str(trained / "result.mp4")) as container:
+        shown = np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])
+    # Lossy, and colour at half the resolution: near on average, not in every pixel.
+    assert np.abs(shown.astype(int) - frames.astype(int)).mean() < 8
+
+
+def test_the_configuration_is_stored_as_it_was_resolved(trained, clip):
+    stored = json.loads((trained / "config.json").read_text())
+    config = stored["config"]
+    assert config["flow"]["estimator"] == "dis"  # an override
+    assert config["model"]["channels"] == [8, 8]  # an override of a tuple
+    assert config["window"]["strides"] == [1, 3, 5]  # the overlay's
+    assert config["optimizer"]["learning_rate"] == 0.01  # the base's
+    assert stored["inputs"]["video"] == str(clip.video)
+    assert stored["inputs"]["mask"] == str(clip.masks_folder)
+
+
+def test_metrics_have_a_row_for_every_interval_and_every_pass(trained):
+    rows = metrics(trained)
+    assert [row["update"] for row in rows] == list(ROWS)
+    assert [row["pass"] for row in rows] == [1 + (update - 1) // 10 for update in ROWS]
+    for row in rows:
+        assert row.keys() == {"update", "pass", "image", "flow", "consistency", "total"}
+        weighted = row["image"] + 0.1 * row["flow"] + row["consistency"]
+        assert row["total"] == pytest.approx(weighted, rel=1e-5)
+    assert rows[-1]["image"] < rows[0]["image"]
+
+
+def test_the_newest_checkpoints_are_kept(trained):
+    assert checkpoint_steps(trained) == list(CHECKPOINTS[-2:])
+
+
+def test_a_preview_follows_every_pass(trained):
+    previews = pictures(trained / "previews")
+    assert list(previews) == ["000010.png", "000020.png", "000030.png"]
+    for preview in previews.values():
+        assert preview.shape == (2 * HEIGHT, 3 * WIDTH, 3)
+
+
+def test_the_run_says_where_the_result_is_and_what_it_runs_on(trained):
+    said = (trained.parent / "stdout").read_text()
+    assert "result.mp4" in said
+    assert "comparison.mp4" in said
+    told = (trained.parent / "stderr").read_text()
+    assert f"{NUM_FRAMES} frames at {WIDTH}x{HEIGHT}" in told
+    assert "device: cpu" in told
+    assert f"{TOTAL} updates" in told
+    assert "Warning" not in told
+    assert "WARNING" not in told
+
+
+def test_the_same_command_gives_the_same_bits(trained, command, clip, tmp_path):
+    """Also from a folder of images instead of a video of the same frames."""
+    inputs = (f"--video={clip.frames_folder}", f"--mask={clip.masks_folder}")
+    command.succeed(*TINY, *inputs, f"--workdir={tmp_path / 'again'}")
+    assert_same_run(trained, tmp_path / "again")
+
+
+def test_rendering_needs_nothing_but_clip_and_checkpoint(trained, command, copy_of_trained):
+    for name in ("flows.npz", "result.mp4", "comparison.mp4", "metrics.jsonl"):
+        (copy_of_trained / name).unlink()
+    for name in ("result", "previews"):
+        shutil.rmtree(copy_of_trained / name)
+    stored = json.loads((copy_of_trained / "config.json").read_text())
+    stored["inputs"] = {"video": "/nowhere", "mask": "/nowhere", "flows": None}
+    (copy_of_trained / "config.json").write_text(json.dumps(stored))
+
+    command.succeed("--mode=render", f"--workdir={copy_of_trained}")
+    assert_same_arrays(pictures(trained / "result"), pictures(copy_of_trained / "result"))
+    assert video_facts(copy_of_trained / "result.mp4").count == NUM_FRAMES
+
+
+def test_a_range_of_frames_is_rendered_beside_the_result(trained, command, copy_of_trained):
+    before = contents(copy_of_trained)
+    command.succeed("--mode=render", f"--workdir={copy_of_trained}", "--frames=4:7")
+    (folder,) = set(copy_of_trained.iterdir()) - {
+        copy_of_trained / p.name for p in trained.iterdir()
+    }
+    whole = pictures(trained / "result")
+    names = ["00004.png", "00005.png", "00006.png"]
+    assert_same_arrays({name: whole[name] for name in names}, pictures(folder / "result"))
+    assert video_facts(folder / "result.mp4").count == 3
+    after = contents(copy_of_trained)
+    assert before == {name: after[name] for name in before}
+
+
+def test_an_older_checkpoint_renders_other_frames(trained, command, copy_of_trained):
+    older, newest = checkpoint_steps(trained)
+    command.succeed("--mode=render", f"--workdir={copy_of_trained}", f"--checkpoint={older}")
+    command.succeed("--mode=render", f"--workdir={copy_of_trained}", f"--checkpoint={newest}")
+    whole = pictures(trained / "result")
+    rendered = {
+        step: pictures(next(copy_of_trained.glob(f"render*{step}*")) / "result")
+        for step in (older, newest)
+    }
+    assert_same_arrays(whole, rendered[newest])
+    assert any((whole[name] != picture).any() for name, picture in rendered[older].items())
+    assert_same_arrays(whole, pictures(copy_of_trained / "result"))
+
+
+def test_evaluation_prints_and_stores_the_measures(command, clip, copy_of_trained):
+    finished = command.succeed(
+        "--mode=evaluate", f"--workdir={copy_of_trained}", f"--truth={clip.truth_folder}"
+    )
+
+    def refuse(name):
+        raise AssertionError(f"{name} is no JSON")
+
+    text = (copy_of_trained / "evaluation.json").read_text()
+    stored = json.loads(text, parse_constant=refuse)
+    truth = [imageio.v3.imread(path) for path in sorted(clip.truth_folder.iterdir())]
+    result = np.stack(list(pictures(copy_of_trained / "result").values()))
+    error = np.square((result - np.stack(truth).astype(float)) / 255).mean(axis=(1, 2, 3))
+    expected = float(np.mean(10 * np.log10(1 / error)))
+    assert stored["psnr_full"] == pytest.approx(expected, rel=1e-5)
+    shown = dict(line.split() for line in finished.stdout.splitlines() if len(line.split()) == 2)
+    assert float(shown["psnr_full"]) == pytest.approx(expected, abs=1e-3)
+    assert str(copy_of_trained / "evaluation.json") in finished.stdout
+
+
+def test_a_range_of_the_source_is_inpainted_and_evaluated(command, clip, tmp_path):
+    """Masks and truth cover the whole source."""
+    workdir = tmp_path / "run"
+    command.succeed(
+        "--config=dip_vid",
+        *clip.inputs,
+        f"--workdir={workdir}",
+        f"--config.video.height={HEIGHT}",
+        f"--config.video.width={WIDTH}",
+        "--config.video.start=3",
+        "--config.video.stop=8",
+        "--config.model.channels=(8,)",
+        "--config.window.length=2",
+        "--config.schedule.num_passes=1",
+        "--config.schedule.updates_per_window=1",
+    )
+    result = pictures(workdir / "result")
+    assert list(result) == [f"{i:05d}.png" for i in range(5)]
+    frames, hole = clip.frames[3:8], clip.hole[3:8]
+    np.testing.assert_array_equal(np.stack(list(result.values()))[~hole], frames[~hole])
+    command.succeed("--mode=evaluate", f"--workdir={workdir}", f"--truth={clip.truth_folder}")
+    stored = json.loads((workdir / "evaluation.json").read_text())
+    truth = [imageio.v3.imread(path) for path in sorted(clip.truth_folder.iterdir())][3:8]
+    error = np.square((np.stack(list(result.values())) - np.stack(truth).astype(float)) / 255)
+    expected = float(np.mean(10 * np.log10(1 / error.mean(axis=(1, 2, 3)))))
+    assert stored["psnr_full"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_help_lists_the_flags(command):
+    finished = command("--help")
+    for flag in ("video", "mask", "flows", "workdir", "mode", "checkpoint", "frames", "truth"):
+        assert f"--{flag}" in finished.stdout
+    assert "Traceback" not in finished.stderr
+
+
+def test_a_shipped_configuration_is_found_by_path_and_by_name(command):
+    for name in ("configs/flow.py", "flow"):
+        finished = command(f"--config={name}", "--workdir=/nowhere/run", cwd=ROOT)
+        assert finished.stderr == "error: --video is missing\n"

@@ -1,0 +1,162 @@
+"""The generator's blocks against NumPy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vidprior import layers
+
+random = np.random.default_rng(0)
+
+
+def test_leaky_relu_by_hand():
+    x = jnp.array([-2.0, -0.5, 0.0, 3.0])
+    assert np.allclose(layers.leaky_relu(x), [-0.4, -0.1, 0.0, 3.0])
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+def test_space_is_padded_by_reflection(kernel):
+    x = random.random((2, 4, 5, 3), np.float32)
+    margin = kernel // 2
+    expected = np.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)), mode="reflect")
+    assert np.array_equal(layers.pad_for_kernel(jnp.asarray(x), (kernel, kernel)), expected)
+
+
+@pytest.mark.parametrize("kernel", [(1, 1, 1), (3, 3, 3), (3, 5, 5)])
+def test_time_is_padded_by_replication(kernel):
+    x = random.random((1, 2, 4, 5, 3), np.float32)
+    t, h, w = (size // 2 for size in kernel)
+    expected = np.pad(x, ((0, 0), (0, 0), (h, h), (w, w), (0, 0)), mode="reflect")
+    expected = np.pad(expected, ((0, 0), (t, t), (0, 0), (0, 0), (0, 0)), mode="edge")
+    assert np.array_equal(layers.pad_for_kernel(jnp.asarray(x), kernel), expected)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (1, 2, 3, 4, 5)])
+def test_upsampling_doubles_space_alone(shape):
+    x = random.random(shape, np.float32)
+    expected = np.kron(x, np.ones((*(1 for _ in shape[:-3]), 2, 2, 1), np.float32))
+    assert np.array_equal(layers.upsample(jnp.asarray(x)), expected)
+
+
+def test_cropping_is_centred():
+    a = jnp.arange(6 * 9).reshape(1, 6, 9, 1)
+    b = jnp.arange(5 * 10).reshape(1, 5, 10, 1)
+    c = jnp.arange(8 * 7).reshape(1, 8, 7, 1)
+    cropped = layers.crop_to_smallest(a, b, c)
+    # 5 rows and 7 columns stay. Odd rests leave the greater margin at the end.
+    assert np.array_equal(cropped[0], a[:, 0:5, 1:8])
+    assert np.array_equal(cropped[1], b[:, :, 1:8])
+    assert np.array_equal(cropped[2], c[:, 1:6, :])
+
+
+def slow_conv(x, kernel, bias, strides):
+    """[N, ..., C] against [k, ..., C, F], centred on every `strides`-th element."""
+    axes = kernel.ndim - 2
+    margins = [(size // 2, size // 2) for size in kernel.shape[:axes]]
+    space = [(0, 0)] * (axes - 2) + margins[-2:]
+    padded = np.pad(x, [(0, 0), *space, (0, 0)], mode="reflect")
+    if axes == 3:
+        padded = np.pad(padded, [(0, 0), margins[0], *[(0, 0)] * 3], mode="edge")
+    places = [range(0, n, stride) for n, stride in zip(x.shape[1:-1], strides, strict=True)]
+    out = np.zeros((len(x), *map(len, places), kernel.shape[-1]))
+    for target in np.ndindex(*map(len, places)):
+        start = [place[i] for place, i in zip(places, target, strict=True)]
+        patch = padded[
+            (slice(None), *(slice(s, s + k) for s, k in zip(start, kernel.shape, strict=False)))
+        ]
+        out[(slice(None), *target)] = np.tensordot(patch, kernel, axes=axes + 1) + bias
+    return out
+
+
+@pytest.mark.parametrize(
+    ("shape", "kernel", "strides"),
+    [
+        ((2, 7, 6, 3), (5, 5), (2, 2)),
+        ((2, 5, 4, 3), (3, 3), (1, 1)),
+        ((1, 4, 5, 6, 3), (3, 5, 5), (1, 2, 2)),
+        ((1, 3, 3, 4, 3), (1, 1, 1), (1, 1, 1)),
+    ],
+)
+def test_convolution_is_that_of_a_loop_over_places(shape, kernel, strides):
+    x = random.normal(size=shape).astype(np.float32)
+    weight = random.normal(size=(*kernel, 3, 2)).astype(np.float32)
+    bias = random.normal(size=2).astype(np.float32)
+    conv = layers.Conv(features=2, kernel_size=kernel, strides=strides)
+    result = conv.apply({"params": {"kernel": weight, "bias": bias}}, jnp.asarray(x))
+    expected = slow_conv(x.astype(np.float64), weight, bias, strides)
+    assert result.shape == expected.shape
+    assert np.allclose(result, expected, atol=1e-4)
+
+
+def initial(initializer, features=64, channels=8):
+    conv = layers.Conv(
+        features=features, kernel_size=(5, 5), strides=(1, 1), initializer=initializer
+    )
+    return conv.init(jax.random.key(0), jnp.zeros((1, 5, 5, channels)))["params"]
+
+
+def test_initial_values_lie_within_fan_in():
+    # PyTorch: U(+-1/sqrt(fan_in)) for kernel and bias, fan_in = 5 * 5 * 8 = 200.
+    bound = 200**-0.5
+    for leaf in initial("pytorch").values():
+        assert np.abs(leaf).max() <= bound
+        assert leaf.max() > 0.8 * bound
+        assert leaf.min() < -0.8 * bound
+        # The deviation of U(-b, b) is b / sqrt(3).
+        assert np.std(leaf) == pytest.approx(bound / 3**0.5, rel=0.15)
+
+
+def test_lecun_initial_values():
+    params = initial("lecun")
+    assert np.std(params["kernel"]) == pytest.approx(200**-0.5, rel=0.02)
+    assert np.mean(params["kernel"]) == pytest.approx(0, abs=200**-0.5 / 20)
+    # Not uniform: a normal distribution goes beyond sqrt(3) deviations.
+    assert np.abs(params["kernel"]).max() > 1.9 * 200**-0.5
+    assert not np.asarray(params["bias"]).any()
+
+
+def test_convolution_computes_in_its_dtype():
+    conv = layers.Conv(features=2, kernel_size=(3, 3), strides=(1, 1), dtype=jnp.bfloat16)
+    params = conv.init(jax.random.key(0), jnp.zeros((1, 4, 4, 1)))
+    assert jax.tree.map(lambda leaf: leaf.dtype, params["params"]) == {
+        "kernel": jnp.float32,
+        "bias": jnp.float32,
+    }
+    assert conv.apply(params, jnp.zeros((1, 4, 4, 1))).dtype == jnp.bfloat16
+
+
+def normalise(x, scale, bias):
+    params = {"scale": jnp.asarray(scale), "bias": jnp.asarray(bias)}
+    return layers.BatchNorm().apply({"params": params}, jnp.asarray(x))
+
+
+def test_batch_norm_by_hand():
+    # Channel 0: values 1, 3 of mean 2 and variance 1. Channel 1: 0, 4 of mean 2, variance 4.
+    x = np.float32([[[[1, 0]]], [[[3, 4]]]])
+    result = normalise(x, scale=[1.0, 10.0], bias=[0.5, 0.0])
+    one, four = (1 + 1e-5) ** -0.5, (4 + 1e-5) ** -0.5
+    expected = [[[[0.5 - one, -20 * four]]], [[[0.5 + one, 20 * four]]]]
+    assert np.allclose(result, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 5, 2), (1, 3, 4, 5, 2)])
+def test_batch_norm_takes_each_channel_over_all_other_axes(shape):
+    x = random.normal(5, 3, shape).astype(np.float32)
+    result = np.asarray(normalise(x, scale=[1.0, 1.0], bias=[0.0, 0.0])).reshape(-1, 2)
+    assert np.allclose(result.mean(axis=0), 0, atol=1e-5)
+    # v / (v + 1e-5) of a variance v near 9
+    assert np.allclose(result.var(axis=0), 1, atol=1e-4)
+
+
+def test_batch_norm_of_a_constant_channel_is_its_bias():
+    result = normalise(np.full((2, 3, 4, 1), 7.0, np.float32), scale=[2.0], bias=[0.25])
+    assert np.allclose(result, 0.25)
+
+
+def test_batch_norm_keeps_its_statistics_in_float32():
+    # 256 + {0, 2}: in bfloat16 the sum of 2000 such values would lose the twos.
+    x = np.where(np.arange(2000).reshape(1, 40, 50, 1) % 2, 258, 256)
+    result = normalise(jnp.asarray(x, jnp.bfloat16), scale=[1.0], bias=[0.0])
+    assert result.dtype == jnp.bfloat16
+    assert np.allclose(np.asarray(result, np.float32), x - 257, atol=0.01)

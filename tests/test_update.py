@@ -1,0 +1,278 @@
+"""One update, and many in a row, with a generator of one scale."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from vidprior import losses, update, windows
+from vidprior.generator import Generator
+from vidprior.types import Clip, Prediction
+
+SIZE = (16, 24)
+LENGTH = 3
+WEIGHTS = {"image": 1.0, "flow": 0.1, "consistency": 1.0, "perceptual": 0.01}
+IMAGE_ALONE = {"image": 1.0, "flow": 0.0, "consistency": 0.0, "perceptual": 0.0}
+
+
+def features(image):
+    """Stands for VGG16: the image, and its 2x2 means."""
+    n, h, w, c = image.shape
+    return image, image.reshape(n, h // 2, 2, w // 2, 2, c).mean(axis=(2, 4))
+
+
+@pytest.fixture(scope="module")
+def clip(make_random_clip):
+    return make_random_clip(11, SIZE)
+
+
+@pytest.fixture(scope="module")
+def bare_clip(clip):
+    """The same clip without anything that flow and perceptual terms need."""
+    return Clip(frames=clip.frames, hole=clip.hole, noise=clip.noise)
+
+
+@pytest.fixture(scope="module")
+def listed():
+    """Every window: strides 1, 3 and 5, forward and backward."""
+    return windows.list_windows(
+        11, length=LENGTH, strides=(1, 3, 5), directions=("forward", "backward")
+    )
+
+
+@pytest.fixture(scope="module")
+def generator():
+    return Generator(channels=(4,), skip_channels=2)
+
+
+@pytest.fixture(scope="module")
+def optimizer():
+    return optax.adam(0.01)
+
+
+@pytest.fixture
+def state(generator, optimizer, random_params):
+    params = random_params(generator)
+    return update.TrainState(params, optimizer.init(params), jnp.zeros((), jnp.int32))
+
+
+class Traced:
+    """An update that counts how often JAX traces it: once for each compilation."""
+
+    def __init__(self, inner):
+        self.inner, self.count = inner, 0
+
+    def __call__(self, *arguments):
+        self.count += 1
+        return self.inner(*arguments)
+
+
+@pytest.fixture(scope="module")
+def traced(generator, optimizer):
+    return Traced(
+        update.make_update(
+            generator=generator, optimizer=optimizer, weights=WEIGHTS, features=features
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def fit(traced):
+    return update.make_fit(traced, scan=False)
+
+
+@pytest.fixture(scope="module")
+def fit_image(generator, optimizer):
+    def never(image):
+        raise AssertionError("features were computed for a weight of 0")
+
+    step = update.make_update(
+        generator=generator, optimizer=optimizer, weights=IMAGE_ALONE, features=never
+    )
+    return update.make_fit(step, scan=False)
+
+
+def random_prediction():
+    random = np.random.default_rng(4)
+    return Prediction(
+        image=jnp.asarray(random.random((LENGTH, *SIZE, 3), np.float32)),
+        flow=jnp.asarray(random.normal(size=(LENGTH, *SIZE, 6, 2)).astype(np.float32)),
+    )
+
+
+@pytest.mark.parametrize("index", [0, 1, 20, 21, 28, 29])
+def test_terms_compare_each_pair_with_its_own_flow(clip, listed, index):
+    window = windows.select(listed, index)
+    batch = windows.gather(clip, window)
+    prediction = random_prediction()
+    terms = update.predicted_losses(prediction, batch, weights=WEIGHTS, features=features)
+    assert set(terms) == set(WEIGHTS)
+
+    image, host = np.asarray(prediction.image), jax.tree.map(np.asarray, clip)
+    known = ~host.hole[window.frames][..., None]
+    wanted = host.frames[window.frames] / np.float32(255)
+    assert terms["image"] == pytest.approx(np.mean((known * (image - wanted)) ** 2), rel=1e-5)
+
+    squares, consistency = [], []
+    for i, j, k in zip(window.source, window.target, window.offset, strict=True):
+        flow, scale = np.asarray(prediction.flow)[i, :, :, k], host.flow_scale[k]
+        pair = (k, window.frames[i])
+        error = host.flow_known[pair][..., None] * (flow - host.flow[pair] / scale)
+        squares.append(error**2)
+        consistency.append(
+            losses.consistency_loss(
+                image[None, j],
+                image[None, i],
+                scale * flow[None],
+                host.flow_hole[pair][None, ..., None].astype(np.float32),
+            )
+        )
+    assert terms["flow"] == pytest.approx(np.mean(squares), rel=1e-5)
+    assert terms["consistency"] == pytest.approx(np.mean(consistency), rel=1e-5)
+
+    perceptual = 0.0
+    for ours, layer, hole in zip(features(image), host.features, host.feature_hole, strict=True):
+        seen = ~hole[window.frames][..., None]
+        perceptual += np.mean((seen * (ours - layer[window.frames])) ** 2)
+    assert terms["perceptual"] == pytest.approx(perceptual, rel=1e-5)
+
+
+def test_targets_are_computed_anew_where_the_clip_does_not_keep_them(clip, listed):
+    window = windows.select(listed, 3)
+    batch = windows.gather(clip, window)._replace(features=None)
+    weights = {**IMAGE_ALONE, "image": 0.0, "perceptual": 1.0}
+    terms = update.predicted_losses(random_prediction(), batch, weights=weights, features=features)
+    kept = batch._replace(features=features(batch.image))
+    again = update.predicted_losses(random_prediction(), kept, weights=weights, features=features)
+    assert terms["perceptual"] == again["perceptual"]
+    assert terms["perceptual"] > 0
+
+
+@pytest.mark.parametrize("name", list(WEIGHTS))
+def test_only_terms_with_a_weight_are_computed(clip, bare_clip, listed, name):
+    window = windows.select(listed, 0)
+    weights = {other: float(other == name) for other in WEIGHTS}
+    terms = update.predicted_losses(
+        random_prediction(), windows.gather(clip, window), weights=weights, features=features
+    )
+    assert set(terms) == {name}
+
+
+def test_a_term_of_weight_0_needs_no_data(fit_image, bare_clip, listed, state):
+    """No flow in the clip, no features: with a weight of 0 nobody asks for them."""
+    state, terms = fit_image(state, bare_clip, windows.select(listed, np.arange(2)))
+    assert set(terms) == {"image", "total"}
+    assert np.isfinite(terms["total"]).all()
+
+
+def test_total_is_the_weighted_sum(fit, clip, listed, state):
+    _, terms = fit(state, clip, windows.select(listed, np.arange(4)))
+    assert set(terms) == {*WEIGHTS, "total"}
+    assert all(values.shape == (4,) for values in terms.values())
+    expected = sum(weight * terms[name] for name, weight in WEIGHTS.items())
+    assert np.allclose(terms["total"], expected, rtol=1e-5)
+
+
+def test_losses_are_those_before_the_update(fit, generator, clip, listed, state):
+    batch = windows.gather(clip, windows.select(listed, 7))
+    prediction = generator.apply({"params": state.params}, batch.noise)
+    expected = update.predicted_losses(prediction, batch, weights=WEIGHTS, features=features)
+    _, terms = fit(state, clip, windows.select(listed, np.array([7])))
+    for name, value in expected.items():
+        assert terms[name][0] == pytest.approx(float(value), rel=1e-4)
+
+
+def test_forward_backward_and_every_stride_share_one_compilation(fit, traced, clip, listed, state):
+    state, terms = fit(state, clip, listed)
+    assert np.isfinite(terms["total"]).all()
+    assert int(state.step) == len(listed.frames) == 30
+    assert traced.count == 1
+
+
+def test_scanned_updates_are_single_updates(fit, traced, clip, listed, state):
+    order = np.array([0, 29, 29, 13])
+    copy = jax.tree.map(jnp.copy, state)
+    singly, terms = fit(copy, clip, windows.select(listed, order))
+    scan = update.make_fit(traced.inner, scan=True)
+    scanned, scanned_terms = scan(state, clip, windows.select(listed, order))
+    assert int(scanned.step) == int(singly.step) == 4
+    assert jax.tree.structure(scanned) == jax.tree.structure(singly)
+    for name, values in terms.items():
+        # Another fusion of the same sums; Adam's first steps magnify the difference.
+        assert np.allclose(scanned_terms[name], values, rtol=2e-3)
+        assert np.allclose(scanned_terms[name][0], values[0], rtol=1e-5)
+
+
+def test_updates_repeat_bit_for_bit(fit, clip, listed, state):
+    copy = jax.tree.map(jnp.copy, state)
+    order = windows.select(listed, np.array([3, 8]))
+    for one, other in zip(
+        jax.tree.leaves(fit(state, clip, order)), jax.tree.leaves(fit(copy, clip, order)),
+        strict=True,
+    ):  # fmt: skip
+        assert np.array_equal(one, other)
+
+
+def test_a_list_in_two_parts_is_the_list(fit, clip, listed, state):
+    """Adam's state carries over from window to window, and from call to call."""
+    copy = jax.tree.map(jnp.copy, state)
+    whole, terms = fit(state, clip, windows.select(listed, np.array([4, 4, 9])))
+    first, _ = fit(copy, clip, windows.select(listed, np.array([4, 4])))
+    parts, last = fit(first, clip, windows.select(listed, np.array([9])))
+    assert last["total"][0] == terms["total"][2]
+    for one, other in zip(jax.tree.leaves(whole), jax.tree.leaves(parts), strict=True):
+        assert np.array_equal(one, other)
+    assert int(whole.opt_state[0].count) == int(whole.step) == 3
+
+
+def test_the_state_is_donated_and_the_clip_is_not(fit, clip, listed, state):
+    fit(state, clip, windows.select(listed, np.array([0])))
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves((state.params, state.opt_state)))
+    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(clip))
+
+
+def test_one_update_is_a_step_of_the_optimiser(fit_image, generator, bare_clip, listed, state):
+    """Adam's first step is lr * gradient / (|gradient| + eps): lr, against the slope."""
+    before = jax.tree.map(np.asarray, jax.tree.map(jnp.copy, state.params))
+    window = windows.select(listed, np.array([5]))
+    after, _ = fit_image(state, bare_clip, window)
+    first_moment = after.opt_state[0].mu
+    moved = gradient = 0
+    for name in ("image", "up_0", "down_0"):
+        # Adam's first moment is a tenth of the first gradient.
+        gradient = 10 * np.asarray(first_moment[name]["kernel"])
+        moved = np.asarray(after.params[name]["kernel"]) - before[name]["kernel"]
+        clear = np.abs(gradient) > 1e-5
+        assert clear.any()
+        assert np.allclose(moved[clear], -0.01 * np.sign(gradient[clear]), rtol=2e-3)
+    # The flow head has no part in the image loss.
+    assert not np.asarray(first_moment["flow"]["kernel"]).any()
+
+
+def test_the_loss_falls(fit, clip, listed, state):
+    repeated = windows.select(listed, np.zeros(60, np.int32))
+    _, terms = fit(state, clip, repeated)
+    total = np.asarray(terms["total"])
+    # Noise cannot be fitted, but its mean colour and small flow can.
+    assert total[-5:].mean() < 0.85 * total[0]
+
+
+def test_a_fresh_state_does_not_depend_on_the_size(optimizer):
+    # Without the compilation that `init_state` otherwise pays for.
+    with jax.disable_jit():
+        states = [
+            update.init_state(
+                jax.random.key(3),
+                generator=Generator(channels=(2,), skip_channels=1, predict_flow=False),
+                optimizer=optimizer,
+                size=size,
+            )
+            for size in ((5, 6), (8, 7))
+        ]
+    assert int(states[0].step) == 0
+    assert states[0].step.dtype == jnp.int32
+    for one, other in zip(*map(jax.tree.leaves, states), strict=True):
+        assert np.array_equal(one, other)
+    assert jax.tree.structure(states[0].opt_state[0].mu) == jax.tree.structure(states[0].params)
+    assert not any(np.any(leaf) for leaf in jax.tree.leaves(states[0].opt_state))

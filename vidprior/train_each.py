@@ -1,0 +1,131 @@
+"""Training with a fresh network for every window: the DIP baseline (appendix C.1).
+
+Windows are fitted in groups, many at once where the device has room. A group's
+checkpoint holds the best parameters of its windows and stays for good: together
+they are the result.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from vidprior import build, checkpoints, update
+from vidprior.clip import make_clip, make_noise
+from vidprior.progress import Progress
+from vidprior.train import DISPATCH, Interrupted, NonFiniteLoss, StopRequest
+from vidprior.types import Features, Flows, Params, Window
+from vidprior.update import TrainState
+from vidprior.workdir import Prepared, Workdir
+
+# Windows fitted at once on an accelerator, unless the configuration says otherwise.
+AT_ONCE = 8
+
+
+def train_each(
+    config: ConfigDict,
+    workdir: Workdir,
+    prepared: Prepared,
+    *,
+    flows: Flows | None,
+    features: Features | None,
+) -> None:
+    """Fits every window from scratch; arguments and errors as of `train.train`."""
+    num_frames, height, width = prepared.hole.shape
+    noise = make_noise(config.seed, num_frames, (height, width), high=config.model.noise_high)
+    clip = make_clip(prepared.frames, prepared.hole, noise, flows=flows, features=features)
+    windows = build.window_list(config, num_frames)
+    count, updates = len(windows.frames), config.schedule.updates_per_window
+    on_cpu = jax.default_backend() == "cpu"
+    group = config.schedule.windows_at_once or (1 if on_cpu else AT_ONCE)
+
+    generator, optimizer = build.generator(config), build.optimizer(config)
+    step = update.make_update(
+        generator=generator, optimizer=optimizer, weights=config.loss.to_dict(), features=features
+    )
+    fit = update.make_fit(jax.vmap(step, in_axes=(0, None, 0)), scan=not on_cpu)
+    key = jax.random.key(config.seed)
+
+    @jax.jit
+    def fresh(numbers: jax.Array) -> TrainState:
+        def one(number: jax.Array) -> TrainState:
+            state = update.init_state(
+                jax.random.fold_in(key, number),
+                generator=generator,
+                optimizer=optimizer,
+                size=(height, width),
+            )
+            return update.keep_best(state)
+
+        return jax.vmap(one)(numbers)
+
+    saved = checkpoints.Checkpoints(workdir.checkpoints, keep=count)
+    first = len(_saved_windows(saved))
+    workdir.forget_metrics_after(first * updates)
+    with StopRequest() as stop, Progress("training", total=count * updates) as progress:
+        for begin in range(first, count, group):
+            numbers = np.arange(begin, min(begin + group, count))
+            # The last group is filled up, so that all groups share one compiled update.
+            filled = np.resize(numbers, group)
+            state = fresh(jnp.asarray(filled))
+            history = []
+            length = 1 if on_cpu else DISPATCH
+            for done in range(0, updates, length):
+                size = min(length, updates - done)
+                repeated = Window(
+                    *(np.broadcast_to(f[filled], (size, *f[filled].shape)) for f in windows)
+                )
+                state, losses = fit(state, clip, repeated)
+                history.append(losses)
+                if stop.asked:
+                    raise Interrupted(f"stopped after {begin} of {count} windows, which are saved")
+                progress.advance(begin * updates + (done + size) * len(numbers))
+            terms = {
+                name: np.concatenate([losses[name] for losses in history])[:, : len(numbers)]
+                for name in history[0]
+            }
+            _require_finite(terms["total"], numbers, windows)
+            end = int(numbers[-1]) + 1
+            best = jax.tree.map(np.asarray, state.best.params)
+            kept = TrainState(params=best, opt_state=(), step=jnp.array(end * updates))
+            saved.save(kept, {"windows": numbers.tolist(), "flow_scale": None})
+            mean = {name: float(np.mean(values[-1])) for name, values in terms.items()}
+            workdir.append_metrics({"update": end * updates, "pass": 1, **mean})
+
+
+def _require_finite(losses: np.ndarray, numbers: np.ndarray, windows: Window) -> None:
+    """Checks the losses, [updates, windows], of a group."""
+    bad = np.argwhere(~np.isfinite(losses))
+    if len(bad):
+        number, position = bad[0]
+        frames = windows.frames[numbers[position]].tolist()
+        raise NonFiniteLoss(
+            f"the loss is no longer finite at update {number + 1} of the window of frames "
+            f"{frames}; a smaller --config.optimizer.learning_rate may help"
+        )
+
+
+def saved_params(saved: checkpoints.Checkpoints) -> Callable[[int], Params]:
+    """Maps the number of a window to its parameters, read when first asked for."""
+    places = _saved_windows(saved)
+    groups: dict[int, Params] = {}
+
+    def params_for(number: int) -> Params:
+        step, position = places[number]
+        if step not in groups:
+            groups.clear()
+            groups[step] = saved.restore_params(step)[0]
+        return jax.tree.map(lambda x: x[position], groups[step])
+
+    return params_for
+
+
+def _saved_windows(saved: checkpoints.Checkpoints) -> dict[int, tuple[int, int]]:
+    """Window number to its checkpoint and the position in it."""
+    places = {}
+    for step in saved.steps():
+        for position, number in enumerate(saved.restore_extra(step)["windows"]):
+            places[number] = (step, position)
+    return places

@@ -6,12 +6,13 @@ beside the descent; the ascent joins both. One class is the 2D network and, with
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vidprior.layers import BatchNorm, Conv, crop_to_smallest, leaky_relu, upsample
+from vidprior.layers import BatchNorm, Conv, JoiningConv, crop_to_smallest, leaky_relu, upsample
 from vidprior.types import OFFSETS, Prediction
 
 
@@ -67,7 +68,7 @@ class Generator(nn.Module):
             raise ValueError(f"{noise.shape[1:3]} is too small: each side needs {smallest}")
 
         def block(x: jax.Array, name: str, features: int, kernel: int, stride: int = 1):
-            x = self._conv(name, features, kernel, stride)(x)
+            x = Conv(stride=stride, **self._settings(name, features, kernel))(x)
             return leaky_relu(BatchNorm(name=f"{name}_norm")(x))
 
         x = noise if self.conv_ndim == 2 else noise[None]
@@ -78,9 +79,8 @@ class Generator(nn.Module):
             x = block(x, f"down_{k}", features, 5, stride=2)
             x = block(x, f"deepen_{k}", features, 5)
         for k, features in reversed(list(enumerate(self.channels))):
-            x = jnp.concatenate(crop_to_smallest(skips[k], upsample(x)), axis=-1)
-            x = BatchNorm(name=f"join_{k}_norm")(x)
-            x = block(x, f"up_{k}", features, 3)
+            x = self._join(skips[k], x, k, features)
+            x = leaky_relu(BatchNorm(name=f"up_{k}_norm")(x))
             x = block(x, f"refine_{k}", features, self.refine_kernel)
 
         x = x if self.conv_ndim == 2 else x[0]
@@ -93,23 +93,31 @@ class Generator(nn.Module):
         flow = self._head("flow", 2 * len(OFFSETS))(x)
         return flow.reshape(*flow.shape[:-1], len(OFFSETS), 2)
 
-    def _conv(self, name: str, features: int, kernel: int, stride: int) -> Conv:
-        # Kernel 1 does not look at neighbouring frames; stride never skips frames.
+    def _join(self, skip: jax.Array, deeper: jax.Array, k: int, features: int) -> jax.Array:
+        """Normalised skip and upsampled depth, side by side, through one convolution."""
+        norm = BatchNorm(name=f"join_{k}_norm")
+        if skip.shape[-3:-1] == (2 * deeper.shape[-3], 2 * deeper.shape[-2]):
+            # Repeating every pixel four times changes neither mean nor variance.
+            conv = JoiningConv(**self._settings(f"up_{k}", features, 3))
+            return conv(*norm(skip, deeper))
+        x = jnp.concatenate(crop_to_smallest(skip, upsample(deeper)), axis=-1)
+        return Conv(**self._settings(f"up_{k}", features, 3))(norm(x))
+
+    def _settings(self, name: str, features: int, kernel: int) -> dict[str, Any]:
+        # Kernel 1 does not look at neighbouring frames.
         time = (min(kernel, 3),) if self.conv_ndim == 3 else ()
-        return Conv(
-            features=features,
-            kernel_size=(*time, kernel, kernel),
-            strides=(*(1 for _ in time), stride, stride),
-            initializer=self.initializer,
-            dtype=self.dtype,
-            name=name,
-        )
+        return {
+            "features": features,
+            "kernel_size": (*time, kernel, kernel),
+            "initializer": self.initializer,
+            "dtype": self.dtype,
+            "name": name,
+        }
 
     def _head(self, name: str, features: int) -> Callable[[jax.Array], jax.Array]:
         return Conv(
             features=features,
             kernel_size=(1, 1),
-            strides=(1, 1),
             initializer=self.initializer,
             dtype=jnp.float32,
             name=name,

@@ -5,6 +5,8 @@ python -m vidprior.main --mode=render --workdir=DIR [--checkpoint=STEP] [--frame
 python -m vidprior.main --mode=evaluate --workdir=DIR --truth=PATH
 """
 
+import os
+import pathlib
 import shlex
 import sys
 from collections.abc import Sequence
@@ -146,6 +148,13 @@ def _parse_frames(text: str | None, count: int) -> range:
     return range(begin, end)
 
 
+def keep_compiled() -> None:
+    """Keeps compiled updates between runs, unless the environment says where already."""
+    if not jax.config.jax_compilation_cache_dir:
+        cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+        jax.config.update("jax_compilation_cache_dir", str(cache / "vidprior" / "xla"))
+
+
 def main(arguments: Sequence[str]) -> int:
     """Runs one mode; every problem of the input is one line and exit code 2."""
     logging.set_verbosity(logging.ERROR)  # libraries tell of every step they take
@@ -154,6 +163,7 @@ def main(arguments: Sequence[str]) -> int:
             raise InputError(f"unexpected argument '{arguments[1]}': flags begin with --")
         if not _WORKDIR.value:
             raise InputError("--workdir is missing")
+        keep_compiled()
         workdir = Workdir(_WORKDIR.value)
         if _MODE.value == "render":
             render_saved(workdir)

@@ -10,9 +10,11 @@ from fractions import Fraction
 import imageio.v3
 import numpy as np
 import pytest
-from harness import HEIGHT, NUM_FRAMES, RATE, ROOT, TINY, WIDTH, Command
 
 from vidprior.video_out import write_video
+
+pytest.register_assert_rewrite("harness")
+from harness import HEIGHT, NUM_FRAMES, RATE, ROOT, TINY, WIDTH, Command  # noqa: E402
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,13 @@ from vidprior.checkpoints import Checkpoints
 ROOT = pathlib.Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "vidprior.main")
 
+# Becomes another program that may not write files beyond a number of bytes: a full disk.
+LIMITED = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, 2 * (int(sys.argv[1]),))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
 NUM_FRAMES, HEIGHT, WIDTH = 12, 32, 48
 RATE = (30000, 1001)
 
@@ -42,6 +49,17 @@ TOTAL = 30
 CHECKPOINTS = (4, 8, 10, 12, 16, 20, 24, 28, 30)
 ROWS = (3, 6, 9, 10, 12, 15, 18, 20, 21, 24, 27, 30)
 
+# One scale, image loss alone, one pass: with seven frames, five updates.
+SMALLEST = (
+    f"--config.video.height={HEIGHT}",
+    f"--config.video.width={WIDTH}",
+    "--config.model.channels=(8,)",
+    "--config.window.length=3",
+    "--config.schedule.num_passes=1",
+    "--config.schedule.updates_per_window=1",
+)
+SEVEN = "--config.video.stop=7"
+
 
 class Command:
     """`python -m vidprior.main` on a CPU, away from the checkout, with a cache of compilations."""
@@ -57,9 +75,10 @@ class Command:
             "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
         }
 
-    def __call__(self, *arguments, **options) -> subprocess.CompletedProcess:
-        """Runs the command to its end, whatever that is."""
-        return self.execute([*COMMAND, *map(str, arguments)], **options)
+    def __call__(self, *arguments, max_file=None, **options) -> subprocess.CompletedProcess:
+        """Runs the command to its end, whatever that is; `max_file` bytes fit on its disk."""
+        limited = () if max_file is None else (sys.executable, "-c", LIMITED, str(max_file))
+        return self.execute([*limited, *COMMAND, *map(str, arguments)], **options)
 
     def execute(self, words, **options) -> subprocess.CompletedProcess:
         """Runs any words in the command's environment."""
@@ -143,8 +162,8 @@ def assert_same_run(first: pathlib.Path, second: pathlib.Path) -> None:
     """Two work directories ended in the same state, measures and frames."""
     assert checkpoint_steps(first) == checkpoint_steps(second)
     assert_same_arrays(parameters(first), parameters(second))
-    assert metrics(first) == metrics(second)
     assert_same_arrays(pictures(first / "result"), pictures(second / "result"))
+    assert metrics(first) == metrics(second)
 
 
 def assert_one_error(finished: subprocess.CompletedProcess, *fragments: str, code: int = 2) -> str:

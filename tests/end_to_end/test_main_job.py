@@ -15,6 +15,7 @@ from harness import (
     RATE,
     ROOT,
     ROWS,
+    SMALLEST,
     TINY,
     TOTAL,
     WIDTH,
@@ -194,26 +195,15 @@ def test_evaluation_prints_and_stores_the_measures(command, clip, copy_of_traine
 def test_a_range_of_the_source_is_inpainted_and_evaluated(command, clip, tmp_path):
     """Masks and truth cover the whole source."""
     workdir = tmp_path / "run"
-    command.succeed(
-        "--config=dip_vid",
-        *clip.inputs,
-        f"--workdir={workdir}",
-        f"--config.video.height={HEIGHT}",
-        f"--config.video.width={WIDTH}",
-        "--config.video.start=3",
-        "--config.video.stop=8",
-        "--config.model.channels=(8,)",
-        "--config.window.length=2",
-        "--config.schedule.num_passes=1",
-        "--config.schedule.updates_per_window=1",
-    )
+    part = ("--config.video.start=3", "--config.video.stop=10")
+    command.succeed("--config=dip_vid", *SMALLEST, *part, *clip.inputs, f"--workdir={workdir}")
     result = pictures(workdir / "result")
-    assert list(result) == [f"{i:05d}.png" for i in range(5)]
-    frames, hole = clip.frames[3:8], clip.hole[3:8]
+    assert list(result) == [f"{i:05d}.png" for i in range(7)]
+    frames, hole = clip.frames[3:10], clip.hole[3:10]
     np.testing.assert_array_equal(np.stack(list(result.values()))[~hole], frames[~hole])
     command.succeed("--mode=evaluate", f"--workdir={workdir}", f"--truth={clip.truth_folder}")
     stored = json.loads((workdir / "evaluation.json").read_text())
-    truth = [imageio.v3.imread(path) for path in sorted(clip.truth_folder.iterdir())][3:8]
+    truth = [imageio.v3.imread(path) for path in sorted(clip.truth_folder.iterdir())][3:10]
     error = np.square((np.stack(list(result.values())) - np.stack(truth).astype(float)) / 255)
     expected = float(np.mean(10 * np.log10(1 / error.mean(axis=(1, 2, 3)))))
     assert stored["psnr_full"] == pytest.approx(expected, rel=1e-5)

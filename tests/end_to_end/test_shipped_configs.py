@@ -1,0 +1,224 @@
+"""Every configuration that ships, shrunk, from clip to result; and the hand-over to PWC-Net."""
+
+import json
+import sys
+import zlib
+
+import numpy as np
+import pytest
+from harness import (
+    HEIGHT,
+    ROOT,
+    SEVEN,
+    SMALLEST,
+    WIDTH,
+    assert_last_error,
+    contents,
+    metrics,
+    parameters,
+    pictures,
+)
+
+from vidprior.vgg import parameter_shapes
+
+pytestmark = pytest.mark.slow
+
+SHIPPED = sorted(path.stem for path in (ROOT / "configs").glob("[a-z]*.py"))
+
+# What shrinks a configuration further, or takes its place on a machine without fetched files.
+SHRUNK = {
+    "flow": ("--config.flow.estimator=dis", "--config.schedule.windows_per_pass=4"),
+    "demo": ("--config.schedule.windows_per_pass=4",),
+}
+
+
+@pytest.fixture
+def vgg_weights(tmp_path):
+    """VGG16's shapes, filled by a formula."""
+    arrays = {}
+    for name, shape in parameter_shapes().items():
+        x = np.random.default_rng([7, zlib.crc32(name.encode())]).standard_normal(shape)
+        gain = np.sqrt(2 / np.prod(shape[:-1])) if len(shape) > 1 else 0.1
+        arrays[name] = (gain * x).astype(np.float32)
+    np.savez(tmp_path / "vgg16.npz", **arrays)
+    return tmp_path / "vgg16.npz"
+
+
+@pytest.mark.parametrize("name", [name for name in SHIPPED if name != "base"])
+def test_configuration_runs_from_clip_to_result(name, command, clip, vgg_weights, tmp_path):
+    workdir = tmp_path / "run"
+    smallest = [flag for flag in SMALLEST if name != "dip" or "window.length" not in flag]
+    command.succeed(
+        f"--config={ROOT / 'configs' / name}.py",
+        *smallest,
+        *SHRUNK.get(name, ()),
+        SEVEN,
+        f"--config.vgg.weights={vgg_weights}",
+        *clip.inputs,
+        f"--workdir={workdir}",
+    )
+    result = np.stack(list(pictures(workdir / "result").values()))
+    frames, hole = clip.frames[:7], clip.hole[:7]
+    np.testing.assert_array_equal(result[~hole], frames[~hole])
+    assert (result != frames).any(axis=-1)[hole].mean() > 0.9
+
+    config = json.loads((workdir / "config.json").read_text())["config"]
+    terms = {term for term, weight in config["loss"].items() if weight}
+    assert metrics(workdir)[-1].keys() == {"update", "pass", "total", *terms}
+    assert (workdir / "flows.npz").exists() == bool(terms & {"flow", "consistency"})
+
+
+def test_the_configurations_are_the_systems_that_they_say(command, clip, tmp_path):
+    """What each changes, as it is resolved: stored before the work begins."""
+    expected = {
+        "dip_vid": {"terms": {"image"}, "conv_ndim": 2, "strides": [1], "length": 5},
+        "dip_vid_3dcn": {"terms": {"image"}, "conv_ndim": 3, "strides": [1], "length": 5},
+        "dip": {"terms": {"image"}, "conv_ndim": 2, "strides": [1], "length": 1},
+        "flow": {
+            "terms": {"image", "flow", "consistency", "perceptual"},
+            "conv_ndim": 2,
+            "strides": [1, 3, 5],
+            "length": 5,
+        },
+        "demo": {
+            "terms": {"image", "flow", "consistency"},
+            "conv_ndim": 2,
+            "strides": [1, 3, 5],
+            "length": 5,
+        },
+    }
+    code = (
+        "import sys; from vidprior import configuration as c; print(c.load(sys.argv[1]).to_json())"
+    )
+    assert set(expected) == {name for name in SHIPPED if name != "base"}
+    for name, wanted in expected.items():
+        config = json.loads(command.execute([sys.executable, "-c", code, name]).stdout)
+        assert {
+            "terms": {term for term, weight in config["loss"].items() if weight},
+            "conv_ndim": config["model"]["conv_ndim"],
+            "strides": config["window"]["strides"],
+            "length": config["window"]["length"],
+        } == wanted
+
+
+# A stand-in for `third_party/pwcnet_torch/estimate.py`, run in place of its Python: it notes
+# what it was given, and writes flow that is zero everywhere.
+STAND_IN = """#!{python}
+import json, pathlib, sys
+import numpy as np
+script, *flags = sys.argv[1:]
+flags = dict(flag.removeprefix("--").split("=", 1) for flag in flags)
+given = np.load(flags["frames"], allow_pickle=False)
+frames = given["frames"]
+pathlib.Path({notes!r}).write_text(json.dumps({{
+    "script": script, "flags": flags, "sha256": str(given["source_sha256"]),
+    "shape": frames.shape, "dtype": str(frames.dtype), "sum": int(frames.sum()),
+}}))
+offsets = np.array([1, -1, 3, -3, 5, -5], np.int32)
+T, H, W, _ = frames.shape
+partner = np.arange(T) + offsets[:, None]
+exists = (partner >= 0) & (partner < T)
+if {code}:
+    print("the weights are of another network", file=sys.stderr)
+    sys.exit({code})
+np.savez(
+    flags["output"], version=1, estimator="pwcnet sha256:0123456789abcdef", offsets=offsets,
+    flow=np.zeros((6, T, H, W, 2), np.float16), exists=exists,
+    reliable=np.broadcast_to(exists[:, :, None, None], (6, T, H, W)),
+    size=np.array([H, W], np.int32), source_sha256=given["source_sha256"],
+)
+"""
+
+
+@pytest.fixture
+def pwcnet(tmp_path):
+    """Flags that choose a stand-in for PWC-Net, which ends with a given exit code."""
+    weights = tmp_path / "network.pytorch"
+    weights.write_bytes(b"weights")
+    python = tmp_path / "python"
+
+    def make(code=0):
+        notes = str(tmp_path / "notes.json")
+        python.write_text(STAND_IN.format(python=sys.executable, notes=notes, code=code))
+        python.chmod(0o755)
+        return (
+            "--config.flow.estimator=pwcnet",
+            f"--config.flow.pwcnet_python={python}",
+            f"--config.flow.pwcnet_weights={weights}",
+        )
+
+    return make
+
+
+DEMO = ("--config=demo", *SMALLEST, *SHRUNK["demo"], SEVEN)
+
+
+def test_pwcnet_gets_the_frames_and_its_flow_is_used(command, clip, pwcnet, tmp_path):
+    workdir = tmp_path / "run"
+    command.succeed(*DEMO, *pwcnet(), *clip.inputs, f"--workdir={workdir}")
+    notes = json.loads((tmp_path / "notes.json").read_text())
+    assert notes["script"] == str(ROOT / "third_party/pwcnet_torch/estimate.py")
+    assert notes["flags"]["weights"] == str(tmp_path / "network.pytorch")
+    assert notes["flags"]["output"] == str(workdir / "flows.npz")
+    assert (notes["shape"], notes["dtype"]) == ([7, HEIGHT, WIDTH, 3], "uint8")
+    assert notes["sum"] == int(clip.frames[:7].sum())  # the object is shown, as published
+    with np.load(workdir / "clip.npz") as prepared:
+        assert notes["sha256"] == str(prepared["source_sha256"])
+    with np.load(workdir / "flows.npz") as flows:
+        assert str(flows["estimator"]).startswith("pwcnet")
+    assert pictures(workdir / "result")
+    # What was handed over is gone; nothing else is hidden there.
+    assert not [name for name in contents(workdir) if name.startswith(".")]
+
+
+def test_pwcnet_gets_filled_frames_where_the_hole_is_blank(command, clip, pwcnet, tmp_path):
+    """Known pixels, and the identity of the clip, are those of the unfilled frames."""
+    finished = command(
+        *DEMO,
+        *pwcnet(code=3),
+        *clip.inputs,
+        f"--workdir={tmp_path / 'run'}",
+        "--config.flow.fill_hole=True",
+    )
+    assert finished.returncode == 2
+    notes = json.loads((tmp_path / "notes.json").read_text())
+    assert notes["sum"] != int(clip.frames[:7].sum())
+    with np.load(tmp_path / "run" / "clip.npz") as prepared:
+        assert notes["sha256"] == str(prepared["source_sha256"])
+
+
+def test_pwcnet_that_fails_is_named_and_can_be_run_again(command, clip, pwcnet, tmp_path):
+    workdir = tmp_path / "run"
+    arguments = (*DEMO, *clip.inputs, f"--workdir={workdir}")
+    finished = command(*arguments, *pwcnet(code=3))
+    assert_last_error(finished, "PWC-Net", "3")
+    assert "the weights are of another network" in finished.stderr
+    assert set(contents(workdir)) == {"config.json", "clip.npz"}
+    command.succeed(*arguments, *pwcnet())
+    assert all(np.isfinite(leaf).all() for leaf in parameters(workdir).values())
+
+
+def test_pwcnet_that_cannot_be_run(command, clip, pwcnet, tmp_path):
+    flags = pwcnet()
+    (tmp_path / "python").chmod(0o644)
+    finished = command(*DEMO, *flags, *clip.inputs, f"--workdir={tmp_path / 'run'}")
+    assert_last_error(finished, str(tmp_path / "python"), "cannot be run")
+
+
+def test_a_flow_file_takes_the_place_of_any_estimator(command, clip, trained, tmp_path):
+    """The clip of `trained` is the same, and PWC-Net need not be there."""
+    workdir = tmp_path / "run"
+    flags = (
+        "--config=demo",
+        *SMALLEST,
+        "--config.schedule.windows_per_pass=4",
+        "--config.flow.estimator=pwcnet",
+        "--config.flow.pwcnet_python=/nowhere/python",
+    )
+    flows = f"--flows={trained / 'flows.npz'}"
+    finished = command(*flags, *clip.inputs, flows, f"--workdir={workdir}")
+    assert finished.returncode == 0, finished.stderr
+    assert pictures(workdir / "result")
+    # Going on without the flag must not take another flow.
+    with np.load(workdir / "flows.npz") as kept, np.load(trained / "flows.npz") as given:
+        np.testing.assert_array_equal(kept["flow"], given["flow"])

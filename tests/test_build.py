@@ -1,0 +1,206 @@
+"""From configuration fields to parts, and the values that are refused."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from vidprior import build, configuration, vgg
+from vidprior.errors import InputError
+from vidprior.generator import Generator
+from vidprior.npz import save_npz
+
+
+def configured(name="flow", **changes):
+    """A shipped configuration with fields changed; `__` stands for the dot."""
+    config = configuration.load(name)
+    config.update_from_flattened_dict(
+        {field.replace("__", "."): value for field, value in changes.items()}
+    )
+    return config
+
+
+def test_published_schedule():
+    config = configured()
+    windows = build.window_list(config, 60)
+    assert len(windows.frames) == 288
+    schedule = build.schedule(config, windows, 60)
+    assert len(schedule.windows) == 102_000 == 20 * (50 + 1) * 100
+    for end in schedule.pass_ends:
+        last = windows.frames[schedule.windows[end - 100 : end]]
+        assert (last == np.arange(30, 35)).all()
+
+
+def test_dip_vid_schedule():
+    config = configured("dip_vid")
+    windows = build.window_list(config, 60)
+    schedule = build.schedule(config, windows, 60)
+    # Every start once a pass, the median one last: 20 passes of 56 windows.
+    assert len(schedule.windows) == 20 * 56 * 100
+    one_pass = schedule.windows[:5600:100]
+    assert sorted(one_pass) == list(range(56))
+    assert windows.frames[one_pass[-1]].tolist() == [30, 31, 32, 33, 34]
+
+
+@pytest.mark.parametrize(
+    ("flow", "consistency", "needed"),
+    [(0.0, 0.0, False), (0.1, 0.0, True), (0.0, 1.0, True), (0.1, 1.0, True)],
+)
+def test_flow_is_needed_by_either_of_two_terms(flow, consistency, needed):
+    config = configured(loss__flow=flow, loss__consistency=consistency)
+    assert build.needs_flow(config) is needed
+    assert build.generator(config).predict_flow is needed
+
+
+def test_generator_has_the_fields_of_model():
+    assert build.generator(configured("flow")) == Generator()
+    assert build.generator(configured("dip_vid_3dcn")) == Generator(conv_ndim=3, predict_flow=False)
+    config = configured(
+        model__channels=(4, 8), model__skip_channels=2, model__initializer="lecun",
+        model__dtype="bfloat16", model__refine_kernel=3,
+    )  # fmt: skip
+    assert build.generator(config) == Generator(
+        channels=(4, 8),
+        skip_channels=2,
+        initializer="lecun",
+        dtype=jnp.dtype("bfloat16"),
+        refine_kernel=3,
+    )
+
+
+def test_a_configuration_from_json_builds_the_same():
+    config = configured()
+    stored = type(config)(configuration.to_dict(config))
+    assert build.generator(stored) == build.generator(config)
+    hash(build.generator(stored))
+    first, second = build.window_list(stored, 60), build.window_list(config, 60)
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_optimizer_is_adam_with_its_fields():
+    config = configured(optimizer__learning_rate=0.5, optimizer__b1=0.8, optimizer__eps=1e-3)
+    made, expected = build.optimizer(config), optax.adam(0.5, b1=0.8, b2=0.999, eps=1e-3)
+    value = jnp.array([1.0, 2.0])
+    states = made.init(value), expected.init(value)
+    for gradient in (jnp.array([0.001, -3.0]), jnp.array([0.5, 0.25])):
+        ours, mine = made.update(gradient, states[0])
+        theirs, their = expected.update(gradient, states[1])
+        states = mine, their
+        assert np.array_equal(ours, theirs)
+
+
+@pytest.fixture(scope="module")
+def arrays():
+    random = np.random.default_rng(0)
+    return {
+        name: random.normal(0, 0.05, shape).astype(np.float32)
+        for name, shape in vgg.parameter_shapes().items()
+    }
+
+
+@pytest.mark.parametrize(("given", "flip"), [("published", True), ("imagenet", False)])
+def test_features_are_those_of_the_file(arrays, tmp_path, given, flip):
+    save_npz(tmp_path / "vgg16.npz", **arrays)
+    config = configured(vgg__weights=str(tmp_path / "vgg16.npz"), vgg__input=given)
+    image = np.random.default_rng(1).random((1, 8, 8, 3), np.float32)
+    ours = jax.jit(build.features(config))(image)
+    module = vgg.Vgg16(imagenet_input=given == "imagenet")
+    params = vgg.make_params(arrays, flip_channels=flip)
+    expected = jax.jit(module.apply)({"params": params}, image)
+    for one, other in zip(ours, expected, strict=True):
+        assert np.allclose(one, other, atol=1e-5)
+
+
+def test_without_the_perceptual_term_no_weights_are_needed():
+    config = configured(vgg__weights="none.npz", loss__perceptual=0.0)
+    assert build.features(config) is None
+
+
+def test_missing_weights_say_how_to_get_them(tmp_path):
+    config = configured(vgg__weights=str(tmp_path / "none.npz"))
+    with pytest.raises(
+        InputError, match=r"none\.npz: get them with `make vgg16-weights`"
+    ) as caught:
+        build.features(config)
+    assert "--config.loss.perceptual=0" in str(caught.value)
+
+
+def test_weights_of_another_network_name_the_array(arrays, tmp_path):
+    other = {**arrays, "conv2_1.kernel": np.zeros((3, 3, 64, 64), np.float32)}
+    save_npz(tmp_path / "other.npz", **other)
+    config = configured(vgg__weights=str(tmp_path / "other.npz"))
+    with pytest.raises(InputError) as caught:
+        build.features(config)
+    assert "conv2_1.kernel has shape (3, 3, 64, 64), VGG16's is (3, 3, 64, 128)" in str(
+        caught.value
+    )
+    del other["conv3_3.bias"]
+    save_npz(tmp_path / "other.npz", **other)
+    with pytest.raises(InputError, match=r"conv3_3\.bias is missing"):
+        build.features(config)
+
+
+@pytest.mark.parametrize("name", ["flow", "dip_vid", "dip_vid_3dcn", "dip", "demo"])
+def test_shipped_configurations_pass(name):
+    build.check(configured(name))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"flow__estimator": "x"}, "--config.flow.estimator is 'x'; it may be 'dis', 'pwcnet'"),
+        ({"flow__dis_preset": "slow"}, "--config.flow.dis_preset is 'slow'; it may be 'fast', "),
+        ({"schedule__median_window": "first"}, "it may be 'last', 'extra', 'none'"),
+        ({"model__conv_ndim": 1}, "--config.model.conv_ndim is 1; it may be 2, 3"),
+        ({"model__refine_kernel": 2}, "--config.model.refine_kernel is 2; it may be 1, 3"),
+        ({"model__initializer": "he"}, "it may be 'pytorch', 'lecun'"),
+        ({"model__dtype": "float16"}, "it may be 'float32', 'bfloat16'"),
+        ({"vgg__input": "bgr"}, "it may be 'published', 'imagenet'"),
+        ({"render__rounding": "up"}, "it may be 'nearest', 'down'"),
+        ({"window__strides": (1, 2)}, "--config.window.strides is (1, 2); it may hold (1, 3, 5)"),
+        ({"window__strides": ()}, "--config.window.strides is (); it may hold (1, 3, 5)"),
+        ({"window__directions": ("up",)}, "it may hold ('forward', 'backward')"),
+        ({"window__length": 0}, "--config.window.length is 0; it must be at least 1"),
+        ({"schedule__num_passes": 0}, "--config.schedule.num_passes is 0; it must be at least 1"),
+        ({"schedule__updates_per_window": -1}, "updates_per_window is -1; it must be at least 1"),
+        ({"checkpoint__every": 0}, "--config.checkpoint.every is 0"),
+        ({"checkpoint__keep": 0}, "--config.checkpoint.keep is 0"),
+        ({"log__every": 0}, "--config.log.every is 0"),
+        ({"model__conv_ndim": 3}, "the 3D network predicts no flow"),
+        ({"window__length": 1}, "the flow terms need --config.window.length of at least 2"),
+        ({"window__strides": (3, 5)}, "the median window has stride 1"),
+        ({"video__height": 128}, "384x128 is too small for 6 scales: each side needs at least 129"),
+        ({"video__width": 128}, "128x192 is too small for 6 scales: each side needs at least 129"),
+    ],
+)  # fmt: skip
+def test_values_that_no_run_can_use_are_refused(changes, words):
+    with pytest.raises(InputError) as caught:
+        build.check(configured(**changes))
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_without_any_loss_there_is_nothing_to_train_for():
+    with pytest.raises(InputError, match="every loss has weight 0"):
+        build.check(configured("dip_vid", loss__image=0.0))
+
+
+@pytest.mark.xfail(strict=True, reason="not checked")
+@pytest.mark.parametrize(
+    ("name", "changes", "word"),
+    [
+        ("flow", {"schedule__windows_per_pass": -1}, "windows_per_pass"),
+        ("flow", {"log__preview_frames": -1}, "preview_frames"),
+        ("dip", {"schedule__windows_at_once": -1}, "windows_at_once"),
+        # The best parameters are those of the lowest image loss: it must be computed.
+        ("dip", {"loss__image": 0.0, "loss__perceptual": 0.01}, "loss.image"),
+        # A frame's network is looked up by the start of its window: one window for each.
+        ("dip", {"window__directions": ("forward", "backward")}, "reset_per_window"),
+        ("flow", {"schedule__reset_per_window": True}, "reset_per_window"),
+    ],
+)
+def test_values_that_a_run_stumbles_over_are_refused(name, changes, word):
+    with pytest.raises(InputError) as caught:
+        build.check(configured(name, **changes))
+    assert word in str(caught.value)

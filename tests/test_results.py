@@ -1,0 +1,110 @@
+"""Final frames, videos and previews, read back from disk."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from vidprior import image_io, results, video_io
+from vidprior.render import Frame, composite
+from vidprior.visualize import flow_colours, outline_hole
+from vidprior.workdir import Prepared
+
+SIZE = (16, 24)
+
+
+@pytest.fixture(scope="module")
+def clip():
+    random = np.random.default_rng(0)
+    hole = np.zeros((5, *SIZE), bool)
+    hole[:, 4:10, 6:15] = True
+    return Prepared(
+        frames=random.integers(0, 256, (5, *SIZE, 3), np.uint8),
+        hole=hole,
+        source_sha256="",
+        rate=(30000, 1001),
+        pixel_aspect=(16, 15),
+        transform="",
+    )
+
+
+@pytest.fixture(scope="module")
+def rendered():
+    """Frames 1 to 4 of five, with flow."""
+    random = np.random.default_rng(1)
+    return [
+        Frame(
+            number=number,
+            image=random.integers(0, 256, (*SIZE, 3), np.uint8),
+            flow=random.normal(size=(*SIZE, 6, 2)).astype(np.float32),
+        )
+        for number in range(1, 5)
+    ]
+
+
+@pytest.fixture(scope="module")
+def written(clip, rendered, tmp_path_factory):
+    return results.write_results(tmp_path_factory.mktemp("results") / "new", rendered, clip)
+
+
+def test_result_frames_are_composites_bit_for_bit(clip, rendered, written):
+    names = ["00001.png", "00002.png", "00003.png", "00004.png"]
+    assert sorted(path.name for path in written["frames"].iterdir()) == names
+    for name, frame in zip(names, rendered, strict=True):
+        stored = image_io.read_image(written["frames"] / name)
+        known, hole = clip.frames[frame.number], clip.hole[frame.number]
+        assert np.array_equal(stored, composite(frame.image, known, hole))
+        assert np.array_equal(stored[~hole], known[~hole])
+
+
+def test_videos_keep_number_rate_and_pixel_aspect(written):
+    assert set(written) == {"frames", "video", "comparison"}
+    for name, width in (("video", 24), ("comparison", 3 * 24)):
+        video = video_io.read_frames(written[name])
+        assert video.frames.shape == (4, 16, width, 3)
+        assert video.rate == Fraction(30000, 1001)
+        assert video.pixel_aspect == Fraction(16, 15)
+
+
+def test_panels_are_input_result_and_flow(clip, rendered):
+    frame = rendered[2]
+    known, hole = clip.frames[3], clip.hole[3]
+    shown = results.panels(frame, clip)
+    assert len(shown) == 3
+    assert np.array_equal(shown[0], outline_hole(known, hole))
+    assert np.array_equal(shown[1], composite(frame.image, known, hole))
+    # Flow to the next frame, offset +1; one pixel in a hundred is beyond full colour.
+    flow = frame.flow[:, :, 0]
+    speed = np.sqrt((flow**2).sum(axis=-1))
+    assert np.array_equal(shown[2], flow_colours(flow, full=float(np.percentile(speed, 99))))
+
+
+def test_a_frame_without_flow_has_two_panels(clip, rendered):
+    assert len(results.panels(rendered[0]._replace(flow=None), clip)) == 2
+
+
+def test_still_flow_is_shown_white(clip, rendered):
+    frame = rendered[0]._replace(flow=np.zeros((*SIZE, 6, 2), np.float32))
+    assert (results.panels(frame, clip)[2] == 255).all()
+
+
+def test_a_preview_has_a_row_for_each_frame(clip, rendered, tmp_path):
+    path = tmp_path / "previews" / "000100.png"
+    results.write_preview(path, iter(rendered[1:3]), clip)
+    stored = image_io.read_image(path)
+    assert stored.shape == (2 * 16, 3 * 24, 3)
+    for row, frame in enumerate(rendered[1:3]):
+        expected = np.concatenate(results.panels(frame, clip), axis=1)
+        assert np.array_equal(stored[16 * row : 16 * (row + 1)], expected)
+
+
+def test_a_shorter_result_replaces_a_longer_one(clip, rendered, tmp_path):
+    results.write_results(tmp_path, rendered, clip)
+    written = results.write_results(tmp_path, rendered[:2], clip)
+    assert sorted(p.name for p in written["frames"].iterdir()) == ["00001.png", "00002.png"]
+    assert len(video_io.read_frames(written["video"]).frames) == 2
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "comparison.mp4",
+        "result",
+        "result.mp4",
+    ]

@@ -1,6 +1,7 @@
 """Saving, restoring, and what a damaged or full disk leaves behind."""
 
 import dataclasses
+import gc
 import os
 import pathlib
 import shutil
@@ -17,7 +18,6 @@ from vidprior.checkpoints import Checkpoints
 from vidprior.errors import InputError
 from vidprior.update import TrainState, keep_best
 
-# Orbax leaves reads behind that it has begun before it finds an array damaged.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -117,6 +117,14 @@ def test_a_missing_step_names_those_at_hand(saved, tmp_path):
         Checkpoints(tmp_path / "none").restore_params(7)
 
 
+@pytest.fixture
+def tidy():
+    """Orbax leaves reads behind that it began before it found an array damaged: end them here."""
+    yield
+    gc.collect()
+
+
+@pytest.mark.usefixtures("tidy")
 @pytest.mark.parametrize("other", [{"width": 1999}, {"names": ("first",)}, {"names": "abc"}])
 def test_a_state_of_another_network_is_refused(saved, other):
     with pytest.raises(InputError, match="update 200") as caught:
@@ -164,6 +172,7 @@ DAMAGES = {
 }
 
 
+@pytest.mark.usefixtures("tidy")
 @pytest.mark.parametrize("kind", DAMAGES)
 def test_a_damaged_checkpoint_is_one_line_that_names_it(copy, kind):
     DAMAGES[kind](copy / "200")

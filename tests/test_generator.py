@@ -1,4 +1,4 @@
-"""The encoder-decoder: sizes, parameters, dtypes. Its numbers are compared in parity/."""
+"""The encoder-decoder: sizes, parameters, dtypes, and its numbers against NumPy."""
 
 import functools
 import math
@@ -22,6 +22,11 @@ def shapes_of(generator, noise_shape):
     ("fields", "count"),
     [
         ({"predict_flow": False}, 3_071_935),
+        # A second 3x3 convolution in every ascent: 8 * sum of C_k^2 more.
+        (
+            {"predict_flow": False, "refine_kernel": 3},
+            3_071_935 + 8 * (3 * 128**2 + 64**2 + 32**2 + 16**2),
+        ),
         # The flow head more: 16 * 12 + 12.
         ({"predict_flow": True}, 3_072_139),
         ({"predict_flow": False, "conv_ndim": 3}, 9_089_119),
@@ -99,6 +104,72 @@ def test_smallest_side_gives_numbers(apply, noise):
     assert (image.std(axis=(0, 1, 2)) > 0.01).all()
     # Flow is linear: it takes both signs.
     assert flow.min() < 0 < flow.max()
+
+
+def convolve(x, leaves, stride=1):
+    """[N, ..., C]: space padded by reflection, time by replication; space strided."""
+    kernel, axes = leaves["kernel"], x.ndim - 2
+    margins = [(0, 0), *((size // 2, size // 2) for size in kernel.shape[:axes]), (0, 0)]
+    time = [margin if axis == 1 and axes == 3 else (0, 0) for axis, margin in enumerate(margins)]
+    space = [(0, 0) if t != (0, 0) else margin for t, margin in zip(time, margins, strict=True)]
+    x = np.pad(np.pad(x, space, mode="reflect"), time, mode="edge")
+    patches = np.lib.stride_tricks.sliding_window_view(
+        x, kernel.shape[:axes], axis=tuple(range(1, axes + 1))
+    )[..., ::stride, ::stride, :, *(slice(None) for _ in range(axes))]
+    # [N, ..., C, k, ...] against [k, ..., C, F]
+    patches = np.moveaxis(patches, axes + 1, -1)
+    return np.tensordot(patches, kernel, axes=axes + 1) + leaves["bias"]
+
+
+def normalise(x, leaves):
+    axes = tuple(range(x.ndim - 1))
+    unit = (x - x.mean(axis=axes)) / np.sqrt(x.var(axis=axes) + 1e-5)
+    return unit * leaves["scale"] + leaves["bias"]
+
+
+def slow_generator(params, noise):
+    """The network scale by scale, as the paper's appendix describes it, in float64."""
+    params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
+    in_space_and_time = params["down_0"]["kernel"].ndim == 5
+
+    def block(x, name, stride=1):
+        x = normalise(convolve(x, params[name], stride), params[f"{name}_norm"])
+        return np.where(x > 0, x, 0.2 * x)
+
+    def scale(x, k):
+        skip = block(x, f"skip_{k}")
+        x = block(block(x, f"down_{k}", stride=2), f"deepen_{k}")
+        if f"down_{k + 1}" in params:
+            x = scale(x, k + 1)
+        x = x.repeat(2, axis=-3).repeat(2, axis=-2)
+        # What comes up is a row or column too large where the side is odd; the rest of
+        # a centred crop is at the end.
+        x = x[..., : skip.shape[-3], : skip.shape[-2], :]
+        x = normalise(np.concatenate([skip, x], axis=-1), params[f"join_{k}_norm"])
+        return block(block(x, f"up_{k}"), f"refine_{k}")
+
+    x = noise.astype(np.float64)
+    x = scale(x[None], 0)[0] if in_space_and_time else scale(x, 0)
+    image = 1 / (1 + np.exp(-convolve(x, params["image"])))
+    if "flow" not in params:
+        return image, None
+    return image, convolve(x, params["flow"]).reshape(*image.shape[:-1], 6, 2)
+
+
+@pytest.mark.parametrize("size", [(9, 12), (16, 24)])  # odd sides on the way, and none
+@pytest.mark.parametrize(
+    "fields", [{}, {"refine_kernel": 3}, {"conv_ndim": 3, "predict_flow": False}]
+)
+def test_numbers_are_those_of_numpy(apply, random_params, fields, size):
+    noise = np.random.default_rng(0).random((3, *size, 1), np.float32) * np.float32(0.1)
+    prediction = apply(noise, **fields)
+    generator = Generator(channels=(4, 5), skip_channels=2, **fields)
+    image, flow = slow_generator(random_params(generator), noise)
+    assert np.allclose(prediction.image, image, atol=1e-4)
+    if flow is None:
+        assert prediction.flow is None
+    else:
+        assert np.allclose(prediction.flow, flow, atol=1e-3)
 
 
 def test_a_frame_depends_on_its_window(apply, noise):

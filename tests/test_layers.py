@@ -50,9 +50,10 @@ def test_cropping_is_centred():
     assert np.array_equal(cropped[2], c[:, 1:6, :])
 
 
-def slow_conv(x, kernel, bias, strides):
-    """[N, ..., C] against [k, ..., C, F], centred on every `strides`-th element."""
+def slow_conv(x, kernel, bias, stride):
+    """[N, ..., C] against [k, ..., C, F], centred on every `stride`-th row and column."""
     axes = kernel.ndim - 2
+    strides = (1,) * (axes - 2) + (stride, stride)
     margins = [(size // 2, size // 2) for size in kernel.shape[:axes]]
     space = [(0, 0)] * (axes - 2) + margins[-2:]
     padded = np.pad(x, [(0, 0), *space, (0, 0)], mode="reflect")
@@ -70,29 +71,57 @@ def slow_conv(x, kernel, bias, strides):
 
 
 @pytest.mark.parametrize(
-    ("shape", "kernel", "strides"),
+    ("shape", "kernel", "stride"),
     [
-        ((2, 7, 6, 3), (5, 5), (2, 2)),
-        ((2, 5, 4, 3), (3, 3), (1, 1)),
-        ((1, 4, 5, 6, 3), (3, 5, 5), (1, 2, 2)),
-        ((1, 3, 3, 4, 3), (1, 1, 1), (1, 1, 1)),
+        ((2, 7, 6, 3), (5, 5), 2),
+        ((2, 5, 4, 3), (3, 3), 1),
+        ((1, 4, 5, 6, 3), (3, 5, 5), 2),
+        ((1, 3, 3, 4, 3), (1, 1, 1), 1),
     ],
 )
-def test_convolution_is_that_of_a_loop_over_places(shape, kernel, strides):
+def test_convolution_is_that_of_a_loop_over_places(shape, kernel, stride):
     x = random.normal(size=shape).astype(np.float32)
     weight = random.normal(size=(*kernel, 3, 2)).astype(np.float32)
     bias = random.normal(size=2).astype(np.float32)
-    conv = layers.Conv(features=2, kernel_size=kernel, strides=strides)
+    conv = layers.Conv(features=2, kernel_size=kernel, stride=stride)
     result = conv.apply({"params": {"kernel": weight, "bias": bias}}, jnp.asarray(x))
-    expected = slow_conv(x.astype(np.float64), weight, bias, strides)
+    expected = slow_conv(x.astype(np.float64), weight, bias, stride)
     assert result.shape == expected.shape
     assert np.allclose(result, expected, atol=1e-4)
 
 
-def initial(initializer, features=64, channels=8):
-    conv = layers.Conv(
-        features=features, kernel_size=(5, 5), strides=(1, 1), initializer=initializer
+@pytest.mark.parametrize(
+    ("skip", "deeper", "kernel"),
+    [
+        ((2, 6, 10, 2), (2, 3, 5, 3), (3, 3)),
+        ((1, 2, 2, 2), (1, 1, 1, 3), (3, 3)),
+        ((1, 4, 6, 8, 2), (1, 4, 3, 4, 3), (3, 3, 3)),
+    ],
+)
+def test_joining_is_convolving_both_side_by_side(skip, deeper, kernel):
+    skip = random.normal(size=skip).astype(np.float32)
+    deeper = random.normal(size=deeper).astype(np.float32)
+    weight = random.normal(size=(*kernel, 5, 4)).astype(np.float32)
+    bias = random.normal(size=4).astype(np.float32)
+    conv = layers.JoiningConv(features=4, kernel_size=kernel)
+    params = {"params": {"kernel": weight, "bias": bias}}
+    result = conv.apply(params, jnp.asarray(skip), jnp.asarray(deeper))
+    both = np.concatenate([skip, deeper.repeat(2, axis=-3).repeat(2, axis=-2)], axis=-1)
+    assert np.allclose(result, slow_conv(both.astype(np.float64), weight, bias, 1), atol=1e-4)
+
+
+def test_joining_has_the_parameters_of_a_convolution_of_both():
+    skip, deeper = jnp.zeros((1, 4, 6, 2)), jnp.zeros((1, 2, 3, 3))
+    both = jnp.zeros((1, 4, 6, 5))
+    joining, plain = (
+        jax.eval_shape(kind(features=4, kernel_size=(3, 3)).init, jax.random.key(0), *arrays)
+        for kind, arrays in ((layers.JoiningConv, (skip, deeper)), (layers.Conv, (both,)))
     )
+    assert joining == plain
+
+
+def initial(initializer, features=64, channels=8):
+    conv = layers.Conv(features=features, kernel_size=(5, 5), initializer=initializer)
     return conv.init(jax.random.key(0), jnp.zeros((1, 5, 5, channels)))["params"]
 
 
@@ -117,7 +146,7 @@ def test_lecun_initial_values():
 
 
 def test_convolution_computes_in_its_dtype():
-    conv = layers.Conv(features=2, kernel_size=(3, 3), strides=(1, 1), dtype=jnp.bfloat16)
+    conv = layers.Conv(features=2, kernel_size=(3, 3), dtype=jnp.bfloat16)
     params = conv.init(jax.random.key(0), jnp.zeros((1, 4, 4, 1)))
     assert jax.tree.map(lambda leaf: leaf.dtype, params["params"]) == {
         "kernel": jnp.float32,
@@ -147,6 +176,17 @@ def test_batch_norm_takes_each_channel_over_all_other_axes(shape):
     assert np.allclose(result.mean(axis=0), 0, atol=1e-5)
     # v / (v + 1e-5) of a variance v near 9
     assert np.allclose(result.var(axis=0), 1, atol=1e-4)
+
+
+def test_batch_norm_of_parts_is_that_of_both_side_by_side():
+    skip, deeper = (random.normal(5, 3, s).astype(np.float32) for s in ((2, 4, 6, 2), (2, 2, 3, 3)))
+    params = {"scale": random.random(5, np.float32), "bias": random.random(5, np.float32)}
+    above = deeper.repeat(2, axis=1).repeat(2, axis=2)
+    both = normalise(np.concatenate([skip, above], axis=-1), **params)
+    parts = layers.BatchNorm().apply({"params": params}, jnp.asarray(skip), jnp.asarray(deeper))
+    assert np.allclose(parts[0], both[..., :2], atol=1e-5)
+    # Every pixel four times: the same mean and variance.
+    assert np.allclose(layers.upsample(parts[1]), both[..., 2:], atol=1e-5)
 
 
 def test_batch_norm_of_a_constant_channel_is_its_bias():

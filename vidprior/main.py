@@ -150,7 +150,7 @@ def _parse_frames(text: str | None, count: int) -> range:
 
 def keep_compiled() -> None:
     """Keeps compiled updates between runs, unless the environment says where already."""
-    if not jax.config.jax_compilation_cache_dir:
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
         jax.config.update("jax_compilation_cache_dir", str(cache / "vidprior" / "xla"))
 

@@ -77,7 +77,12 @@ class Command:
 
     def __call__(self, *arguments, max_file=None, **options) -> subprocess.CompletedProcess:
         """Runs the command to its end, whatever that is; `max_file` bytes fit on its disk."""
-        limited = () if max_file is None else (sys.executable, "-c", LIMITED, str(max_file))
+        limited = ()
+        if max_file is not None:
+            limited = (sys.executable, "-c", LIMITED, str(max_file))
+            # A compilation that is kept in part would stay so for the other tests.
+            read_only = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "1e9"}
+            options = {"env": self.environment | read_only} | options
         return self.execute([*limited, *COMMAND, *map(str, arguments)], **options)
 
     def execute(self, words, **options) -> subprocess.CompletedProcess:

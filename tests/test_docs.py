@@ -1,0 +1,153 @@
+"""What the documentation tells to type exists: flags, fields, targets, tools and files."""
+
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+from absl import flags
+
+from vidprior import main
+from vidprior.configuration import check_overrides, find, load
+
+ROOT = pathlib.Path(__file__).parents[1]
+MANUALS = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("third_party/*/*.md")])
+# Command lines stand in fenced blocks here too.
+LAUNCHES = [*MANUALS, *sorted(ROOT.glob("configs/*.py")), ROOT / "vidprior/main.py"]
+
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+
+TARGETS = set(re.findall(r"^([a-z][\w-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+SHELL = ("", "sh", "bash", "console")
+
+
+def commands(text: str) -> list[list[str]]:
+    """The words of every command in the fenced blocks of a text, and inline in backticks."""
+    blocks = [block for language, block in FENCE.findall(text) if language in SHELL]
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    lines += [code for code in INLINE.findall(FENCE.sub("", text)) if is_command(code)]
+    return [words for words in map(split, lines) if words]
+
+
+def split(line: str) -> list[str]:
+    """A line's words up to its comment; none where it is no command."""
+    line = line.removeprefix("$ ")
+    try:
+        return shlex.split(line, comments=True) if is_command(line) else []
+    except ValueError:  # an apostrophe in what a program prints
+        return []
+
+
+def is_command(line: str) -> bool:
+    """Whether a line begins as those that this project tells to type."""
+    return bool(re.match(r"make \S|\S*python3? |--[a-z]", line.strip()))
+
+
+def everywhere():
+    """(file, words) of every command."""
+    for path in LAUNCHES:
+        text = path.read_text()
+        if path.suffix == ".py":  # the docstring of a configuration or of the command
+            docstring = re.search(r'"""(.*?)"""', text, re.DOTALL)[1]
+            text = f"```\n{re.sub('^ +', '', docstring, flags=re.MULTILINE)}\n```\n"
+        for words in commands(text):
+            yield path, words
+
+
+ALL = list(everywhere())
+
+
+def name(case) -> str:
+    return f"{case[0].name}: {shlex.join(case[1])}"
+
+
+# Flags by themselves are the command's, but for the manual of a program apart.
+TRAINING = [
+    (path, words)
+    for path, words in ALL
+    if "vidprior.main" in words or (words[0].startswith("--") and "third_party" not in path.parts)
+]
+MAKING = [case for case in ALL if case[1][0] == "make"]
+SCRIPTS = [case for case in ALL if any(word.endswith(".py") for word in case[1][1:2])]
+
+
+def test_there_are_commands_to_check():
+    """The patterns above still find what they look for."""
+    readme = [words for path, words in ALL if path.name == "README.md"]
+    assert ["make", "demo"] in readme
+    assert any("vidprior.main" in words for words in readme)
+    assert len([path for path, _ in TRAINING if path.parent.name == "configs"]) >= 4
+    assert SCRIPTS
+
+
+@pytest.mark.parametrize("case", TRAINING, ids=name)
+def test_flags_and_fields_exist(case):
+    known = {flag.name for flag in flags.FLAGS.flags_by_module_dict()[main.__name__]}
+    config = load("base")
+    for word in case[1]:
+        flag, _, value = word.strip("[]").removeprefix("--").partition("=")
+        if flag.startswith("config."):
+            check_overrides(config, [flag.removeprefix("config.")])
+        elif word.strip("[]").startswith("--"):
+            assert flag in known | {"config"}, f"--{flag} is no flag of vidprior.main"
+            assert flag != "config" or (ROOT / value).is_file()
+
+
+@pytest.mark.parametrize("case", MAKING, ids=name)
+def test_make_targets_exist(case):
+    targets = [word for word in case[1][1:] if "=" not in word and not word.startswith("-")]
+    assert set(targets) <= TARGETS
+
+
+@pytest.mark.parametrize("case", SCRIPTS, ids=name)
+def test_scripts_exist_and_know_their_flags(case):
+    script, words = case[1][1], case[1][2:]
+    assert (ROOT / script).is_file()
+    known = set(re.findall(r'add_argument\(\s*"(--[a-z][\w-]*)"', (ROOT / script).read_text()))
+    assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known
+
+
+@pytest.mark.parametrize("path", MANUALS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_to_files(path):
+    for target in LINK.findall(FENCE.sub("", path.read_text())):
+        if "://" not in target:
+            assert (path.parent / target).exists(), f"{target} is not there"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tools").glob("[a-z]*.py")), ids=lambda p: p.name)
+def test_every_tool_answers_help(path):
+    told = subprocess.run(
+        [sys.executable, path, "--help"], capture_output=True, text=True, timeout=60
+    )
+    if "No module named 'torch'" in told.stderr:
+        pytest.skip("a tool of the PyTorch environment")
+    assert told.returncode == 0, told.stderr
+    assert "usage:" in told.stdout
+
+
+@pytest.mark.parametrize("path", MANUALS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_fields_that_a_table_names_exist(path):
+    """`schedule.num_passes`, without dashes: where the first part is a section."""
+    config = load("base")
+    for code in INLINE.findall(FENCE.sub("", path.read_text())):
+        section, dot, field = code.partition(".")
+        if dot and section in config and re.fullmatch(r"\w+", field):
+            check_overrides(config, [code])
+
+
+def test_every_shipped_configuration_is_in_the_readme():
+    text = (ROOT / "README.md").read_text()
+    for path in (ROOT / "configs").glob("[a-z]*.py"):
+        assert f"configs/{path.name}" in text
+        assert find(path.stem) == path
+
+
+def test_make_help_names_targets_that_exist():
+    text = (ROOT / "Makefile").read_text()
+    named = re.findall(r'echo "make ([\w-]+)', text)
+    assert named
+    assert set(named) <= TARGETS

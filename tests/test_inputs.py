@@ -1,0 +1,335 @@
+"""From the user's files to a clip at training size: crop, resize, dilation, range, rate."""
+
+import json
+import pathlib
+from fractions import Fraction
+
+import imageio.v3
+import numpy as np
+import pytest
+
+from vidprior import flow_io, geometry, inputs
+from vidprior.configuration import load
+from vidprior.errors import InputError
+from vidprior.types import OFFSETS
+from vidprior.video_out import write_video
+from vidprior.workdir import Workdir
+
+T, H, W = 6, 20, 40
+
+
+@pytest.fixture
+def config():
+    """Training at the size of the source."""
+    config = load("base")
+    config.video.height, config.video.width = H, W
+    return config
+
+
+@pytest.fixture
+def frames():
+    return np.random.default_rng(0).integers(0, 256, (T, H, W, 3), np.uint8)
+
+
+@pytest.fixture
+def hole():
+    """A block of 4 rows and 6 columns that moves two columns a frame."""
+    hole = np.zeros((T, H, W), bool)
+    for i in range(T):
+        hole[i, 8:12, 10 + 2 * i : 16 + 2 * i] = True
+    return hole
+
+
+def write_images(folder, images):
+    folder.mkdir()
+    for i, image in enumerate(images):
+        imageio.v3.imwrite(folder / f"{i:03d}.png", image)
+    return str(folder)
+
+
+@pytest.fixture
+def video(frames, tmp_path):
+    return write_images(tmp_path / "frames", frames)
+
+
+@pytest.fixture
+def mask(hole, tmp_path):
+    return write_images(tmp_path / "masks", 255 * hole.astype(np.uint8))
+
+
+# The clip
+
+
+def test_a_clip_of_training_size_is_taken_as_it_is(config, video, mask, frames, hole):
+    clip = inputs.read_clip(video, mask, config=config)
+    np.testing.assert_array_equal(clip.frames, frames)
+    np.testing.assert_array_equal(clip.hole, hole)
+    assert clip.hole.dtype == bool
+    assert clip.source_sha256 == flow_io.frames_sha256(frames)
+
+
+def test_frames_and_masks_go_through_the_same_crop_and_resize(config, video, tmp_path):
+    """To 10x10: 10 columns go on either side, then 2x2 pixels become one."""
+    config.video.height = config.video.width = 10
+    grey = np.zeros((T, H, W), np.uint8)
+    grey[:, 4:6, 14:16] = 255  # one whole pixel of the result, at (2, 2)
+    grey[:, 4:6, 17] = 255  # half of the pixel at (2, 3): 127.5, which rounds to even, hole
+    grey[:, 5, 19] = 255  # a quarter of the pixel at (2, 4): known
+    grey[:, :, :10] = 255  # cropped away
+    mask = write_images(tmp_path / "masks", grey)
+    clip = inputs.read_clip(video, mask, config=config)
+    assert clip.frames.shape == (T, 10, 10, 3)
+    expected = np.zeros((10, 10), bool)
+    expected[2, 2:4] = True
+    np.testing.assert_array_equal(clip.hole, np.broadcast_to(expected, (T, 10, 10)))
+    source = inputs.video_io.read_frames(video).frames[:, :, 10:30].astype(float)
+    means = source.reshape(T, 10, 2, 10, 2, 3).mean(axis=(2, 4))
+    np.testing.assert_allclose(clip.frames, means, atol=0.5)
+
+
+def test_the_transform_leads_back_to_the_source(config, video, mask, frames):
+    config.video.height = config.video.width = 10
+    clip = inputs.read_clip(video, mask, config=config)
+    transform = geometry.Transform.from_dict(json.loads(clip.transform))
+    assert (transform.source_size, transform.size) == ((H, W), (10, 10))
+    assert (transform.top, transform.left, transform.height, transform.width) == (0, 10, 20, 20)
+    np.testing.assert_array_equal(geometry.apply(transform, frames), clip.frames)
+
+
+def test_the_identity_is_that_of_the_frames_at_training_size(config, video, mask):
+    whole = inputs.read_clip(video, mask, config=config)
+    config.video.height = config.video.width = 10
+    small = inputs.read_clip(video, mask, config=config)
+    assert small.source_sha256 == flow_io.frames_sha256(small.frames)
+    assert small.source_sha256 != whole.source_sha256
+
+
+def test_the_mask_grows_by_a_disc_before_the_crop(config, video, mask, hole):
+    config.video.dilate = 2
+    clip = inputs.read_clip(video, mask, config=config)
+    rows, columns = np.mgrid[:H, :W]
+    for i in range(T):
+        distances = [np.hypot(rows - r, columns - c) for r, c in np.argwhere(hole[i])]
+        np.testing.assert_array_equal(clip.hole[i], np.min(distances, axis=0) <= 2)
+
+
+def test_dilation_is_in_pixels_of_the_source(config, video, tmp_path):
+    """A hole in the margin that is cropped away still reaches into the picture."""
+    config.video.height = config.video.width = 10
+    grey = np.zeros((T, H, W), np.uint8)
+    grey[:, :, 8] = 255
+    mask = write_images(tmp_path / "masks", grey)
+    with pytest.raises(InputError, match="no frame has a hole"):
+        inputs.read_clip(video, mask, config=config)
+    config.video.dilate = 3  # columns 5..11 of the source: 10 and 11 are column 0 of the result
+    clip = inputs.read_clip(video, mask, config=config)
+    expected = np.zeros((10, 10), bool)
+    expected[:, 0] = True
+    np.testing.assert_array_equal(clip.hole[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"start": 2}, slice(2, T)),
+        ({"stop": 4}, slice(0, 4)),
+        ({"start": 1, "stop": 5}, slice(1, 5)),
+        ({"start": 1, "max_frames": 2}, slice(1, 3)),
+        ({"max_frames": 99}, slice(0, T)),
+    ],
+)
+def test_a_range_of_the_video_takes_that_range_of_the_masks(
+    config, video, mask, frames, hole, fields, expected
+):
+    config.video.update(fields)
+    clip = inputs.read_clip(video, mask, config=config)
+    np.testing.assert_array_equal(clip.frames, frames[expected])
+    np.testing.assert_array_equal(clip.hole, hole[expected])
+
+
+def test_masks_of_just_the_range(config, video, hole, tmp_path):
+    config.video.start, config.video.stop = 1, 5
+    mask = write_images(tmp_path / "masks", 255 * hole[1:5].astype(np.uint8))
+    clip = inputs.read_clip(video, mask, config=config)
+    np.testing.assert_array_equal(clip.hole, hole[1:5])
+
+
+def test_one_mask_for_all_frames(config, video, hole, tmp_path):
+    imageio.v3.imwrite(tmp_path / "mask.png", 255 * hole[0].astype(np.uint8))
+    clip = inputs.read_clip(video, str(tmp_path / "mask.png"), config=config)
+    np.testing.assert_array_equal(clip.hole, np.broadcast_to(hole[0], hole.shape))
+
+
+@pytest.mark.parametrize(
+    ("rate", "expected"), [(25.0, (25, 1)), (12.5, (25, 2)), (29.97, (2997, 100)), (24, (24, 1))]
+)
+def test_a_folder_of_images_has_the_rate_of_the_configuration(config, video, mask, rate, expected):
+    config.video.rate = rate
+    assert inputs.read_clip(video, mask, config=config).rate == expected
+
+
+def test_a_video_keeps_its_own_rate_and_pixel_aspect(config, frames, mask, tmp_path):
+    path = tmp_path / "video.mp4"
+    write_video(path, frames, rate=Fraction(30000, 1001), pixel_aspect=Fraction(16, 15))
+    clip = inputs.read_clip(str(path), mask, config=config)
+    assert clip.rate == (30000, 1001)
+    assert clip.pixel_aspect == (16, 15)
+
+
+def test_pixels_are_square_where_nothing_is_said(config, video, mask):
+    assert inputs.read_clip(video, mask, config=config).pixel_aspect == (1, 1)
+
+
+def test_a_clip_survives_its_file(config, video, mask, tmp_path):
+    clip = inputs.read_clip(video, mask, config=config)
+    workdir = Workdir(tmp_path / "run")
+    workdir.claim({}, {}, clip)
+    again = workdir.read_clip()
+    np.testing.assert_array_equal(again.frames, clip.frames)
+    np.testing.assert_array_equal(again.hole, clip.hole)
+    assert again[2:] == clip[2:]
+
+
+def test_a_hole_that_covers_everything_leaves_nothing_to_learn_from(config, video, tmp_path):
+    mask = write_images(tmp_path / "masks", np.full((T, H, W), 255, np.uint8))
+    with pytest.raises(InputError, match="covers every frame"):
+        inputs.read_clip(video, mask, config=config)
+
+
+def test_a_hole_may_cover_some_frames_in_full(config, video, hole, tmp_path):
+    hole[2] = True
+    mask = write_images(tmp_path / "masks", 255 * hole.astype(np.uint8))
+    np.testing.assert_array_equal(inputs.read_clip(video, mask, config=config).hole, hole)
+
+
+# The truth
+
+
+@pytest.fixture
+def clip(config, video, mask):
+    config.video.start, config.video.stop = 1, 5
+    return inputs.read_clip(video, mask, config=config)
+
+
+def test_truth_of_the_whole_source_gives_the_range(config, clip, video, frames):
+    truth = inputs.read_truth(video, config=config, like=clip)
+    np.testing.assert_array_equal(truth, frames[1:5])
+
+
+def test_truth_of_just_the_range(config, clip, frames, tmp_path):
+    path = write_images(tmp_path / "truth", frames[1:5])
+    truth = inputs.read_truth(path, config=config, like=clip)
+    np.testing.assert_array_equal(truth, frames[1:5])
+
+
+def test_truth_goes_through_the_crop_and_resize_of_the_clip(config, video, mask):
+    config.video.height = config.video.width = 10
+    clip = inputs.read_clip(video, mask, config=config)
+    truth = inputs.read_truth(video, config=config, like=clip)
+    np.testing.assert_array_equal(truth, clip.frames)
+
+
+def test_truth_that_is_too_short_names_both_numbers(config, clip, frames, tmp_path):
+    path = write_images(tmp_path / "truth", frames[:3])
+    with pytest.raises(InputError, match=r"truth has 3 frames, .* 4"):
+        inputs.read_truth(path, config=config, like=clip)
+
+
+# The estimators
+
+
+def test_opencv_needs_nothing(config):
+    config.flow.estimator = "dis"
+    inputs.require_estimator(config)
+
+
+@pytest.mark.parametrize("has_python", [False, True])
+@pytest.mark.parametrize("has_weights", [False, True])
+def test_what_pwcnet_lacks_comes_with_its_remedy(config, has_python, has_weights, tmp_path):
+    config.flow.estimator = "pwcnet"
+    python, weights = tmp_path / "bin python", tmp_path / "some weights"
+    config.flow.pwcnet_python, config.flow.pwcnet_weights = str(python), str(weights)
+    for path, there in ((python, has_python), (weights, has_weights)):
+        if there:
+            path.touch()
+    if has_python and has_weights:
+        inputs.require_estimator(config)
+        return
+    with pytest.raises(InputError) as error:
+        inputs.require_estimator(config)
+    told = str(error.value)
+    assert ("`make pwcnet-env`" in told) == (not has_python)
+    assert (f"`curl -fL --create-dirs -o '{weights}' {inputs.PWCNET_URL}`" in told) == (
+        not has_weights
+    )
+    assert "--config.flow.estimator=dis" in told
+    assert "non-commercial" in told
+    assert "\n" not in told
+
+
+def test_the_isolated_estimator_is_where_it_is_looked_for():
+    assert inputs.PWCNET.is_file()
+    assert pathlib.Path(inputs.__file__).parents[1] in inputs.PWCNET.parents
+
+
+# Flow
+
+
+@pytest.fixture
+def small_workdir(tmp_path):
+    workdir = Workdir(tmp_path / "run")
+    workdir.path.mkdir()
+    return workdir
+
+
+def test_flow_is_estimated_once_and_kept(config, video, mask, small_workdir, monkeypatch):
+    clip = inputs.read_clip(video, mask, config=config)
+    flows = inputs.obtain_flows(small_workdir, clip, config=config, given=None)
+    assert flows.offsets.tolist() == list(OFFSETS)
+    assert flows.flow.shape == (6, T, H, W, 2)
+    assert flows.source_sha256 == clip.source_sha256
+
+    def refuse(*_, **__):
+        raise AssertionError("estimated twice")
+
+    monkeypatch.setattr(inputs.flow_estimate, "estimate_dis", refuse)
+    again = inputs.obtain_flows(small_workdir, clip, config=config, given=None)
+    np.testing.assert_array_equal(again.flow, flows.flow)
+
+
+def test_flow_sees_filled_frames_but_belongs_to_the_clip(
+    config, video, mask, hole, small_workdir, monkeypatch
+):
+    config.flow.fill_hole = True
+    clip = inputs.read_clip(video, mask, config=config)
+    seen = []
+    estimate = inputs.flow_estimate.estimate_dis
+
+    def spy(frames, **options):
+        seen.append(frames)
+        return estimate(frames, **options)
+
+    monkeypatch.setattr(inputs.flow_estimate, "estimate_dis", spy)
+    flows = inputs.obtain_flows(small_workdir, clip, config=config, given=None)
+    np.testing.assert_array_equal(seen[0][~hole], clip.frames[~hole])
+    assert (seen[0][hole] != clip.frames[hole]).any()
+    assert flows.source_sha256 == clip.source_sha256
+
+
+def test_a_given_file_is_read_and_nothing_is_estimated(config, video, mask, tmp_path, make_flows):
+    clip = inputs.read_clip(video, mask, config=config)
+    given = make_flows(T, (H, W))._replace(source_sha256=clip.source_sha256)
+    flow_io.save_flows(tmp_path / "given.npz", given)
+    nowhere = Workdir(tmp_path / "nowhere")
+    nowhere.path.mkdir()
+    path = str(tmp_path / "given.npz")
+    flows = inputs.obtain_flows(nowhere, clip, config=config, given=path)
+    np.testing.assert_array_equal(flows.flow, given.flow)
+
+
+def test_a_given_file_of_another_clip_is_refused(config, video, mask, tmp_path, make_flows):
+    clip = inputs.read_clip(video, mask, config=config)
+    flow_io.save_flows(tmp_path / "given.npz", make_flows(T, (H, W)))
+    path = str(tmp_path / "given.npz")
+    with pytest.raises(InputError, match="source_sha256"):
+        inputs.obtain_flows(Workdir(tmp_path / "run"), clip, config=config, given=path)

@@ -24,14 +24,13 @@ FLOORS = {
         "vgg", "visualize", "warp", "windows",
     ),
     # built from those
-    2: ("generator", "losses", "clip", "flow_estimate", "npz", "image_io"),
+    2: ("generator", "losses", "running", "clip", "flow_estimate", "npz", "image_io"),
     # an update, a picture, a file format
-    3: ("update", "render", "flow_io", "video_io", "video_out", "workdir", "build"),
+    3: ("update", "render", "initial", "flow_io", "video_io", "video_out", "workdir"),
     # what a run reads and leaves behind
-    4: ("checkpoints", "inputs", "results"),
-    5: ("train", "evaluate"),
-    6: ("train_each",),
-    7: ("main", "__init__"),
+    4: ("checkpoints", "inputs", "results", "build"),
+    5: ("train", "train_each", "evaluate"),
+    6: ("main", "__init__"),
 }  # fmt: skip
 
 # The edge where the fields of a configuration become arguments.

@@ -120,31 +120,6 @@ def test_joining_has_the_parameters_of_a_convolution_of_both():
     assert joining == plain
 
 
-def initial(initializer, features=64, channels=8):
-    conv = layers.Conv(features=features, kernel_size=(5, 5), initializer=initializer)
-    return conv.init(jax.random.key(0), jnp.zeros((1, 5, 5, channels)))["params"]
-
-
-def test_initial_values_lie_within_fan_in():
-    # PyTorch: U(+-1/sqrt(fan_in)) for kernel and bias, fan_in = 5 * 5 * 8 = 200.
-    bound = 200**-0.5
-    for leaf in initial("pytorch").values():
-        assert np.abs(leaf).max() <= bound
-        assert leaf.max() > 0.8 * bound
-        assert leaf.min() < -0.8 * bound
-        # The deviation of U(-b, b) is b / sqrt(3).
-        assert np.std(leaf) == pytest.approx(bound / 3**0.5, rel=0.15)
-
-
-def test_lecun_initial_values():
-    params = initial("lecun")
-    assert np.std(params["kernel"]) == pytest.approx(200**-0.5, rel=0.02)
-    assert np.mean(params["kernel"]) == pytest.approx(0, abs=200**-0.5 / 20)
-    # Not uniform: a normal distribution goes beyond sqrt(3) deviations.
-    assert np.abs(params["kernel"]).max() > 1.9 * 200**-0.5
-    assert not np.asarray(params["bias"]).any()
-
-
 def test_convolution_computes_in_its_dtype():
     conv = layers.Conv(features=2, kernel_size=(3, 3), dtype=jnp.bfloat16)
     params = conv.init(jax.random.key(0), jnp.zeros((1, 4, 4, 1)))

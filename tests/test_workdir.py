@@ -69,7 +69,9 @@ def test_the_same_run_is_resumed_and_nothing_is_written(claimed, config, clip):
         ("model", "channels", [4, 4]),
         ("video", "stop", 7),
         ("schedule", "updates_per_window", 50),
+        ("schedule", "windows_per_pass", 40),
         ("flow", "fill_hole", True),
+        ("vgg", "input", "imagenet"),
         ("checkpoint_", "x", 1),  # no field of `checkpoint`
     ],
 )

@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from vidprior import vgg, windows
+from vidprior import initial, vgg, windows
 from vidprior.errors import InputError
 from vidprior.flow_estimate import PRESETS
 from vidprior.generator import Generator, smallest_side
 from vidprior.npz import load_npz
-from vidprior.types import Features, Window
+from vidprior.types import Features, Params, Window
 
 
 def needs_flow(config: ConfigDict) -> bool:
@@ -29,8 +29,17 @@ def generator(config: ConfigDict) -> Generator:
         conv_ndim=config.model.conv_ndim,
         predict_flow=needs_flow(config),
         refine_kernel=config.model.refine_kernel,
-        initializer=config.model.initializer,
         dtype=jnp.dtype(config.model.dtype),
+    )
+
+
+def initial_params(config: ConfigDict, network: int = 0) -> Params:
+    """A fresh network; `network` counts where a run has several."""
+    return initial.initial_params(
+        config.seed,
+        generator=generator(config),
+        initializer=config.model.initializer,
+        network=network,
     )
 
 
@@ -132,6 +141,20 @@ def check(config: ConfigDict) -> None:
         section, name = field.split(".")
         if config[section][name] < 1:
             raise InputError(f"--config.{field} is {config[section][name]}; it must be at least 1")
+    for field in ("schedule.windows_per_pass", "log.preview_frames", "video.dilate"):
+        section, name = field.split(".")
+        if config[section][name] < 0:
+            raise InputError(f"--config.{field} is {config[section][name]}; it must be at least 0")
+    if config.schedule.windows_at_once is not None and config.schedule.windows_at_once < 1:
+        raise InputError("--config.schedule.windows_at_once must be at least 1")
+    if config.schedule.reset_per_window:
+        if len(config.window.strides) > 1 or len(config.window.directions) > 1:
+            raise InputError(
+                "a network for every window (--config.schedule.reset_per_window) takes one "
+                "--config.window.strides and one --config.window.directions"
+            )
+        if not config.loss.image:
+            raise InputError("the best update is told by the image loss: give --config.loss.image")
     if needs_flow(config) and config.model.conv_ndim == 3:
         raise InputError(
             "the 3D network predicts no flow: set --config.loss.flow=0 and consistency=0"

@@ -28,7 +28,8 @@ class Generator(nn.Module):
     """G_theta of Equation 1.
 
     Batch normalisation always uses the statistics of the window at hand, when
-    rendering too: a frame's output depends on the window it is in.
+    rendering too: a frame's output depends on the window it is in. The parameters
+    come from `initial.initial_params`; flax's own `init` gives placeholders.
 
     Attributes:
       channels: C_k of every scale, in the descent and in the ascent.
@@ -37,8 +38,6 @@ class Generator(nn.Module):
       refine_kernel: size of the second convolution of every ascent: 1 as in the
         published code, 3 as the paper says.
       predict_flow: adds the flow head, one flow for each of `OFFSETS`.
-      initializer: 'pytorch' (the published code: uniform, weights and biases
-        within 1/sqrt(fan in)) or 'lecun' (the paper's word: normal, zero biases).
       dtype: of the convolutions; normalisation and heads stay in float32.
     """
 
@@ -47,7 +46,6 @@ class Generator(nn.Module):
     conv_ndim: int = 2
     refine_kernel: int = 1
     predict_flow: bool = True
-    initializer: str = "pytorch"
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -109,7 +107,6 @@ class Generator(nn.Module):
         return {
             "features": features,
             "kernel_size": (*time, kernel, kernel),
-            "initializer": self.initializer,
             "dtype": self.dtype,
             "name": name,
         }
@@ -118,7 +115,6 @@ class Generator(nn.Module):
         return Conv(
             features=features,
             kernel_size=(1, 1),
-            initializer=self.initializer,
             dtype=jnp.float32,
             name=name,
         )

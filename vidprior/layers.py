@@ -5,7 +5,6 @@ space is padded by reflection and upsampled, time is padded by replication and
 keeps its length.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,16 +48,6 @@ def crop_to_smallest(*arrays: jax.Array) -> list[jax.Array]:
         return x[..., top : top + height, left : left + width, :]
 
     return [crop(x) for x in arrays]
-
-
-def within_fan_in(fan_in: int) -> nn.initializers.Initializer:
-    """PyTorch's default for convolutions: uniform within +-1/sqrt(fan_in)."""
-
-    def init(key: jax.Array, shape: Sequence[int], dtype=jnp.float32) -> jax.Array:
-        bound = fan_in**-0.5
-        return jax.random.uniform(key, shape, dtype, -bound, bound)
-
-    return init
 
 
 def convolve(x: jax.Array, kernel: jax.Array, strides: Sequence[int] | None = None) -> jax.Array:
@@ -125,25 +114,19 @@ class _Convolution(nn.Module):
       features: channels that come out.
       kernel_size: of each convolved axis.
       stride: of rows and columns; time is never skipped.
-      initializer: 'pytorch' or 'lecun', see `Generator`.
       dtype: of the arithmetic and of the result.
     """
 
     features: int
     kernel_size: tuple[int, ...]
     stride: int = 1
-    initializer: str = "pytorch"
     dtype: jnp.dtype = jnp.float32
 
     def _parameters(self, channels: int) -> tuple[jax.Array, jax.Array]:
         shape = (*self.kernel_size, channels, self.features)
-        fan_in = math.prod(shape[:-1])
-        kernel_init, bias_init = {
-            "pytorch": (within_fan_in(fan_in), within_fan_in(fan_in)),
-            "lecun": (nn.initializers.lecun_normal(), nn.initializers.zeros),
-        }[self.initializer]
-        kernel = self.param("kernel", kernel_init, shape)
-        bias = self.param("bias", bias_init, (self.features,))
+        # Placeholders: `initial.initial_params` draws the values.
+        kernel = self.param("kernel", nn.initializers.zeros, shape)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
         return kernel.astype(self.dtype), bias.astype(self.dtype)
 
 

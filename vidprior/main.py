@@ -157,7 +157,7 @@ def keep_compiled() -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Runs one mode; every problem of the input is one line and exit code 2."""
-    logging.set_verbosity(logging.ERROR)  # libraries tell of every step they take
+    logging.set_verbosity(logging.FATAL)  # libraries tell of every step they take
     try:
         if len(arguments) > 1:
             raise InputError(f"unexpected argument '{arguments[1]}': flags begin with --")

@@ -1,5 +1,6 @@
 """How far a long job is: a bar on a terminal, plain lines elsewhere."""
 
+import math
 import sys
 import time
 from collections.abc import Mapping
@@ -64,6 +65,8 @@ class Progress:
 
 def duration(seconds: float) -> str:
     """Seconds in words: '48 s', '12 min', '3 h 20 min'."""
+    if not math.isfinite(seconds):
+        return "unknown time"
     if seconds < 100:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

@@ -1,13 +1,10 @@
 """The one training loop: fits a clip, saves as it goes, renders at the end."""
 
 import math
-import signal
 import sys
 import time
-import types
 from collections import deque
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,24 +15,14 @@ from vidprior import build, checkpoints, results, update
 from vidprior.clip import flow_scales, make_clip, make_noise
 from vidprior.progress import Progress, duration
 from vidprior.render import Frame, render
+from vidprior.running import DISPATCH, Interrupted, NonFiniteLoss, StopRequest
 from vidprior.types import Clip, Features, Flows, Params, Window
 from vidprior.update import Losses, TrainState
 from vidprior.windows import Schedule, select
 from vidprior.workdir import Prepared, Workdir
 
-# Updates in one dispatch on an accelerator: its losses are looked at afterwards.
-DISPATCH = 100
-
 # A job longer than this is worth a warning when there is no accelerator.
 LONG_SECONDS = 1800
-
-
-class NonFiniteLoss(ArithmeticError):
-    """Training has diverged; the message names the update and the window."""
-
-
-class Interrupted(Exception):
-    """Ctrl-C: the state is saved and the run can go on from there."""
 
 
 def blocks(begin: int, total: int, *, size: int, ends: frozenset[int]) -> Iterator[tuple[int, int]]:
@@ -95,8 +82,7 @@ def train(
     )
     on_cpu = jax.default_backend() == "cpu"
     fit = update.make_fit(step, scan=not on_cpu)
-    key = jax.random.key(config.seed)
-    state = update.init_state(key, generator=generator, optimizer=optimizer, size=(height, width))
+    state = update.init_state(build.initial_params(config), optimizer=optimizer)
 
     saved = checkpoints.Checkpoints(workdir.checkpoints, keep=config.checkpoint.keep)
     if saved.steps():
@@ -241,32 +227,6 @@ class _Log:
             f"the loss is no longer finite ({bad}) at update {number + 1}, window of frames "
             f"{window.frames.tolist()}; a smaller --config.optimizer.learning_rate may help"
         )
-
-
-class StopRequest:
-    """Turns the first Ctrl-C, or SIGTERM, into a wish that the loop asks for."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> "StopRequest":
-        for number in (signal.SIGINT, signal.SIGTERM):
-            try:
-                self._before[number] = signal.signal(number, self._ask)
-            except ValueError:  # not the main thread: whoever calls handles signals
-                break
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _ask(self, number: int, _: types.FrameType | None) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
-        _say("stopping after this update; once more to stop at once")
 
 
 def _say(text: str) -> None:

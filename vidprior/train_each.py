@@ -5,17 +5,19 @@ checkpoint holds the best parameters of its windows and stays for good: together
 they are the result.
 """
 
+import functools
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from ml_collections import ConfigDict
 
 from vidprior import build, checkpoints, update
 from vidprior.clip import make_clip, make_noise
 from vidprior.progress import Progress
-from vidprior.train import DISPATCH, Interrupted, NonFiniteLoss, StopRequest
+from vidprior.running import DISPATCH, Interrupted, NonFiniteLoss, StopRequest
 from vidprior.types import Features, Flows, Params, Window
 from vidprior.update import TrainState
 from vidprior.workdir import Prepared, Workdir
@@ -46,30 +48,19 @@ def train_each(
         generator=generator, optimizer=optimizer, weights=config.loss.to_dict(), features=features
     )
     fit = update.make_fit(jax.vmap(step, in_axes=(0, None, 0)), scan=not on_cpu)
-    key = jax.random.key(config.seed)
-
-    @jax.jit
-    def fresh(numbers: jax.Array) -> TrainState:
-        def one(number: jax.Array) -> TrainState:
-            state = update.init_state(
-                jax.random.fold_in(key, number),
-                generator=generator,
-                optimizer=optimizer,
-                size=(height, width),
-            )
-            return update.keep_best(state)
-
-        return jax.vmap(one)(numbers)
-
     saved = checkpoints.Checkpoints(workdir.checkpoints, keep=count)
-    first = len(_saved_windows(saved))
-    workdir.forget_metrics_after(first * updates)
-    with StopRequest() as stop, Progress("training", total=count * updates) as progress:
-        for begin in range(first, count, group):
-            numbers = np.arange(begin, min(begin + group, count))
+    missing = np.setdiff1d(np.arange(count), list(_saved_windows(saved)))
+    fitted = (count - len(missing)) * updates
+    workdir.forget_metrics_after(fitted)
+    total = count * updates
+    with StopRequest() as stop, Progress("training", total=total, done=fitted) as progress:
+        for begin in range(0, len(missing), group):
+            numbers = missing[begin : begin + group]
             # The last group is filled up, so that all groups share one compiled update.
             filled = np.resize(numbers, group)
-            state = fresh(jnp.asarray(filled))
+            networks = [build.initial_params(config, int(number)) for number in filled]
+            params = jax.tree.map(lambda *arrays: np.stack(arrays), *networks)
+            state = jax.vmap(functools.partial(fresh, optimizer=optimizer))(params)
             history = []
             length = 1 if on_cpu else DISPATCH
             for done in range(0, updates, length):
@@ -80,19 +71,28 @@ def train_each(
                 state, losses = fit(state, clip, repeated)
                 history.append(losses)
                 if stop.asked:
-                    raise Interrupted(f"stopped after {begin} of {count} windows, which are saved")
-                progress.advance(begin * updates + (done + size) * len(numbers))
+                    raise Interrupted(
+                        f"stopped with {fitted // updates} of {count} windows fitted and saved"
+                    )
+                progress.advance(fitted + (done + size) * len(numbers))
             terms = {
                 name: np.concatenate([losses[name] for losses in history])[:, : len(numbers)]
                 for name in history[0]
             }
             _require_finite(terms["total"], numbers, windows)
-            end = int(numbers[-1]) + 1
+            fitted += len(numbers) * updates
             best = jax.tree.map(np.asarray, state.best.params)
-            kept = TrainState(params=best, opt_state=(), step=jnp.array(end * updates))
+            kept = TrainState(
+                params=best, opt_state=(), step=jnp.array((int(numbers[-1]) + 1) * updates)
+            )
             saved.save(kept, {"windows": numbers.tolist(), "flow_scale": None})
             mean = {name: float(np.mean(values[-1])) for name, values in terms.items()}
-            workdir.append_metrics({"update": end * updates, "pass": 1, **mean})
+            workdir.append_metrics({"update": fitted, "pass": 1, **mean})
+
+
+def fresh(params: Params, *, optimizer: optax.GradientTransformation) -> TrainState:
+    """A network before its first update, remembering its best parameters."""
+    return update.keep_best(update.init_state(params, optimizer=optimizer))
 
 
 def _require_finite(losses: np.ndarray, numbers: np.ndarray, windows: Window) -> None:

@@ -162,22 +162,9 @@ def make_fit(update: Update, *, scan: bool) -> Update:
     return fit_singly
 
 
-def init_state(
-    key: jax.Array,
-    *,
-    generator: Generator,
-    optimizer: optax.GradientTransformation,
-    size: tuple[int, int],
-) -> TrainState:
-    """A fresh network and optimiser, before the first update.
-
-    Args:
-      key: random key.
-      generator: the network.
-      optimizer: the optimiser.
-      size: (H, W); every size that the generator takes gives the same parameters.
-    """
-    params = jax.jit(generator.init)(key, jnp.zeros((1, *size, 1)))["params"]
+def init_state(params: Params, *, optimizer: optax.GradientTransformation) -> TrainState:
+    """The state before the first update: fresh parameters, a fresh optimiser."""
+    params = jax.tree.map(jnp.asarray, params)
     return TrainState(
         params=params, opt_state=optimizer.init(params), step=jnp.zeros((), jnp.int32)
     )

@@ -82,13 +82,15 @@ def list_windows(
 
 
 def median_window(windows: Window, num_frames: int) -> int:
-    """The index of the window that starts at T // 2 with stride 1, forward.
+    """The index of the window that starts at T // 2 with stride 1, forward if there is one.
 
     Where that one would leave the clip, the last start that fits is taken.
     """
     length = windows.frames.shape[1]
     start = min(num_frames // 2, num_frames - length)
-    return int(np.flatnonzero((windows.frames == start + np.arange(length)).all(axis=1))[0])
+    here = (windows.frames == start + np.arange(length)).all(axis=1)
+    forward = here & (windows.target > windows.source).all(axis=1)
+    return int(np.flatnonzero(forward if forward.any() else here)[0])
 
 
 def make_schedule(
@@ -118,7 +120,7 @@ def make_schedule(
     kept = np.arange(num_windows)
     if median_role == "last":
         kept = np.delete(kept, median)
-    dealt_per_pass = windows_per_pass or len(kept)
+    dealt_per_pass = (windows_per_pass or len(kept)) if len(kept) else 0
     dealt_in_all = num_passes * dealt_per_pass
     rounds = -(-dealt_in_all // max(len(kept), 1))
     purpose = zlib.crc32(b"windows")

@@ -91,7 +91,10 @@ class Workdir:
             self._require_same_config(config)
             self._require_same_clip(clip)
             return True
-        if self.path.is_dir() and any(self.path.iterdir()):
+        # A crash while claiming leaves the clip and hidden names behind.
+        if self.path.is_dir() and any(
+            file != self.clip_file and not file.name.startswith(".") for file in self.path.iterdir()
+        ):
             raise InputError(
                 f"{self.path} is not empty and is no work directory: choose another --workdir"
             )
@@ -159,8 +162,13 @@ class Workdir:
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         """Adds a line to metrics.jsonl."""
-        with self.metrics_file.open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        try:
+            with self.metrics_file.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+        except OSError as error:
+            raise InputError(
+                f"{self.metrics_file}: cannot be written ({error.strerror})"
+            ) from error
 
     def forget_metrics_after(self, step: int) -> None:
         """Drops the lines of updates that a resumed run is going to do again."""

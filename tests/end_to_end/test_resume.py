@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pytest
 from harness import (
+    CHECKPOINTS,
     ROWS,
     TINY,
     TOTAL,
@@ -41,10 +42,10 @@ def stop_at(command, arguments, workdir, *, number, condition, delay=0.0):
     return process.returncode, told
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_killed_run_goes_on_to_the_same_bits(seed, trained, command, clip, tmp_path):
     moment = random.Random(seed)
-    reached = moment.choice([4, 8, 12, 16, 20])
+    reached = moment.choice([8, 10, 16, 20])
     workdir, arguments = tmp_path / "run", (*TINY, *clip.inputs)
     code, _ = stop_at(
         command,
@@ -170,32 +171,21 @@ def rerun_with_learning_rate(command, clip, workdir, value, *overrides):
     return command(*TINY, *clip.inputs, f"--workdir={workdir}", rate, *overrides)
 
 
-@pytest.mark.parametrize("every", [1, 4])
-def test_a_diverging_run_stops_and_keeps_a_checkpoint_that_renders(
-    every, command, clip, copy_of_trained
+def test_a_diverging_run_stops_and_its_last_good_checkpoint_renders(
+    trained, command, clip, copy_of_trained
 ):
     """The loss of the first update is that of the parameters before: only the next one shows."""
-    last_good = checkpoint_steps(copy_of_trained)[-1]
-    good_frames = pictures(copy_of_trained / "result")
-    finished = rerun_with_learning_rate(
-        command,
-        clip,
-        copy_of_trained,
-        1e30,
-        "--config.schedule.num_passes=4",
-        f"--config.checkpoint.every={every}",
-        "--config.checkpoint.keep=1",
-    )
+    overrides = ("--config.schedule.num_passes=4", "--config.checkpoint.keep=1")
+    finished = rerun_with_learning_rate(command, clip, copy_of_trained, 1e30, *overrides)
     told = assert_last_error(finished, "finite", f"update {TOTAL + 2},", code=1)
     # The window by its frames: three of them, one stride apart.
     frames = json.loads(told[told.index("[") : told.index("]") + 1])
     assert len(frames) == 3
     assert len(set(np.diff(frames))) == 1
-    assert all(np.isfinite(leaf).all() for leaf in parameters(copy_of_trained).values())
-    if every > 1:
-        assert checkpoint_steps(copy_of_trained)[-1] == last_good
-        command.succeed("--mode=render", f"--workdir={copy_of_trained}")
-        assert_same_arrays(good_frames, pictures(copy_of_trained / "result"))
+    assert checkpoint_steps(copy_of_trained)[-1] == TOTAL
+    shutil.rmtree(copy_of_trained / "result")
+    command.succeed("--mode=render", f"--workdir={copy_of_trained}")
+    assert_same_arrays(pictures(trained / "result"), pictures(copy_of_trained / "result"))
 
 
 def test_parameters_that_are_not_finite_are_never_saved(command, clip, copy_of_trained):
@@ -223,9 +213,7 @@ def test_a_full_disk_leaves_the_checkpoint_before_usable(trained, command, clip,
     assert (workdir / "metrics.jsonl").stat().st_size < limit
 
     finished = command(*arguments, f"--workdir={workdir}", max_file=limit)
-    assert_last_error(
-        finished, f"update {last + 2}", str(workdir / "checkpoints"), f"{last} is usable"
-    )
+    assert_last_error(finished, "update 16", str(workdir / "checkpoints"), f"{last} is usable")
     assert checkpoint_steps(workdir)[-1] == last
     assert_same_arrays(parameters(workdir), kept)
     command.succeed(*arguments, f"--workdir={workdir}")
@@ -241,12 +229,11 @@ def test_a_disk_too_small_for_the_clip_leaves_nothing(command, clip, tmp_path):
 
 def test_rows_do_not_depend_on_how_often_checkpoints_are_saved(trained):
     """What the tests above compare: rows whose updates lie on both sides of a checkpoint."""
-    saved = set(range(4, TOTAL, 4))
     inside = [
         number
         for first, last in itertools.pairwise(ROWS)
-        for number in saved
+        for number in CHECKPOINTS
         if first < number < last
     ]
-    assert inside
+    assert inside == [8, 16]
     assert [row["update"] for row in metrics(trained)] == list(ROWS)

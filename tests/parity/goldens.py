@@ -74,9 +74,7 @@ def vgg_arrays():
     """VGG16 at the formula's weights, as the arrays of a converted file."""
     golden = load("vgg16.npz")
     shapes = load("seeded_weights.json")["shapes"]["vgg16_features"]
-    arrays = formula_weights(
-        shapes, int(golden["weight_seed"]), gain=float(golden["weight_gain"])
-    )
+    arrays = formula_weights(shapes, int(golden["weight_seed"]), gain=float(golden["weight_gain"]))
     # `features.N` counts activations and poolings too; only the order matters.
     positions = sorted({int(name.split(".")[1]) for name in arrays})
     converted = {}

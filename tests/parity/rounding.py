@@ -27,8 +27,9 @@ within a small multiple of the difference that this makes.
 import jax
 import numpy as np
 
-# How many perturbed copies are computed.
+# How many perturbed copies are computed, and the multiple of their spread that is accepted.
 COPIES = 2
+SPREAD = 2
 
 
 def perturbed(params, seed):

@@ -73,4 +73,9 @@ def test_flow_holes_and_scales(golden, shape, hole, compare, compare_masks):
         for offset in (int(stride), -int(stride)):
             scale = np.asarray(ours.flow_scale)[OFFSETS.index(offset)]
             compare(f"flows: scale {offset:+d}", scale, expected, 1e-6 * expected)
-    compare("flows: scales of the clip", sorted(largest.values()), sorted(golden["flow_value_max"]), 1e-6)
+    compare(
+        "flows: scales of the clip",
+        sorted(largest.values()),
+        sorted(golden["flow_value_max"]),
+        1e-6,
+    )

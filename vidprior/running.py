@@ -1,0 +1,44 @@
+"""How a long run ends early: by a person's wish, or because it has diverged."""
+
+import signal
+import sys
+import types
+from typing import Any
+
+# Updates in one dispatch on an accelerator: its losses are looked at afterwards.
+DISPATCH = 100
+
+
+class NonFiniteLoss(ArithmeticError):
+    """Training has diverged; the message names the update and the window."""
+
+
+class Interrupted(Exception):
+    """Ctrl-C: the state is saved and the run can go on from there."""
+
+
+class StopRequest:
+    """Turns the first Ctrl-C, or SIGTERM, into a wish that a loop asks for."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "StopRequest":
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                self._before[number] = signal.signal(number, self._ask)
+            except ValueError:  # not the main thread: whoever calls handles signals
+                break
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, _: types.FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        text = "stopping as soon as the state can be saved; once more to stop at once"
+        print(text, file=sys.stderr, flush=True)

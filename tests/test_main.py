@@ -100,7 +100,8 @@ def test_fields_are_those_of_the_file_that_is_given(tmp_path):
     path = tmp_path / "more.py"
     path.write_text(
         "from vidprior.configuration import load\n\n"
-        "def get_config():\n    config = load('flow')\n    config.extra = 1\n    return config\n"
+        "def get_config():\n    config = load('flow')\n    with config.unlocked():\n"
+        "        config.extra = 1\n    return config\n"
     )
     arguments = ["command", f"--config={path}", "--config.extra=2"]
     assert main._with_config_file(arguments) == arguments

@@ -106,7 +106,7 @@ class Checkpoints:
             return self._manager.restore(step, args=ocp.args.Composite(**items))
         except Exception as error:  # the storage layers raise types of their own
             raise InputError(
-                f"the checkpoint {self._folder / str(step)} cannot be read "
+                f"the checkpoint of update {step} in {self._folder / str(step)} cannot be read "
                 f"({_first_line(error)}); move it away to go on from an older one"
             ) from error
 

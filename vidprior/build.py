@@ -1,5 +1,6 @@
 """From configuration to parts: the edge where fields become arguments."""
 
+import math
 import pathlib
 from typing import Any, cast
 
@@ -10,7 +11,7 @@ from ml_collections import ConfigDict
 
 from vidprior import initial, vgg, windows
 from vidprior.errors import InputError
-from vidprior.flow_estimate import PRESETS
+from vidprior.flow_estimate import MIN_SIDE, PRESETS
 from vidprior.generator import Generator, smallest_side
 from vidprior.npz import load_npz
 from vidprior.types import Features, Params, Window
@@ -141,6 +142,11 @@ def check(config: ConfigDict) -> None:
         section, name = field.split(".")
         if config[section][name] < 1:
             raise InputError(f"--config.{field} is {config[section][name]}; it must be at least 1")
+    if not (math.isfinite(config.video.rate) and config.video.rate > 0):
+        raise InputError(f"--config.video.rate is {config.video.rate}; it must be above 0")
+    smaller = min(config.video.height, config.video.width)
+    if needs_flow(config) and config.flow.estimator == "dis" and smaller < MIN_SIDE:
+        raise InputError(f"a side of {smaller} pixels is too small for flow: it needs {MIN_SIDE}")
     for field in ("schedule.windows_per_pass", "log.preview_frames", "video.dilate"):
         section, name = field.split(".")
         if config[section][name] < 0:

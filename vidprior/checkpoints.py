@@ -1,7 +1,10 @@
 """Saving and restoring a run, atomically: a crash leaves the previous checkpoint usable."""
 
+import contextlib
+import os
 import pathlib
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -60,7 +63,8 @@ class Checkpoints:
             state=ocp.args.StandardSave(state), extra=ocp.args.JsonSave(dict(extra))
         )
         try:
-            self._manager.save(step, args=arguments)
+            with _silent_stderr():
+                self._manager.save(step, args=arguments)
         except Exception as error:  # the storage layers raise types of their own
             kept = self.steps()
             previous = f"that of update {kept[-1]} is usable" if kept else "there is none before it"
@@ -111,5 +115,19 @@ class Checkpoints:
             ) from error
 
 
+@contextlib.contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Keeps the storage layers' threads from printing tracebacks beside our one line."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:400]

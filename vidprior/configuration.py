@@ -41,8 +41,33 @@ def load(name: str) -> ml_collections.ConfigDict:
     if spec is None or spec.loader is None:
         raise InputError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.get_config()
+    try:
+        spec.loader.exec_module(module)
+        return module.get_config()
+    except InputError:
+        raise
+    except Exception as error:  # whatever a person's file may do
+        reason = (str(error).strip() or "no reason given").splitlines()[0]
+        raise InputError(f"{path} does not run: {type(error).__name__}: {reason}") from error
+
+
+def from_stored(fields: Mapping[str, Any], *, where: pathlib.Path) -> ml_collections.ConfigDict:
+    """The configuration that `to_dict` gave.
+
+    Args:
+      fields: as read from JSON.
+      where: the file it was read from, for messages.
+
+    Raises:
+      InputError: when it lacks a field of this version, or has one too many.
+    """
+    known, stored = dict(flatten(to_dict(load("base")))), dict(flatten(fields))
+    different = sorted(set(known) ^ set(stored))
+    if different:
+        raise InputError(
+            f"{where}: the fields are not those of this version: {', '.join(different[:3])}"
+        )
+    return ml_collections.ConfigDict(dict(fields))
 
 
 def check_overrides(config: ml_collections.ConfigDict, fields: Sequence[str]) -> None:

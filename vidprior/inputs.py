@@ -111,18 +111,42 @@ def require_estimator(config: ConfigDict) -> None:
         )
 
 
+def check_flows(workdir: Workdir, clip: Prepared, given: str) -> None:
+    """Checks, before anything is written, that a flow file belongs to the clip and the run.
+
+    Raises:
+      InputError: naming what differs.
+    """
+    flows = _load_flows(pathlib.Path(given), clip)
+    if workdir.flows_file.exists():
+        kept = _load_flows(workdir.flows_file, clip)
+        if not np.array_equal(kept.flow, flows.flow):
+            raise InputError(
+                f"{workdir.path} was begun with another flow than {given}: choose another "
+                f"--workdir, or leave --flows out"
+            )
+
+
 def obtain_flows(
     workdir: Workdir, clip: Prepared, *, config: ConfigDict, given: str | None
 ) -> Flows:
-    """The clip's flow: from the file that was given, the work directory, or the estimator.
+    """The clip's flow: from the work directory, the file that was given, or the estimator.
+
+    The work directory keeps it, so that a run goes on with the flow it began with.
 
     Raises:
       InputError: when a file does not belong to the clip, or the estimator fails.
     """
+    if not workdir.flows_file.exists():
+        if given is None:
+            estimate_flows(workdir, clip, config=config)
+        else:
+            flow_io.save_flows(workdir.flows_file, _load_flows(pathlib.Path(given), clip))
+    return _load_flows(workdir.flows_file, clip)
+
+
+def _load_flows(path: pathlib.Path, clip: Prepared) -> Flows:
     count, height, width = clip.hole.shape
-    path = pathlib.Path(given) if given else workdir.flows_file
-    if given is None and not path.exists():
-        estimate_flows(workdir, clip, config=config)
     return flow_io.load_flows(
         path,
         num_frames=count,

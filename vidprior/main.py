@@ -19,6 +19,7 @@ from vidprior import build, checkpoints, configuration, evaluate, inputs, result
 from vidprior.clip import make_noise
 from vidprior.errors import InputError
 from vidprior.render import render
+from vidprior.running import Interrupted, NonFiniteLoss
 from vidprior.windows import strides_that_fit
 from vidprior.workdir import Prepared, Workdir
 
@@ -46,6 +47,8 @@ def train_and_render(config: ConfigDict, workdir: Workdir) -> None:
         inputs.require_estimator(config)
     clip = inputs.read_clip(video, mask, config=config)
     build.window_list(config, len(clip.frames))
+    if build.needs_flow(config) and _FLOWS.value:
+        inputs.check_flows(workdir, clip, _FLOWS.value)
     asked = {"video": video, "mask": mask, "flows": _FLOWS.value}
     resumed = workdir.claim(configuration.to_dict(config), asked, clip)
     _describe(config, clip, resumed=resumed)
@@ -60,7 +63,7 @@ def train_and_render(config: ConfigDict, workdir: Workdir) -> None:
 
 def render_saved(workdir: Workdir) -> None:
     """Mode 'render': frames of a saved state, without training and without flow."""
-    config = ConfigDict(workdir.read_config()[0])
+    config = configuration.from_stored(workdir.read_config()[0], where=workdir.config_file)
     clip = workdir.read_clip()
     saved = checkpoints.Checkpoints(workdir.checkpoints)
     if not saved.steps():
@@ -77,7 +80,7 @@ def evaluate_result(workdir: Workdir) -> None:
     """Mode 'evaluate': measures against the truth."""
     if not _TRUTH.value:
         raise InputError("--truth is missing: the true frames, as a video or a folder")
-    config = ConfigDict(workdir.read_config()[0])
+    config = configuration.from_stored(workdir.read_config()[0], where=workdir.config_file)
     measures = evaluate.evaluate(workdir, _TRUTH.value, config=config)
     print(evaluate.table(measures))
     print(f"measures: {workdir.evaluation_file}")
@@ -139,6 +142,8 @@ def _parse_frames(text: str | None, count: int) -> range:
         return range(count)
     first, colon, stop = text.partition(":")
     try:
+        if not text.strip():
+            raise ValueError
         begin = int(first or 0)
         end = int(stop or count) if colon else begin + 1
     except ValueError as error:
@@ -173,12 +178,15 @@ def main(arguments: Sequence[str]) -> int:
             raise InputError("--config is missing, for example --config=configs/flow.py")
         else:
             train_and_render(_CONFIG.value, workdir)
-    except (InputError, train.NonFiniteLoss) as error:
+    except (InputError, NonFiniteLoss) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
-    except train.Interrupted as stopped:
+    except (Interrupted, KeyboardInterrupt) as stopped:
         command = shlex.join([sys.executable, "-m", "vidprior.main", *sys.argv[1:]])
-        print(f"{stopped}. To go on, run the same command again:\n  {command}", file=sys.stderr)
+        print(
+            f"{stopped or 'stopped'}. To go on, run the same command again:\n  {command}",
+            file=sys.stderr,
+        )
         return 130
     return 0
 

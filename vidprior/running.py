@@ -5,6 +5,9 @@ import sys
 import types
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+
 # Updates in one dispatch on an accelerator: its losses are looked at afterwards.
 DISPATCH = 100
 
@@ -15,6 +18,11 @@ class NonFiniteLoss(ArithmeticError):
 
 class Interrupted(Exception):
     """Ctrl-C: the state is saved and the run can go on from there."""
+
+
+def all_finite(tree: Any) -> bool:
+    """Whether no array of a tree holds NaN or infinity."""
+    return all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(tree))
 
 
 class StopRequest:

@@ -4,7 +4,7 @@ import math
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from vidprior import build, checkpoints, results, update
 from vidprior.clip import flow_scales, make_clip, make_noise
 from vidprior.progress import Progress, duration
 from vidprior.render import Frame, render
-from vidprior.running import DISPATCH, Interrupted, NonFiniteLoss, StopRequest
+from vidprior.running import DISPATCH, Interrupted, NonFiniteLoss, StopRequest, all_finite
 from vidprior.types import Clip, Features, Flows, Params, Window
 from vidprior.update import Losses, TrainState
 from vidprior.windows import Schedule, select
@@ -88,6 +88,7 @@ def train(
     if saved.steps():
         state = saved.restore(saved.steps()[-1], state)
     begin = int(state.step)
+    rows = saved.restore_extra(begin)["rows"] if begin else []
     workdir.forget_metrics_after(begin)
     extra = {"flow_scale": None if flows is None else flow_scales(flows).tolist()}
     size = 1 if on_cpu else DISPATCH
@@ -95,7 +96,7 @@ def train(
     if begin < total:
         announce(fit, state, clip, windows, schedule, begin=begin, size=size)
 
-    log = _Log(workdir, schedule, windows, begin=begin, every=config.log.every)
+    log = _Log(workdir, schedule, windows, begin=begin, every=config.log.every, rows=rows)
     with StopRequest() as stop, Progress("training", total=total, done=begin) as progress:
         for start, end in blocks(begin, total, size=size, ends=grid):
             list_of_windows = select(windows, schedule.windows[start:end])
@@ -108,7 +109,10 @@ def train(
             crossed = end // config.checkpoint.every > start // config.checkpoint.every
             if pass_over or crossed or end == total or stop.asked:
                 log.settle(keep=0)
-                saved.save(state, extra)
+                # A loss is that of the parameters before its update.
+                if not all_finite(state.params):
+                    raise NonFiniteLoss(log.describe(end - 1, "parameters"))
+                saved.save(state, {**extra, "rows": log.rows})
             if stop.asked:
                 raise Interrupted(f"stopped after update {end} of {total}; its state is saved")
             if pass_over and config.log.preview_frames:
@@ -176,8 +180,16 @@ class _Log:
     """Losses on their way from the device to metrics.jsonl."""
 
     def __init__(
-        self, workdir: Workdir, schedule: Schedule, windows: Window, *, begin: int, every: int
+        self,
+        workdir: Workdir,
+        schedule: Schedule,
+        windows: Window,
+        *,
+        begin: int,
+        every: int,
+        rows: Iterable[Mapping[str, float]] = (),
     ):
+        """Goes on after update `begin`, with the `rows` that were not yet written then."""
         self.pass_ends = frozenset(schedule.pass_ends.tolist())
         self._workdir, self._schedule, self._windows, self._every = (
             workdir,
@@ -186,7 +198,7 @@ class _Log:
             every,
         )
         self._pending: deque[tuple[int, Losses]] = deque()
-        self._rows: list[Mapping[str, float]] = []
+        self.rows = list(rows)
         self._shown: dict[str, float] = {}
         self._done = begin
 
@@ -206,23 +218,24 @@ class _Log:
             for i in range(len(host["total"])):
                 row = {name: float(values[i]) for name, values in host.items()}
                 if not all(map(math.isfinite, row.values())):
-                    raise NonFiniteLoss(self._describe(start + i, row))
-                self._rows.append(row)
+                    bad = [name for name, value in row.items() if not math.isfinite(value)]
+                    raise NonFiniteLoss(self.describe(start + i, ", ".join(bad)))
+                self.rows.append(row)
                 self._done = start + i + 1
                 if self._done % self._every == 0 or self._done in self.pass_ends:
                     self._flush()
         return self._shown
 
     def _flush(self) -> None:
-        mean = {name: float(np.mean([row[name] for row in self._rows])) for name in self._rows[0]}
+        mean = {name: float(np.mean([row[name] for row in self.rows])) for name in self.rows[0]}
         number = int(np.searchsorted(self._schedule.pass_ends, self._done)) + 1
         self._workdir.append_metrics({"update": self._done, "pass": number, **mean})
         self._shown = {"loss": mean["total"]}
-        self._rows = []
+        self.rows = []
 
-    def _describe(self, number: int, row: Mapping[str, float]) -> str:
+    def describe(self, number: int, bad: str) -> str:
+        """What is to be said when update `number`, counted from 0, has gone wrong."""
         window = select(self._windows, int(self._schedule.windows[number]))
-        bad = ", ".join(name for name, value in row.items() if not math.isfinite(value))
         return (
             f"the loss is no longer finite ({bad}) at update {number + 1}, window of frames "
             f"{window.frames.tolist()}; a smaller --config.optimizer.learning_rate may help"

@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 from vidprior import build, checkpoints, update
 from vidprior.clip import make_clip, make_noise
 from vidprior.progress import Progress
-from vidprior.running import DISPATCH, Interrupted, NonFiniteLoss, StopRequest
+from vidprior.running import DISPATCH, Interrupted, NonFiniteLoss, StopRequest, all_finite
 from vidprior.types import Features, Flows, Params, Window
 from vidprior.update import TrainState
 from vidprior.workdir import Prepared, Workdir
@@ -80,6 +80,8 @@ def train_each(
                 for name in history[0]
             }
             _require_finite(terms["total"], numbers, windows)
+            if not all_finite(state.best.params):
+                raise NonFiniteLoss(f"the parameters of windows {numbers.tolist()} are not finite")
             fitted += len(numbers) * updates
             best = jax.tree.map(np.asarray, state.best.params)
             kept = TrainState(

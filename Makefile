@@ -1,5 +1,5 @@
 # make demo   everything from nothing: environment, a small clip, training, result, numbers
-# make test   format, lint, types and all tests
+# make test   format, lint, types and tests
 # make help   the rest
 
 PYTHON ?= python3
@@ -14,11 +14,12 @@ CODE := vidprior configs tools tests third_party setup.py
 # One process for each processor: XLA uses several threads only in long stretches.
 WORKERS ?= auto
 
-.PHONY: help env demo test lint fast-test test-torch pwcnet-env vgg16-weights clean
+.PHONY: help env demo test parity lint fast-test test-torch pwcnet-env vgg16-weights clean
 
 help:
 	@echo "make demo           a small clip inpainted on this machine, with numbers"
-	@echo "make test           lint, types and all tests"
+	@echo "make test           lint, types and tests"
+	@echo "make parity         comparison with numbers of the published code, where they are at hand"
 	@echo "make fast-test      the tests that take seconds"
 	@echo "make env            the environment in $(VENV)"
 	@echo "make pwcnet-env     the PyTorch environment of the flow estimator, in $(TORCH_VENV)"
@@ -46,7 +47,10 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --ignore=tests/parity
+
+parity: $(STAMP)
+	$(BIN)/python -m pytest tests/parity -v
 
 fast-test: $(STAMP)
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"

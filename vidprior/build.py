@@ -144,9 +144,6 @@ def check(config: ConfigDict) -> None:
             raise InputError(f"--config.{field} is {config[section][name]}; it must be at least 1")
     if not (math.isfinite(config.video.rate) and config.video.rate > 0):
         raise InputError(f"--config.video.rate is {config.video.rate}; it must be above 0")
-    smaller = min(config.video.height, config.video.width)
-    if needs_flow(config) and config.flow.estimator == "dis" and smaller < MIN_SIDE:
-        raise InputError(f"a side of {smaller} pixels is too small for flow: it needs {MIN_SIDE}")
     for field in ("schedule.windows_per_pass", "log.preview_frames", "video.dilate"):
         section, name = field.split(".")
         if config[section][name] < 0:
@@ -179,3 +176,6 @@ def check(config: ConfigDict) -> None:
             f"each side needs at least {smallest}; enlarge --config.video.width and height, or "
             f"give fewer --config.model.channels"
         )
+    smaller = min(config.video.height, config.video.width)
+    if needs_flow(config) and config.flow.estimator == "dis" and smaller < MIN_SIDE:
+        raise InputError(f"a side of {smaller} pixels is too small for flow: it needs {MIN_SIDE}")

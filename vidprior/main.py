@@ -220,7 +220,15 @@ def _with_config_file(arguments: Sequence[str]) -> list[str]:
 
 def run() -> None:
     """The console entry."""
-    app.run(main, flags_parser=_parse_flags)
+    try:
+        app.run(main, flags_parser=_parse_flags)
+    except SystemExit as finished:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if isinstance(finished.code, int) and finished.code:
+            # Threads of a failed save would still print tracebacks after our one line.
+            os._exit(finished.code)
+        raise
 
 
 if __name__ == "__main__":

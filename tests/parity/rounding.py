@@ -29,7 +29,7 @@ import jax
 import numpy as np
 
 # How many perturbed copies are computed, and the multiple of their spread that is accepted.
-COPIES = 2
+COPIES = 3
 SPREAD = 2
 
 

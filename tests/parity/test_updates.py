@@ -28,10 +28,10 @@ TERMS = {
 LOSS = 1e-5
 
 # Losses after several updates: relative tolerance, and the multiple of the spread that is
-# accepted beyond it. Each of four numbers has a spread of its own, measured from two
+# accepted beyond it. Each of four numbers has a spread of its own, measured from a few
 # samples: that is less sure than the spread of an array, and the multiple larger.
 TRAJECTORY = 1e-2
-TRAJECTORY_SPREAD = 4
+TRAJECTORY_SPREAD = 3
 
 
 class Setting(NamedTuple):

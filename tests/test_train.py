@@ -243,7 +243,8 @@ def test_a_long_job_without_an_accelerator_is_warned_of(announced, monkeypatch, 
 def test_previews_are_spread_over_the_clip(monkeypatch, wanted, expected):
     """Ten frames, numbered 0 to 9: their ends are left out, and none is shown twice."""
     shown = []
-    monkeypatch.setattr(train, "render", lambda params, noise, frames, **_: shown.extend(frames))
+    take = lambda params, noise, frames, **_: shown.extend(frames)  # noqa: E731
+    monkeypatch.setattr(train.build, "render", take)
     config = load("dip_vid")
     config.log.preview_frames = wanted
     train._preview({}, np.zeros((10, 8, 8, 1), np.float32), config)

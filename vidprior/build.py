@@ -2,19 +2,24 @@
 
 import math
 import pathlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from ml_collections import ConfigDict
 
 from vidprior import initial, vgg, windows
+from vidprior.clip import make_clip, make_noise
 from vidprior.errors import InputError
 from vidprior.flow_estimate import MIN_SIDE, PRESETS
 from vidprior.generator import Generator, smallest_side
 from vidprior.npz import load_npz
-from vidprior.types import Features, Params, Window
+from vidprior.render import Frame, render
+from vidprior.types import Array, Clip, Features, Flows, Params, Window
+from vidprior.update import Update, make_update
 
 
 def needs_flow(config: ConfigDict) -> bool:
@@ -31,6 +36,58 @@ def generator(config: ConfigDict) -> Generator:
         predict_flow=needs_flow(config),
         refine_kernel=config.model.refine_kernel,
         dtype=jnp.dtype(config.model.dtype),
+    )
+
+
+def noise(config: ConfigDict, hole: np.ndarray) -> np.ndarray:
+    """The fixed input of a clip whose hole is [T, H, W]."""
+    num_frames, height, width = hole.shape
+    return make_noise(config.seed, num_frames, (height, width), high=config.model.noise_high)
+
+
+def clip(
+    config: ConfigDict,
+    frames: np.ndarray,
+    hole: np.ndarray,
+    *,
+    flows: Flows | None,
+    features: Features | None,
+) -> Clip:
+    """All that updates read, on the device."""
+    return make_clip(
+        frames,
+        hole,
+        noise(config, hole),
+        flows=flows,
+        features=features,
+        keep_features=config.vgg.keep_features,
+    )
+
+
+def update(config: ConfigDict, features: Features | None) -> Update:
+    """One update of the configured network under the configured losses."""
+    return make_update(
+        generator=generator(config),
+        optimizer=optimizer(config),
+        weights=config.loss.to_dict(),
+        features=features,
+    )
+
+
+def rendered(
+    config: ConfigDict,
+    params_for: Callable[[int], Params],
+    noise: Array,
+    frames: Sequence[int],
+) -> Iterator[Frame]:
+    """Frames of the configured network, see `render.render`."""
+    return render(
+        params_for,
+        noise,
+        frames,
+        generator=generator(config),
+        length=config.window.length,
+        rounding=config.render.rounding,
     )
 
 
@@ -122,16 +179,14 @@ def check(config: ConfigDict) -> None:
         "render.rounding": ("nearest", "down"),
     }
     for field, allowed in choices.items():
-        section, name = field.split(".")
-        if config[section][name] not in allowed:
+        if _value(config, field) not in allowed:
             listed = ", ".join(map(repr, allowed))
-            raise InputError(f"--config.{field} is {config[section][name]!r}; it may be {listed}")
+            raise InputError(f"--config.{field} is {_value(config, field)!r}; it may be {listed}")
     for field, allowed in {
         "window.strides": (1, 3, 5),
         "window.directions": ("forward", "backward"),
     }.items():
-        section, name = field.split(".")
-        values = tuple(config[section][name])
+        values = tuple(_value(config, field))
         if not values or not set(values) <= set(allowed):
             raise InputError(f"--config.{field} is {values}; it may hold {allowed}")
     at_least_one = (
@@ -139,15 +194,13 @@ def check(config: ConfigDict) -> None:
         "checkpoint.every", "checkpoint.keep", "log.every",
     )  # fmt: skip
     for field in at_least_one:
-        section, name = field.split(".")
-        if config[section][name] < 1:
-            raise InputError(f"--config.{field} is {config[section][name]}; it must be at least 1")
+        if _value(config, field) < 1:
+            raise InputError(f"--config.{field} is {_value(config, field)}; it must be at least 1")
     if not (math.isfinite(config.video.rate) and config.video.rate > 0):
         raise InputError(f"--config.video.rate is {config.video.rate}; it must be above 0")
     for field in ("schedule.windows_per_pass", "log.preview_frames", "video.dilate"):
-        section, name = field.split(".")
-        if config[section][name] < 0:
-            raise InputError(f"--config.{field} is {config[section][name]}; it must be at least 0")
+        if _value(config, field) < 0:
+            raise InputError(f"--config.{field} is {_value(config, field)}; it must be at least 0")
     if config.schedule.windows_at_once is not None and config.schedule.windows_at_once < 1:
         raise InputError("--config.schedule.windows_at_once must be at least 1")
     if config.schedule.reset_per_window:
@@ -179,3 +232,8 @@ def check(config: ConfigDict) -> None:
     smaller = min(config.video.height, config.video.width)
     if needs_flow(config) and config.flow.estimator == "dis" and smaller < MIN_SIDE:
         raise InputError(f"a side of {smaller} pixels is too small for flow: it needs {MIN_SIDE}")
+
+
+def _value(config: ConfigDict, field: str) -> Any:
+    section, name = field.split(".")
+    return config[section][name]

@@ -141,7 +141,9 @@ def obtain_flows(
         if given is None:
             estimate_flows(workdir, clip, config=config)
         else:
-            flow_io.save_flows(workdir.flows_file, _load_flows(pathlib.Path(given), clip))
+            flows = _load_flows(pathlib.Path(given), clip)
+            flow_io.save_flows(workdir.flows_file, flows)
+            return flows
     return _load_flows(workdir.flows_file, clip)
 
 

@@ -16,9 +16,7 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from vidprior import build, checkpoints, configuration, evaluate, inputs, results, train, train_each
-from vidprior.clip import make_noise
 from vidprior.errors import InputError
-from vidprior.render import render
 from vidprior.running import Interrupted, NonFiniteLoss
 from vidprior.windows import strides_that_fit
 from vidprior.workdir import Prepared, Workdir
@@ -103,18 +101,7 @@ def _render(
         params, _ = saved.restore_params(saved.steps()[-1] if step is None else step)
         params = jax.device_put(params)
         params_for = lambda _: params  # noqa: E731
-    count, height, width = clip.hole.shape
-    noise = make_noise(config.seed, count, (height, width), high=config.model.noise_high)
-    rendered = list(
-        render(
-            params_for,
-            noise,
-            frames,
-            generator=build.generator(config),
-            length=config.window.length,
-            rounding=config.render.rounding,
-        )
-    )
+    rendered = list(build.rendered(config, params_for, build.noise(config, clip.hole), frames))
     paths = results.write_results(folder.path, rendered, clip)
     print(f"result:     {paths['video']} and {paths['frames']}/*.png")
     print(f"comparison: {paths['comparison']}")

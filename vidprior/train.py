@@ -12,11 +12,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from vidprior import build, checkpoints, results, update
-from vidprior.clip import flow_scales, make_clip, make_noise
 from vidprior.progress import Progress, duration
-from vidprior.render import Frame, render
+from vidprior.render import Frame
 from vidprior.running import DISPATCH, Interrupted, NonFiniteLoss, StopRequest, all_finite
-from vidprior.types import Clip, Features, Flows, Params, Window
+from vidprior.types import Array, Clip, Features, Flows, Params, Window
 from vidprior.update import Losses, TrainState
 from vidprior.windows import Schedule, select
 from vidprior.workdir import Prepared, Workdir
@@ -62,27 +61,15 @@ def train(
       NonFiniteLoss: the last checkpoint before is kept.
       Interrupted: after saving.
     """
-    num_frames, height, width = prepared.hole.shape
-    noise = make_noise(config.seed, num_frames, (height, width), high=config.model.noise_high)
-    clip = make_clip(
-        prepared.frames,
-        prepared.hole,
-        noise,
-        flows=flows,
-        features=features,
-        keep_features=config.vgg.keep_features,
-    )
+    num_frames = len(prepared.frames)
+    clip = build.clip(config, prepared.frames, prepared.hole, flows=flows, features=features)
     windows = build.window_list(config, num_frames)
     schedule = build.schedule(config, windows, num_frames)
     total = len(schedule.windows)
 
-    generator, optimizer = build.generator(config), build.optimizer(config)
-    step = update.make_update(
-        generator=generator, optimizer=optimizer, weights=config.loss.to_dict(), features=features
-    )
     on_cpu = jax.default_backend() == "cpu"
-    fit = update.make_fit(step, scan=not on_cpu)
-    state = update.init_state(build.initial_params(config), optimizer=optimizer)
+    fit = update.make_fit(build.update(config, features), scan=not on_cpu)
+    state = update.init_state(build.initial_params(config), optimizer=build.optimizer(config))
 
     saved = checkpoints.Checkpoints(workdir.checkpoints, keep=config.checkpoint.keep)
     if saved.steps():
@@ -90,7 +77,8 @@ def train(
     begin = int(state.step)
     rows = saved.restore_extra(begin)["rows"] if begin else []
     workdir.forget_metrics_after(begin)
-    extra = {"flow_scale": None if flows is None else flow_scales(flows).tolist()}
+    scale = clip.flow_scale
+    extra = {"flow_scale": None if scale is None else np.asarray(scale).tolist()}
     size = 1 if on_cpu else DISPATCH
     grid = frozenset(range(0, total, config.log.every)) | frozenset(schedule.pass_ends.tolist())
     if begin < total:
@@ -117,21 +105,14 @@ def train(
                 raise Interrupted(f"stopped after update {end} of {total}; its state is saved")
             if pass_over and config.log.preview_frames:
                 path = workdir.previews / f"{end:06d}.png"
-                results.write_preview(path, _preview(state.params, noise, config), prepared)
+                results.write_preview(path, _preview(state.params, clip.noise, config), prepared)
     return state
 
 
-def _preview(params: Params, noise: np.ndarray, config: ConfigDict) -> Iterator[Frame]:
+def _preview(params: Params, noise: Array, config: ConfigDict) -> Iterator[Frame]:
     """A few frames, spread over the clip."""
     shown = np.linspace(0, len(noise) - 1, config.log.preview_frames + 2)[1:-1]
-    return render(
-        lambda _: params,
-        noise,
-        sorted(set(shown.astype(int).tolist())),
-        generator=build.generator(config),
-        length=config.window.length,
-        rounding=config.render.rounding,
-    )
+    return build.rendered(config, lambda _: params, noise, sorted(set(shown.astype(int).tolist())))
 
 
 def announce(

@@ -15,7 +15,6 @@ import optax
 from ml_collections import ConfigDict
 
 from vidprior import build, checkpoints, update
-from vidprior.clip import make_clip, make_noise
 from vidprior.progress import Progress
 from vidprior.running import DISPATCH, Interrupted, NonFiniteLoss, StopRequest, all_finite
 from vidprior.types import Features, Flows, Params, Window
@@ -35,19 +34,15 @@ def train_each(
     features: Features | None,
 ) -> None:
     """Fits every window from scratch; arguments and errors as of `train.train`."""
-    num_frames, height, width = prepared.hole.shape
-    noise = make_noise(config.seed, num_frames, (height, width), high=config.model.noise_high)
-    clip = make_clip(prepared.frames, prepared.hole, noise, flows=flows, features=features)
-    windows = build.window_list(config, num_frames)
+    clip = build.clip(config, prepared.frames, prepared.hole, flows=flows, features=features)
+    windows = build.window_list(config, len(prepared.frames))
     count, updates = len(windows.frames), config.schedule.updates_per_window
     on_cpu = jax.default_backend() == "cpu"
     group = config.schedule.windows_at_once or (1 if on_cpu else AT_ONCE)
 
-    generator, optimizer = build.generator(config), build.optimizer(config)
-    step = update.make_update(
-        generator=generator, optimizer=optimizer, weights=config.loss.to_dict(), features=features
-    )
-    fit = update.make_fit(jax.vmap(step, in_axes=(0, None, 0)), scan=not on_cpu)
+    optimizer = build.optimizer(config)
+    at_once = jax.vmap(build.update(config, features), in_axes=(0, None, 0))
+    fit = update.make_fit(at_once, scan=not on_cpu)
     saved = checkpoints.Checkpoints(workdir.checkpoints, keep=count)
     missing = np.setdiff1d(np.arange(count), list(_saved_windows(saved)))
     fitted = (count - len(missing)) * updates

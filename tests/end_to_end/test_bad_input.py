@@ -205,7 +205,7 @@ def test_pwcnet_without_environment_and_weights(refuses):
 
 def change_flows(source, path, **changes):
     with np.load(source) as stored:
-        np.savez(path, allow_pickle=True, **(dict(stored) | changes))
+        np.savez(path, **(dict(stored) | changes))
     return path
 
 

@@ -201,8 +201,11 @@ def test_forward_backward_and_every_stride_share_one_compilation(fit, traced, cl
 
 
 @pytest.mark.parametrize("channels", [(), pytest.param((4,), marks=pytest.mark.slow)])
-def test_scanned_updates_are_single_updates(optimizer, random_params, clip, listed, channels):
+def test_scanned_updates_are_single_updates(random_params, clip, listed, channels):
     generator = Generator(channels=channels)
+    # Both paths add up in different orders. Adam's first steps are mere signs, which would
+    # turn a gradient's rounding error into a whole step: a large eps keeps them apart.
+    optimizer = optax.adam(0.01, eps=1e-2)
     step = update.make_update(
         generator=generator, optimizer=optimizer, weights=WEIGHTS, features=features
     )
@@ -222,9 +225,7 @@ def test_scanned_updates_are_single_updates(optimizer, random_params, clip, list
     assert jax.tree.structure(scanned) == jax.tree.structure(singly)
     assert set(terms) == set(scanned_terms)
     for name, values in terms.items():
-        # Another order of the same sums; Adam's first steps magnify the difference.
-        assert np.allclose(scanned_terms[name], values, rtol=2e-3)
-        assert np.allclose(scanned_terms[name][0], values[0], rtol=1e-5)
+        assert np.allclose(scanned_terms[name], values, rtol=1e-4)
 
 
 def test_updates_repeat_bit_for_bit(fit, clip, listed, state):

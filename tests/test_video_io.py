@@ -505,13 +505,16 @@ def test_one_mask_for_all_frames(tmp_path):
     assert np.array_equal(read, np.repeat(masks, 3, axis=0))
 
 
-@pytest.mark.parametrize("kind", ["folder", "video"])
+MASK_SOURCES = {
+    "folder": lambda folder, masks: grey_folder(folder / "m", masks),
+    "video": lambda folder, masks: encode(folder / "m.mkv", masks, pix_fmt="gray", source="gray"),
+}
+
+
+@pytest.mark.parametrize("kind", MASK_SOURCES)
 def test_masks_of_the_whole_video_are_cut_to_the_range(tmp_path, kind):
     masks = blobs(9)
-    if kind == "folder":
-        path = grey_folder(tmp_path / "m", masks)
-    else:
-        path = encode(tmp_path / "m.mkv", masks, pix_fmt="gray", source="gray")
+    path = MASK_SOURCES[kind](tmp_path, masks)
     given = {"size": (48, 64), "num_frames": 4, "start": 3}
     assert np.array_equal(video_io.read_masks(path, **given, total_frames=9), masks[3:7])
     with pytest.raises(InputError, match=r"9 masks do not match 4 frames; "):
@@ -520,13 +523,10 @@ def test_masks_of_the_whole_video_are_cut_to_the_range(tmp_path, kind):
         video_io.read_masks(path, **given, total_frames=8)
 
 
-@pytest.mark.parametrize("kind", ["folder", "video"])
+@pytest.mark.parametrize("kind", MASK_SOURCES)
 def test_masks_of_the_range_alone(tmp_path, kind):
     masks = blobs(4)
-    if kind == "folder":
-        path = grey_folder(tmp_path / "m", masks)
-    else:
-        path = encode(tmp_path / "m.mkv", masks, pix_fmt="gray", source="gray")
+    path = MASK_SOURCES[kind](tmp_path, masks)
     read = video_io.read_masks(path, size=(48, 64), num_frames=4, start=3, total_frames=9)
     assert np.array_equal(read, masks)
 

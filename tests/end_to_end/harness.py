@@ -96,12 +96,15 @@ class Command:
         assert finished.returncode == 0, finished.stderr
         return finished
 
-    def start(self, *arguments) -> subprocess.Popen:
-        """Starts the command and leaves it running."""
+    def start(self, *arguments, compiled: pathlib.Path | None = None) -> subprocess.Popen:
+        """Starts the command and leaves it running; `compiled` is another cache for it."""
+        environment = dict(self.environment)
+        if compiled is not None:
+            environment["JAX_COMPILATION_CACHE_DIR"] = str(compiled)
         return subprocess.Popen(
             [*COMMAND, *map(str, arguments)],
             cwd=self.cwd,
-            env=self.environment,
+            env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

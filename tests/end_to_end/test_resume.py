@@ -29,9 +29,9 @@ from harness import (
 pytestmark = pytest.mark.slow
 
 
-def stop_at(command, arguments, workdir, *, number, condition, delay=0.0):
+def stop_at(command, arguments, workdir, *, number, condition, delay=0.0, **options):
     """Starts the command, and sends it a signal some time after `condition()` has come true."""
-    process = command.start(*arguments, f"--workdir={workdir}")
+    process = command.start(*arguments, f"--workdir={workdir}", **options)
     try:
         wait_for(condition, process)
         time.sleep(delay)
@@ -40,6 +40,21 @@ def stop_at(command, arguments, workdir, *, number, condition, delay=0.0):
     finally:
         process.kill()
     return process.returncode, told
+
+
+def stop_before_training(command, clip, workdir, number):
+    """Signals the command while it estimates flow or compiles, which takes it seconds here."""
+    code, told = stop_at(
+        command,
+        (*TINY, *clip.inputs),
+        workdir,
+        number=number,
+        condition=(workdir / "config.json").exists,
+        delay=random.Random(0).uniform(0, 0.3),
+        compiled=workdir.parent / "nothing compiled yet",
+    )
+    assert not checkpoint_steps(workdir)
+    return code, told
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -63,18 +78,10 @@ def test_a_killed_run_goes_on_to_the_same_bits(seed, trained, command, clip, tmp
 
 
 def test_a_run_killed_before_its_first_checkpoint_begins_again(trained, command, clip, tmp_path):
-    workdir, arguments = tmp_path / "run", (*TINY, *clip.inputs)
-    code, _ = stop_at(
-        command,
-        arguments,
-        workdir,
-        number=signal.SIGKILL,
-        condition=(workdir / "config.json").exists,
-        delay=random.Random(0).uniform(0, 0.3),
-    )
+    workdir = tmp_path / "run"
+    code, _ = stop_before_training(command, clip, workdir, signal.SIGKILL)
     assert code == -signal.SIGKILL
-    assert not checkpoint_steps(workdir)
-    command.succeed(*arguments, f"--workdir={workdir}")
+    command.succeed(*TINY, *clip.inputs, f"--workdir={workdir}")
     assert_same_run(trained, workdir)
 
 
@@ -111,19 +118,12 @@ def test_ctrl_c_saves_and_says_how_to_go_on(trained, command, clip, tmp_path):
 
 def test_ctrl_c_before_training_needs_no_traceback(trained, command, clip, tmp_path):
     """While flow is estimated and updates are compiled: minutes, on a real clip."""
-    workdir, arguments = tmp_path / "run", (*TINY, *clip.inputs)
-    code, told = stop_at(
-        command,
-        arguments,
-        workdir,
-        number=signal.SIGINT,
-        condition=(workdir / "config.json").exists,
-        delay=0.2,
-    )
+    workdir = tmp_path / "run"
+    code, told = stop_before_training(command, clip, workdir, signal.SIGINT)
     assert code == 130, told
     assert "Traceback" not in told
     assert "same command" in told
-    command.succeed(*arguments, f"--workdir={workdir}")
+    command.succeed(*TINY, *clip.inputs, f"--workdir={workdir}")
     assert_same_run(trained, workdir)
 
 

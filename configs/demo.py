@@ -18,7 +18,7 @@ def get_config():
     config.flow.estimator = "dis"
     config.model.channels = (16, 32, 64, 128)
     config.schedule.num_passes = 3
-    config.schedule.windows_per_pass = 150
+    config.schedule.windows_per_pass = 200
     config.schedule.updates_per_window = 1
     config.loss.perceptual = 0.0
     config.checkpoint.every = 200

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from vidprior.compiling import compiler_options
 from vidprior.generator import Generator
 from vidprior.types import Array, Params
 
@@ -53,12 +54,10 @@ def render(
       length: N, the window's length in training.
       rounding: to 8 bit, 'nearest' or 'down' (as the published code does).
     """
-    noise = jax.device_put(noise)
+    noise, generate = jax.device_put(noise), _generate(generator, length)
     for number in frames:
         start = window_start(number, num_frames=len(noise), length=length)
-        image, flow = _generate(
-            params_for(start), noise, start, number - start, generator=generator, length=length
-        )
+        image, flow = generate(params_for(start), noise, start, number - start)
         yield Frame(
             number=number,
             image=to_bytes(np.asarray(image), rounding=rounding),
@@ -66,20 +65,17 @@ def render(
         )
 
 
-@functools.partial(jax.jit, static_argnames=("generator", "length"))
-def _generate(
-    params: Params,
-    noise: Array,
-    start: Array,
-    position: Array,
-    *,
-    generator: Generator,
-    length: int,
-) -> Any:
-    """The prediction of one frame, by its position in the window that begins at `start`."""
-    window = jax.lax.dynamic_slice_in_dim(noise, start, length)
-    prediction = generator.apply({"params": params}, window)
-    return jax.tree.map(lambda x: x[position], prediction)
+@functools.cache
+def _generate(generator: Generator, length: int) -> Callable[..., Any]:
+    """Compiles the prediction of a frame, by its position in the window that begins at `start`."""
+
+    @functools.partial(jax.jit, compiler_options=compiler_options())
+    def generate(params: Params, noise: Array, start: Array, position: Array) -> Any:
+        window = jax.lax.dynamic_slice_in_dim(noise, start, length)
+        prediction = generator.apply({"params": params}, window)
+        return jax.tree.map(lambda x: x[position], prediction)
+
+    return generate
 
 
 def to_bytes(image: np.ndarray, *, rounding: str = "nearest") -> np.ndarray:

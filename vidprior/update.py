@@ -11,6 +11,7 @@ import optax
 from flax import struct
 
 from vidprior import losses
+from vidprior.compiling import compiler_options
 from vidprior.generator import Generator
 from vidprior.types import Batch, Clip, Features, Params, Prediction, Window
 from vidprior.windows import gather, select
@@ -144,13 +145,13 @@ def make_fit(update: Update, *, scan: bool) -> Update:
     """
     if scan:
 
-        @functools.partial(jax.jit, donate_argnums=0)
+        @functools.partial(jax.jit, donate_argnums=0, compiler_options=compiler_options())
         def fit_scanned(state: TrainState, clip: Clip, windows: Window):
             return jax.lax.scan(lambda s, window: update(s, clip, window), state, windows)
 
         return fit_scanned
 
-    single = jax.jit(update, donate_argnums=0)
+    single = jax.jit(update, donate_argnums=0, compiler_options=compiler_options())
 
     def fit_singly(state: TrainState, clip: Clip, windows: Window) -> tuple[TrainState, Losses]:
         rows = []

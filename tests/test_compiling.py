@@ -1,0 +1,21 @@
+"""The options that XLA is given."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vidprior import compiling
+
+
+def test_the_compiler_knows_its_options():
+    double = jax.jit(lambda x: 2 * x, compiler_options=compiling.compiler_options())
+    assert np.array_equal(double(jnp.arange(3)), [0, 2, 4])
+    with pytest.raises(jax.errors.JaxRuntimeError, match="xla_no_such_option"):
+        jax.jit(lambda x: 2 * x, compiler_options={"xla_no_such_option": "1"})(jnp.arange(3))
+
+
+def test_only_a_cpu_needs_any(monkeypatch):
+    assert compiling.compiler_options()
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert not compiling.compiler_options()

@@ -38,7 +38,7 @@ class Generator(nn.Module):
       refine_kernel: size of the second convolution of every ascent: 1 as in the
         published code, 3 as the paper says.
       predict_flow: adds the flow head, one flow for each of `OFFSETS`.
-      dtype: of the convolutions; normalisation and heads stay in float32.
+      dtype: of the convolutions; normalisation and heads are in float32 at least.
     """
 
     channels: Sequence[int] = (16, 32, 64, 128, 128, 128)
@@ -82,7 +82,7 @@ class Generator(nn.Module):
             x = block(x, f"refine_{k}", features, self.refine_kernel)
 
         x = x if self.conv_ndim == 2 else x[0]
-        x = x.astype(jnp.float32)
+        x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         return Prediction(image=nn.sigmoid(self._head("image", 3)(x)), flow=self._flow(x))
 
     def _flow(self, x: jax.Array) -> jax.Array | None:
@@ -115,6 +115,6 @@ class Generator(nn.Module):
         return Conv(
             features=features,
             kernel_size=(1, 1),
-            dtype=jnp.float32,
+            dtype=jnp.promote_types(self.dtype, jnp.float32),
             name=name,
         )

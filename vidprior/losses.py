@@ -76,7 +76,7 @@ def perceptual_loss(
       A scalar: the sum of the layers' means.
     """
     terms = [
-        jnp.mean(jnp.square((1 - hole) * (ours.astype(jnp.float32) - theirs.astype(jnp.float32))))
+        jnp.mean(jnp.square((1 - hole) * (ours.astype(hole.dtype) - theirs.astype(hole.dtype))))
         for ours, theirs, hole in zip(prediction, features, holes, strict=True)
     ]
     return jnp.sum(jnp.stack(terms))

@@ -31,6 +31,7 @@ setup(
         "orbax-checkpoint>=0.11.10,<0.13",
         "pooch>=1.8,<2",
         "scikit-image>=0.24,<0.27",
+        "scipy>=1.13,<2",
         "tqdm>=4.66,<5",
     ],
     extras_require={

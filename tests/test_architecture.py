@@ -24,7 +24,10 @@ FLOORS = {
         "vgg", "visualize", "warp", "windows",
     ),
     # built from those
-    2: ("generator", "losses", "running", "clip", "flow_estimate", "npz", "image_io"),
+    2: (
+        "generator", "losses", "running", "clip", "flow_estimate", "npz", "image_io",
+        "finish", "video_file",
+    ),
     # an update, a picture, a file format
     3: ("update", "render", "initial", "flow_io", "video_io", "video_out", "workdir"),
     # what a run reads and leaves behind
@@ -39,7 +42,7 @@ KNOW_CONFIGURATIONS = {
 }  # fmt: skip
 
 # The files that know codecs, images and video.
-KNOW_CODECS = {"image_io", "video_io", "video_out"}
+KNOW_CODECS = {"image_io", "video_file", "video_out"}
 
 
 def imports(tree):

@@ -5,6 +5,7 @@ python -m vidprior.main --mode=render --workdir=DIR [--checkpoint=STEP] [--frame
 python -m vidprior.main --mode=evaluate --workdir=DIR --truth=PATH
 """
 
+import itertools
 import os
 import pathlib
 import shlex
@@ -43,11 +44,15 @@ def train_and_render(config: ConfigDict, workdir: Workdir) -> None:
     features = build.features(config)
     if build.needs_flow(config) and not _FLOWS.value and not workdir.flows_file.exists():
         inputs.require_estimator(config)
-    clip = inputs.read_clip(video, mask, config=config)
+    source = inputs.open_source(video, mask, config=config)
+    clip = inputs.read_clip(source, config=config)
     build.window_list(config, len(clip.frames))
     if build.needs_flow(config) and _FLOWS.value:
         inputs.check_flows(workdir, clip, _FLOWS.value)
-    asked = {"video": video, "mask": mask, "flows": _FLOWS.value}
+    asked = {
+        name: path and os.path.abspath(path)
+        for name, path in (("video", video), ("mask", mask), ("flows", _FLOWS.value))
+    }
     resumed = workdir.claim(configuration.to_dict(config), asked, clip)
     _describe(config, clip, resumed=resumed)
 
@@ -56,12 +61,17 @@ def train_and_render(config: ConfigDict, workdir: Workdir) -> None:
         flows = inputs.obtain_flows(workdir, clip, config=config, given=_FLOWS.value)
     fit = train_each.train_each if config.schedule.reset_per_window else train.train
     fit(config, workdir, clip, flows=flows, features=features)
-    _render(config, workdir, clip, range(len(clip.frames)), step=None, folder=workdir)
+    at_size = source if config.render.size == "source" else None
+    _render(
+        config, workdir, clip, range(len(clip.frames)), step=None, folder=workdir, source=at_size
+    )
 
 
 def render_saved(workdir: Workdir) -> None:
     """Mode 'render': frames of a saved state, without training and without flow."""
-    config = configuration.from_stored(workdir.read_config()[0], where=workdir.config_file)
+    fields, stored_inputs = workdir.read_config()
+    config = configuration.from_stored(fields, where=workdir.config_file)
+    _override_rendering(config)
     clip = workdir.read_clip()
     saved = checkpoints.Checkpoints(workdir.checkpoints)
     if not saved.steps():
@@ -71,7 +81,26 @@ def render_saved(workdir: Workdir) -> None:
     folder = workdir
     if _CHECKPOINT.value is not None or _FRAMES.value:
         folder = Workdir(workdir.path / f"render_{step:06d}_{frames.start}-{frames.stop}")
-    _render(config, workdir, clip, frames, step=step, folder=folder)
+    source = None
+    if config.render.size == "source":
+        video, mask = _VIDEO.value or stored_inputs["video"], _MASK.value or stored_inputs["mask"]
+        source = inputs.reopen_source(video, mask, clip, config=config)
+    _render(config, workdir, clip, frames, step=step, folder=folder, source=source)
+
+
+def _override_rendering(config: ConfigDict) -> None:
+    """Takes over the fields that the command line gives; a saved state allows but one section."""
+    if _CONFIG.value is None:
+        return
+    for field in config_flags.get_override_values(flags.FLAGS["config"]):
+        if not field.startswith("render."):
+            raise InputError(
+                f"--config.{field} cannot be changed after training: --mode=render takes "
+                f"--config.render.* alone"
+            )
+        name = field.removeprefix("render.")
+        config.render[name] = _CONFIG.value.render[name]
+    build.check(config)
 
 
 def evaluate_result(workdir: Workdir) -> None:
@@ -92,8 +121,12 @@ def _render(
     *,
     step: int | None,
     folder: Workdir,
+    source: inputs.Source | None,
 ) -> None:
-    """Renders a saved state: a training run too ends with what it has saved."""
+    """Renders a saved state: a training run too ends with what it has saved.
+
+    The result has the size of `source`, or that of training without it.
+    """
     saved = checkpoints.Checkpoints(workdir.checkpoints)
     if config.schedule.reset_per_window:
         params_for = train_each.saved_params(saved)
@@ -101,9 +134,25 @@ def _render(
         params, _ = saved.restore_params(saved.steps()[-1] if step is None else step)
         params = jax.device_put(params)
         params_for = lambda _: params  # noqa: E731
-    rendered = list(build.rendered(config, params_for, build.noise(config, clip.hole), frames))
-    paths = results.write_results(folder.path, rendered, clip)
-    print(f"result:     {paths['video']} and {paths['frames']}/*.png")
+    finishing = None
+    if source is not None:
+        finishing = results.Finishing(
+            footage=source.footage.part(frames.start, frames.stop),
+            frames=inputs.same_frames(source, clip, frames),
+            transform=source.transform,
+            with_audio=config.render.audio,
+            feather=config.render.feather,
+            gradient=config.render.blend == "gradient",
+        )
+    paths = results.write_results(
+        folder.path,
+        build.rendered(config, params_for, build.noise(config, clip.hole), frames),
+        clip,
+        finishing=finishing,
+        video_format=config.render.format,
+    )
+    print(f"result:     {paths['result']}")
+    print(f"frames:     {paths['frames']}/*.png, at training size")
     print(f"comparison: {paths['comparison']}")
 
 
@@ -200,9 +249,17 @@ def _with_config_file(arguments: Sequence[str]) -> list[str]:
                 completed[at] = f"--config={path}" if equals else path
         elif flag.startswith("config."):
             fields.append(flag.removeprefix("config."))
+    if fields and path is None and _is_rendering(arguments):
+        path = str(configuration.find("base"))  # it only carries the fields
+        completed.insert(1, f"--config={path}")
     if path:
         configuration.check_overrides(configuration.load(path), fields)
     return completed
+
+
+def _is_rendering(arguments: Sequence[str]) -> bool:
+    words = " ".join(argument.lstrip("-").replace("=", " ") for argument in arguments).split()
+    return ("mode", "render") in itertools.pairwise(words)
 
 
 def run() -> None:

@@ -20,13 +20,13 @@ FLOORS = {
     0: ("types", "errors"),
     # one idea each, of arrays or of files
     1: (
-        "configuration", "files", "geometry", "layers", "metrics", "official", "progress",
-        "vgg", "visualize", "warp", "windows",
+        "configuration", "files", "geometry", "layers", "membrane", "metrics", "official",
+        "progress", "vgg", "visualize", "warp", "windows",
     ),
     # built from those
     2: (
         "generator", "losses", "running", "clip", "flow_estimate", "npz", "image_io",
-        "finish", "video_file",
+        "finish", "video_file", "visibility",
     ),
     # an update, a picture, a file format
     3: ("update", "render", "initial", "flow_io", "video_io", "video_out", "workdir"),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vidprior import geometry
-from vidprior.finish import finish, membrane, seam_weight
+from vidprior.finish import finish, seam_weight
 
 SOURCE, SIZE = (24, 40), (10, 20)
 TRANSFORM = geometry.centre_crop(SOURCE, SIZE)  # rows 2 to 21, doubled
@@ -89,35 +89,6 @@ def test_mixed_values_by_hand():
 
 
 # Blended gradients
-
-
-def slow_membrane(border, hole, rounds=20_000):
-    """Every pixel of the hole becomes the mean of its neighbours, until nothing changes."""
-    values = np.where(hole[..., None], 0, border)
-    for _ in range(rounds):
-        padded = np.pad(values, ((1, 1), (1, 1), (0, 0)), constant_values=np.nan)
-        around = [padded[2:, 1:-1], padded[:-2, 1:-1], padded[1:-1, 2:], padded[1:-1, :-2]]
-        values = np.where(hole[..., None], np.nanmean(around, axis=0), border)
-    return np.where(hole[..., None], values, 0)
-
-
-def test_the_membrane_agrees_with_a_slow_one():
-    random = np.random.default_rng(0)
-    border = random.normal(size=(7, 8, 2))
-    hole = box(1, 5, 2, 7, (7, 8)) | box(4, 7, 0, 3, (7, 8))
-    assert np.allclose(membrane(border, hole), slow_membrane(border, hole), atol=1e-6)
-
-
-def test_a_membrane_between_two_values_is_a_slope():
-    border = np.zeros((5, 11, 1))
-    border[:, 10] = 10
-    hole = box(0, 5, 1, 10, (5, 11))
-    assert np.allclose(membrane(border, hole)[2, :, 0], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0])
-
-
-@pytest.mark.parametrize("hole", [np.ones(SOURCE, bool), np.zeros(SOURCE, bool)])
-def test_without_border_there_is_no_membrane(hole):
-    assert not membrane(np.ones((*SOURCE, 3)), hole).any()
 
 
 def test_gradients_make_up_for_a_wrong_brightness():

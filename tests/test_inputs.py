@@ -283,6 +283,39 @@ class _Short:
         return self.footage.frames()
 
 
+# What is told beforehand
+
+
+def test_a_mask_that_does_not_grow_is_noted(config, video, mask):
+    (note,) = inputs.notes(inputs.open_source(video, mask, config=config))
+    assert "--config.video.dilate" in note
+    config.video.dilate = 2
+    assert list(inputs.notes(inputs.open_source(video, mask, config=config))) == []
+
+
+def test_a_mask_in_the_margins_is_warned_of(config, video, tmp_path):
+    """20x40 to 16x16: ten columns go on either side. Half of the mask lies there."""
+    config.video.height = config.video.width = 16
+    config.video.dilate = 1
+    grey = np.zeros((T, H, W), np.uint8)
+    grey[:, 5, 8:12] = 255
+    mask = write_images(tmp_path / "masks", grey)
+    (warning,) = inputs.notes(inputs.open_source(video, mask, config=config))
+    # The whole frame at about the same number of pixels: 11.3 x 22.6, at least 16 and by 8.
+    for words in ("50.0%", "16x16", "--config.video.height=16 --config.video.width=24"):
+        assert words in warning
+
+
+def test_what_is_never_seen_is_told(config, video, mask, make_flows):
+    """In a still picture a hole of six columns that moves by two a frame leaves all of them."""
+    clip = read_clip(video, mask, config=config)
+    flows = make_flows(T, (H, W))
+    still = flows._replace(flow=np.zeros_like(flows.flow))
+    assert "each of its pixels" in inputs.sight(clip, still)
+    standing = clip._replace(hole=np.repeat(clip.hole[:1], T, axis=0))
+    assert "100.0% of its pixels are seen in no frame" in inputs.sight(standing, still)
+
+
 # The truth
 
 

@@ -1,6 +1,7 @@
 """From the user's files to a clip at training size, and to its flow."""
 
 import json
+import math
 import pathlib
 import shlex
 import subprocess
@@ -19,6 +20,7 @@ from vidprior.npz import save_npz
 from vidprior.progress import Progress
 from vidprior.types import OFFSETS, Flows
 from vidprior.video_io import Footage
+from vidprior.visibility import never_seen
 from vidprior.workdir import Prepared, Workdir
 
 PWCNET = pathlib.Path(__file__).resolve().parents[1] / "third_party/pwcnet_torch/estimate.py"
@@ -136,6 +138,42 @@ def read_clip(source: Source, *, config: ConfigDict) -> Prepared:
         rate=(rate.numerator, rate.denominator),
         pixel_aspect=(aspect.numerator, aspect.denominator),
         transform=json.dumps(transform.to_dict()),
+    )
+
+
+def notes(source: Source) -> Iterator[str]:
+    """What the masks and the crop make likely to go wrong, a line each."""
+    if not source.dilate:
+        yield (
+            "note: the mask is used as it is; if it follows the object closely, a rim or a shadow "
+            "of the object stays: grow it by --config.video.dilate=8"
+        )
+    whole = inside = 0
+    for mask in source.masks:
+        whole += int((mask > geometry.HOLE_ABOVE).sum())
+        inside += int((mask[source.transform.crop] > geometry.HOLE_ABOVE).sum())
+    if inside < whole:
+        (h, w), (H, W) = source.footage.size, source.transform.size
+        height = max(16, 8 * round(math.sqrt(H * W * h / w) / 8))
+        width = max(16, 8 * round(math.sqrt(H * W * w / h) / 8))
+        yield (
+            f"warning: {1 - inside / whole:.1%} of the mask lies in the margins that the crop to "
+            f"{W}x{H} cuts off, and is not filled; take in the whole frame by "
+            f"--config.video.height={height} --config.video.width={width}"
+        )
+
+
+def sight(clip: Prepared, flows: Flows) -> str:
+    """How much of the hole is never seen, in a line."""
+    to = {int(offset): flow for offset, flow in zip(flows.offsets, flows.flow, strict=True)}
+    unseen = never_seen(clip.hole, to[1], to[-1])
+    share = unseen.sum() / clip.hole.sum()
+    if not unseen.any():
+        return "hole: as far as the flow tells, each of its pixels is seen in some frame"
+    worst = int(unseen.sum(axis=(1, 2)).argmax())
+    return (
+        f"hole: as far as the flow tells, {share:.1%} of its pixels are seen in no frame (most in "
+        f"frame {worst}): there the network can only guess"
     )
 
 

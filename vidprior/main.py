@@ -55,10 +55,13 @@ def train_and_render(config: ConfigDict, workdir: Workdir) -> None:
     }
     resumed = workdir.claim(configuration.to_dict(config), asked, clip)
     _describe(config, clip, resumed=resumed)
+    for note in inputs.notes(source):
+        print(note, file=sys.stderr)
 
     flows = None
     if build.needs_flow(config):
         flows = inputs.obtain_flows(workdir, clip, config=config, given=_FLOWS.value)
+        print(inputs.sight(clip, flows), file=sys.stderr)
     fit = train_each.train_each if config.schedule.reset_per_window else train.train
     fit(config, workdir, clip, flows=flows, features=features)
     at_size = source if config.render.size == "source" else None

@@ -30,6 +30,11 @@ SHIPPED = sorted(path.stem for path in (ROOT / "configs").glob("[a-z]*.py"))
 SHRUNK = {
     "flow": ("--config.flow.estimator=dis", "--config.schedule.windows_per_pass=4"),
     "demo": ("--config.schedule.windows_per_pass=4",),
+    "footage": (
+        "--config.schedule.windows_per_pass=4",
+        "--config.video.dilate=0",
+        "--config.render.feather=0",
+    ),
 }
 
 

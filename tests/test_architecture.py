@@ -33,12 +33,15 @@ FLOORS = {
     # what a run reads and leaves behind
     4: ("checkpoints", "inputs", "results", "build"),
     5: ("train", "train_each", "evaluate"),
-    6: ("main", "__init__"),
+    6: ("job",),
+    7: ("main", "api"),
+    8: ("__init__",),
 }  # fmt: skip
 
 # The edge where the fields of a configuration become arguments.
 KNOW_CONFIGURATIONS = {
-    "configuration", "build", "inputs", "evaluate", "train", "train_each", "main",
+    "configuration", "build", "inputs", "evaluate", "train", "train_each", "job",
+    "main", "api",
 }  # fmt: skip
 
 # The files that know codecs, images and video.

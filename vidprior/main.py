@@ -16,7 +16,7 @@ import jax
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from vidprior import build, checkpoints, configuration, evaluate, inputs, results, train, train_each
+from vidprior import build, checkpoints, configuration, evaluate, inputs, job, results
 from vidprior.errors import InputError
 from vidprior.running import Interrupted, NonFiniteLoss
 from vidprior.windows import strides_that_fit
@@ -58,12 +58,7 @@ def train_and_render(config: ConfigDict, workdir: Workdir) -> None:
     for note in inputs.notes(source):
         print(note, file=sys.stderr)
 
-    flows = None
-    if build.needs_flow(config):
-        flows = inputs.obtain_flows(workdir, clip, config=config, given=_FLOWS.value)
-        print(inputs.sight(clip, flows), file=sys.stderr)
-    fit = train_each.train_each if config.schedule.reset_per_window else train.train
-    fit(config, workdir, clip, flows=flows, features=features)
+    job.fit(config, workdir, clip, features=features, flow_file=_FLOWS.value)
     at_size = source if config.render.size == "source" else None
     _render(
         config, workdir, clip, range(len(clip.frames)), step=None, folder=workdir, source=at_size
@@ -87,6 +82,11 @@ def render_saved(workdir: Workdir) -> None:
     source = None
     if config.render.size == "source":
         video, mask = _VIDEO.value or stored_inputs["video"], _MASK.value or stored_inputs["mask"]
+        if not video or not mask:
+            raise InputError(
+                f"{workdir.path} was begun from arrays: give their --video and --mask, or render "
+                f"at training size by --config.render.size=training"
+            )
         source = inputs.reopen_source(video, mask, clip, config=config)
     _render(config, workdir, clip, frames, step=step, folder=folder, source=source)
 
@@ -130,26 +130,10 @@ def _render(
 
     The result has the size of `source`, or that of training without it.
     """
-    saved = checkpoints.Checkpoints(workdir.checkpoints)
-    if config.schedule.reset_per_window:
-        params_for = train_each.saved_params(saved)
-    else:
-        params, _ = saved.restore_params(saved.steps()[-1] if step is None else step)
-        params = jax.device_put(params)
-        params_for = lambda _: params  # noqa: E731
-    finishing = None
-    if source is not None:
-        finishing = results.Finishing(
-            footage=source.footage.part(frames.start, frames.stop),
-            frames=inputs.same_frames(source, clip, frames),
-            transform=source.transform,
-            with_audio=config.render.audio,
-            feather=config.render.feather,
-            gradient=config.render.blend == "gradient",
-        )
+    finishing = None if source is None else job.finishing(config, source, clip, frames)
     paths = results.write_results(
         folder.path,
-        build.rendered(config, params_for, build.noise(config, clip.hole), frames),
+        job.render(config, workdir, clip, frames, step=step),
         clip,
         finishing=finishing,
         video_format=config.render.format,

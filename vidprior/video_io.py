@@ -68,7 +68,7 @@ class Footage:
     count: int
     rate: Fraction | None
     pixel_aspect: Fraction | None
-    _clip: "_Images | VideoFile"
+    _clip: "_Images | _Array | VideoFile"
     _allow_truncated: bool
 
     @property
@@ -154,6 +154,12 @@ def open_footage(
         (first.shape[0], first.shape[1]), start, stop - start, clip.rate, aspect, clip,
         allow_truncated,
     )  # fmt: skip
+
+
+def wrap_frames(frames: np.ndarray) -> Footage:
+    """Footage of frames [T, H, W, 3] uint8 RGB that stand in memory."""
+    size = (frames.shape[1], frames.shape[2])
+    return Footage(size, 0, len(frames), None, None, _Array(frames), False)
 
 
 def read_frames(
@@ -293,6 +299,22 @@ class _Images:
             yield str(file), image_io.read_image(file)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Array:
+    """A clip that stands in memory."""
+
+    pictures: np.ndarray
+    path: Path = Path("frames")
+
+    @property
+    def total(self) -> int:
+        return len(self.pictures)
+
+    def frames(self, start: int, stop: int) -> Iterator[tuple[str, np.ndarray]]:
+        for number in range(start, stop):
+            yield f"frame {number}", self.pictures[number]
+
+
 def _open_clip(path: PathLike) -> _Images | VideoFile:
     path = Path(path)
     if not path.exists():
@@ -319,7 +341,7 @@ def _resolve_range(
     return start, last
 
 
-def _describe_cut(clip: _Images | VideoFile, decoded: int) -> str:
+def _describe_cut(clip: _Images | _Array | VideoFile, decoded: int) -> str:
     return (
         f"{clip.path}: the file is cut or damaged, only {decoded} of {clip.total} frames could be "
         "decoded"

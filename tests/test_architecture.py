@@ -32,7 +32,7 @@ FLOORS = {
     3: ("update", "render", "initial", "flow_io", "video_io", "video_out", "workdir"),
     # what a run reads and leaves behind
     4: ("checkpoints", "inputs", "results", "build"),
-    5: ("train", "train_each", "evaluate"),
+    5: ("train", "train_each", "evaluate", "doctor"),
     6: ("job",),
     7: ("main", "api"),
     8: ("__init__",),
@@ -40,7 +40,7 @@ FLOORS = {
 
 # The edge where the fields of a configuration become arguments.
 KNOW_CONFIGURATIONS = {
-    "configuration", "build", "inputs", "evaluate", "train", "train_each", "job",
+    "configuration", "build", "inputs", "evaluate", "train", "train_each", "job", "doctor",
     "main", "api",
 }  # fmt: skip
 

@@ -386,6 +386,13 @@ def test_the_isolated_estimator_is_where_it_is_looked_for():
     assert pathlib.Path(inputs.__file__).parents[1] in inputs.PWCNET.parents
 
 
+def test_an_installation_without_the_isolated_estimator_says_so(config, monkeypatch, tmp_path):
+    config.flow.estimator = "pwcnet"
+    monkeypatch.setattr(inputs, "PWCNET", tmp_path / "estimate.py")
+    with pytest.raises(InputError, match=r"from a checkout.*flow\.estimator=dis"):
+        inputs.require_estimator(config)
+
+
 # Flow
 
 

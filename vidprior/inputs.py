@@ -234,6 +234,12 @@ def require_estimator(config: ConfigDict) -> None:
     """
     if config.flow.estimator != "pwcnet":
         return
+    if not PWCNET.is_file():
+        raise InputError(
+            f"PWC-Net is not part of an installed vidprior ({PWCNET} is missing): run from a "
+            f"checkout, or take OpenCV's estimator by --config.flow.estimator=dis, or a flow file "
+            f"by --flows"
+        )
     weights, python = config.flow.pwcnet_weights, config.flow.pwcnet_python
     remedies = []
     if not pathlib.Path(python).exists():

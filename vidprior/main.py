@@ -3,6 +3,7 @@
 python -m vidprior.main --config=configs/flow.py --video=V --mask=M --workdir=DIR
 python -m vidprior.main --mode=render --workdir=DIR [--checkpoint=STEP] [--frames=10:40]
 python -m vidprior.main --mode=evaluate --workdir=DIR --truth=PATH
+python -m vidprior.main --mode=doctor
 """
 
 import itertools
@@ -16,7 +17,7 @@ import jax
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from vidprior import build, checkpoints, configuration, evaluate, inputs, job, results
+from vidprior import build, checkpoints, configuration, doctor, evaluate, inputs, job, results
 from vidprior.errors import InputError
 from vidprior.running import Interrupted, NonFiniteLoss
 from vidprior.windows import strides_that_fit
@@ -24,7 +25,10 @@ from vidprior.workdir import Prepared, Workdir
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "A file such as configs/flow.py.")
 _MODE = flags.DEFINE_enum(
-    "mode", "train", ["train", "render", "evaluate"], "What to do with the work directory."
+    "mode",
+    "train",
+    ["train", "render", "evaluate", "doctor"],
+    "What to do with the work directory; 'doctor' looks at the machine.",
 )
 _VIDEO = flags.DEFINE_string("video", None, "A video file or a folder of frames.")
 _MASK = flags.DEFINE_string("mask", None, "A video, a folder, or one image for all frames.")
@@ -189,6 +193,9 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if len(arguments) > 1:
             raise InputError(f"unexpected argument '{arguments[1]}': flags begin with --")
+        if _MODE.value == "doctor":
+            print("\n".join(doctor.report(doctor.examine(_CONFIG.value))))
+            return 0
         if not _WORKDIR.value:
             raise InputError("--workdir is missing")
         keep_compiled()

@@ -17,6 +17,9 @@ import numpy as np
 
 from vidprior.errors import InputError
 
+# Codecs that footage comes in, by FFmpeg's names.
+DECODERS = ("h264", "hevc", "vp9", "av1", "prores", "mjpeg", "ffv1")
+
 
 @dataclasses.dataclass(frozen=True)
 class VideoFile:
@@ -49,6 +52,15 @@ class VideoFile:
             for index, frame in enumerate(decoded):
                 if index >= start:
                     yield f"frame {index} of {self.path}", _upright(frame)
+
+
+def decodes(name: str) -> bool:
+    """Whether a codec can be read on this machine."""
+    try:
+        av.Codec(name, "r")
+    except av.codec.codec.UnknownCodecError:
+        return False
+    return True
 
 
 class Audio(NamedTuple):

@@ -22,8 +22,20 @@ from vidprior.video_file import Audio
 
 PathLike = str | os.PathLike[str]
 
+# The encoders used, by FFmpeg's names.
+ENCODERS = ("libx264", "libx264rgb", "ffv1")
+
 # In the tables of H.264: matrix, primaries and transfer of BT.709; limited range.
 _BT709, _LIMITED = 1, 1
+
+
+def encodes(name: str) -> bool:
+    """Whether an encoder is there on this machine."""
+    try:
+        av.Codec(name, "w")
+    except av.codec.codec.UnknownCodecError:
+        return False
+    return True
 
 
 def write_video(path: PathLike, frames: Iterable[np.ndarray], **options: Any) -> int:

@@ -20,7 +20,7 @@ FLOORS = {
     0: ("types", "errors"),
     # one idea each, of arrays or of files
     1: (
-        "configuration", "files", "geometry", "layers", "membrane", "metrics", "official",
+        "carry", "configuration", "files", "geometry", "layers", "membrane", "metrics", "official",
         "progress", "vgg", "visualize", "warp", "windows",
     ),
     # built from those

@@ -145,8 +145,8 @@ def notes(source: Source) -> Iterator[str]:
     """What the masks and the crop make likely to go wrong, a line each."""
     if not source.dilate:
         yield (
-            "note: the mask is used as it is; if it follows the object closely, a rim or a shadow "
-            "of the object stays: grow it by --config.video.dilate=8"
+            "warning: the mask is used as it is; if it follows the object closely, a rim or a "
+            "shadow of the object stays: grow it by --config.video.dilate=8"
         )
     whole = inside = 0
     for mask in source.masks:

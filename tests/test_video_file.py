@@ -1,7 +1,9 @@
 """Times of the frames of a video file, and its audio as coded. Frames: tests/test_video_io.py."""
 
+import gc
 from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 
@@ -101,3 +103,16 @@ def test_what_is_no_video_is_named(tmp_path):
     path.write_bytes(b"no video" * 100)
     with pytest.raises(InputError, match=r"a\.mp4"), video_file.open_video(path):
         pass
+
+
+def test_frames_do_not_wait_for_the_garbage_collector(write_clip, tmp_path):
+    """Decoded frames in reference cycles would fill the memory with large footage."""
+    path = write_clip(tmp_path / "a.mp4", np.zeros((120, 32, 48, 3), np.uint8))
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in video_file.probe(path).frames(0, 120):
+            alive = sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects())
+            assert alive < 60  # a decoder gives its last ones, a few for each thread, at once
+    finally:
+        gc.enable()

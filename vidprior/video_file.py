@@ -21,6 +21,14 @@ from vidprior.errors import InputError
 DECODERS = ("h264", "hevc", "vp9", "av1", "prores", "mjpeg", "ffv1")
 
 
+class Turn(NamedTuple):
+    """What makes a picture upright: rows for columns, then rows or columns the other way."""
+
+    quarter: bool
+    flip_rows: bool
+    flip_columns: bool
+
+
 @dataclasses.dataclass(frozen=True)
 class VideoFile:
     """A video file after a first look.
@@ -49,9 +57,14 @@ class VideoFile:
         with open_video(self.path) as (container, stream):
             # From the first frame on: after a seek, a frame's number is a guess.
             decoded = itertools.islice(_decode(container, stream), stop)
+            turn: Turn | None = None
             for index, frame in enumerate(decoded):
+                # Asked once: a frame whose side data has been read waits for the garbage
+                # collector, and large frames soon fill the memory.
+                turn = turn or _turn(frame)
                 if index >= start:
-                    yield f"frame {index} of {self.path}", _upright(frame)
+                    picture = frame.to_ndarray(format="rgb24")
+                    yield f"frame {index} of {self.path}", _upright(picture, turn)
 
 
 def decodes(name: str) -> bool:
@@ -220,17 +233,20 @@ def _intact_packets(container: Any, stream: Any) -> Iterator[Any]:
         return
 
 
-def _upright(frame: Any) -> np.ndarray:
-    """[H, W, 3] uint8 RGB of a decoded frame, turned by its display matrix."""
-    picture = frame.to_ndarray(format="rgb24")
+def _turn(frame: Any) -> Turn:
+    """How a decoded frame is to be turned, by its display matrix."""
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
-        return picture
+        return Turn(False, False, False)
     # A pixel (x, y) is shown at (a x + c y, b x + d y), apart from a shift.
     a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5]
-    if abs(b) > abs(a):
+    quarter = abs(b) > abs(a)
+    rows, columns = (b, c) if quarter else (d, a)
+    return Turn(quarter, rows < 0, columns < 0)
+
+
+def _upright(picture: np.ndarray, turn: Turn) -> np.ndarray:
+    """[H, W, 3] as it is to be shown."""
+    if turn.quarter:
         picture = picture.swapaxes(0, 1)
-        rows, columns = b, c
-    else:
-        rows, columns = d, a
-    return picture[:: -1 if rows < 0 else 1, :: -1 if columns < 0 else 1]
+    return picture[:: -1 if turn.flip_rows else 1, :: -1 if turn.flip_columns else 1]

@@ -44,15 +44,26 @@ def finish(
     """
     crop = transform.crop
     placed = geometry.place_back(transform, image[None], source[None])[0]
-    known, missing = source[crop], hole[crop]
-    generated: np.ndarray = placed[crop]
-    if gradient:
-        generated = generated + membrane(known.astype(np.float64) - generated, missing)
-    weight = seam_weight(hole, feather)[crop][..., None]
-    mixed = np.clip(np.rint(weight * generated + (1 - weight) * known), 0, 255)
+    generated, known, missing = placed[crop], source[crop], hole[crop]
+    weight = seam_weight(hole, feather)[crop][missing][:, None]
+    values: np.ndarray = generated[missing]
+    if gradient and missing.any():
+        box = _around(missing)
+        difference = known[box].astype(np.float64) - generated[box]
+        values = values + membrane(difference, missing[box])[missing[box]]
+    mixed = weight * values + (1 - weight) * known[missing]
     finished = source.copy()
-    finished[crop] = np.where(missing[..., None], mixed, known)
+    finished[crop][missing] = np.clip(np.rint(mixed), 0, 255)
     return finished
+
+
+def _around(hole: np.ndarray) -> tuple[slice, slice]:
+    """Rows and columns of a hole, and one more on each side where there is one."""
+    rows, columns = (np.flatnonzero(hole.any(axis=axis)) for axis in (1, 0))
+    return (
+        slice(max(0, rows[0] - 1), rows[-1] + 2),
+        slice(max(0, columns[0] - 1), columns[-1] + 2),
+    )
 
 
 def seam_weight(hole: np.ndarray, feather: float) -> np.ndarray:

@@ -122,6 +122,8 @@ def test_the_run_says_where_the_result_is_and_what_it_runs_on(trained):
     told = (trained.parent / "stderr").read_text()
     assert f"{NUM_FRAMES} frames at {WIDTH}x{HEIGHT}" in told
     assert "device: cpu" in told
+    assert "grow it by --config.video.dilate" in told
+    assert "hole: as far as the flow tells" in told
     assert f"{TOTAL} updates" in told
     assert "Warning" not in told
     assert "WARNING" not in told

@@ -93,6 +93,7 @@ def test_the_configurations_are_the_systems_that_they_say(command, clip, tmp_pat
             "length": 5,
         },
     }
+    expected["footage"] = expected["demo"]
     code = (
         "import sys; from vidprior import configuration as c; print(c.load(sys.argv[1]).to_json())"
     )

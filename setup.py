@@ -18,6 +18,7 @@ setup(
     python_requires=">=3.11",
     packages=[*find_packages(include=["vidprior", "vidprior.*"]), "vidprior.configs"],
     package_dir={"vidprior.configs": "configs"},
+    entry_points={"console_scripts": ["vidprior = vidprior.main:run"]},
     install_requires=[
         "absl-py>=2.1,<3",
         "av>=17,<19",
@@ -31,6 +32,7 @@ setup(
         "orbax-checkpoint>=0.11.10,<0.13",
         "pooch>=1.8,<2",
         "scikit-image>=0.24,<0.27",
+        "scipy>=1.13,<2",
         "tqdm>=4.66,<5",
     ],
     extras_require={

@@ -78,6 +78,13 @@ def get_config() -> ConfigDict:
 
     config.render = ConfigDict()
     config.render.rounding = "nearest"  # to 8 bit; 'down': as the published code
+    config.render.size = "source"  # of the result; 'training': needs no source
+    config.render.format = (
+        "mp4"  # 'mp4', 'mkv' or 'mov'; without any loss: 'lossless' (.mkv), 'png'
+    )
+    config.render.audio = True  # copy the source's
+    config.render.feather = 0.0  # pixels of the seam at source size, at most video.dilate
+    config.render.blend = "plain"  # 'gradient': fit the hole's colours to its border
 
     config.checkpoint = ConfigDict()
     config.checkpoint.every = 1000  # updates

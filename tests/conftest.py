@@ -1,5 +1,8 @@
 """Shared by several test files: small random clips, flows and networks."""
 
+from fractions import Fraction
+
+import av
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -69,3 +72,63 @@ def random_params():
         return jax.tree_util.tree_map_with_path(leaf, shapes)
 
     return draw
+
+
+@pytest.fixture(scope="session")
+def write_clip():
+    """Writes frames to a video by PyAV alone: H.264, at given times, with tones beside them."""
+
+    def write(
+        path, frames, *, rate=Fraction(25), shown_at=None, tones=0, audio_codec="aac",
+        seconds=None, pixel_aspect=None, clock=Fraction(1, 90000),
+    ):  # fmt: skip
+        times = shown_at or [i / rate for i in range(len(frames))]
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("libx264", rate=rate, options={"crf": "10"})
+            stream.height, stream.width = frames[0].shape[:2]
+            stream.pix_fmt = "yuv420p"
+            if shown_at is not None:
+                stream.time_base = stream.codec_context.time_base = clock
+            else:
+                clock = 1 / rate
+            if pixel_aspect is not None:
+                stream.codec_context.sample_aspect_ratio = pixel_aspect
+            heard = [
+                container.add_stream(audio_codec, rate=48000, layout="mono") for _ in range(tones)
+            ]
+            for time, frame in zip(times, frames, strict=True):
+                picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+                picture.pts, picture.time_base = int(time / clock), clock
+                container.mux(stream.encode(picture))
+            container.mux(stream.encode(None))
+            length = float(times[-1] + 1 / rate) if seconds is None else seconds
+            for number, out in enumerate(heard):
+                samples = np.arange(int(48000 * length))
+                wave = np.sin(samples * (0.03 + 0.02 * number)).astype(np.float32)[None]
+                sample_format = out.codec_context.codec.audio_formats[0].name
+                resampler = av.AudioResampler(format=sample_format, layout="mono", rate=48000)
+                sound = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
+                sound.sample_rate, sound.pts, sound.time_base = 48000, 0, Fraction(1, 48000)
+                for part in resampler.resample(sound) if len(samples) else []:
+                    container.mux(out.encode(part))
+                container.mux(out.encode(None))
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def heard():
+    """Reads the audio of a file: for each stream [(seconds, bytes of the packet), ...]."""
+
+    def read(path):
+        with av.open(str(path)) as container:
+            streams = {stream.index: [] for stream in container.streams.audio}
+            if streams:
+                for packet in container.demux(audio=tuple(range(len(streams)))):
+                    if packet.size:
+                        time = packet.pts * packet.time_base
+                        streams[packet.stream.index].append((time, bytes(packet)))
+            return list(streams.values())
+
+    return read

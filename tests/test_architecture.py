@@ -20,26 +20,32 @@ FLOORS = {
     0: ("types", "errors"),
     # one idea each, of arrays or of files
     1: (
-        "compiling", "configuration", "files", "geometry", "layers", "metrics", "official",
-        "progress", "vgg", "visualize", "warp", "windows",
+        "carry", "compiling", "configuration", "files", "geometry", "layers", "membrane",
+        "metrics", "official", "progress", "vgg", "visualize", "warp", "windows",
     ),
     # built from those
-    2: ("generator", "losses", "running", "clip", "flow_estimate", "npz", "image_io"),
+    2: (
+        "generator", "losses", "running", "clip", "flow_estimate", "npz", "image_io",
+        "finish", "video_file", "visibility",
+    ),
     # an update, a picture, a file format
     3: ("update", "render", "initial", "flow_io", "video_io", "video_out", "workdir"),
     # what a run reads and leaves behind
     4: ("checkpoints", "inputs", "results", "build"),
-    5: ("train", "train_each", "evaluate"),
-    6: ("main", "__init__"),
+    5: ("train", "train_each", "evaluate", "doctor"),
+    6: ("job",),
+    7: ("main", "api"),
+    8: ("__init__",),
 }  # fmt: skip
 
 # The edge where the fields of a configuration become arguments.
 KNOW_CONFIGURATIONS = {
-    "configuration", "build", "inputs", "evaluate", "train", "train_each", "main",
+    "configuration", "build", "inputs", "evaluate", "train", "train_each", "job", "doctor",
+    "main", "api",
 }  # fmt: skip
 
 # The files that know codecs, images and video.
-KNOW_CODECS = {"image_io", "video_io", "video_out"}
+KNOW_CODECS = {"image_io", "video_file", "video_out"}
 
 
 def imports(tree):

@@ -140,7 +140,7 @@ def test_weights_of_another_network_name_the_array(arrays, tmp_path):
         build.features(config)
 
 
-@pytest.mark.parametrize("name", ["flow", "dip_vid", "dip_vid_3dcn", "dip", "demo"])
+@pytest.mark.parametrize("name", ["flow", "footage", "dip_vid", "dip_vid_3dcn", "dip", "demo"])
 def test_shipped_configurations_pass(name):
     build.check(configured(name))
 
@@ -157,6 +157,12 @@ def test_shipped_configurations_pass(name):
         ({"model__dtype": "float16"}, "it may be 'float32', 'bfloat16'"),
         ({"vgg__input": "bgr"}, "it may be 'published', 'imagenet'"),
         ({"render__rounding": "up"}, "it may be 'nearest', 'down'"),
+        ({"render__size": "small"}, "it may be 'source', 'training'"),
+        ({"render__format": "avi"}, "it may be 'mp4', 'mkv', 'mov', 'lossless', 'png'"),
+        ({"render__blend": "hard"}, "it may be 'plain', 'gradient'"),
+        ({"render__feather": 1.0}, "it may be from 0 to --config.video.dilate, which is 0"),
+        ({"render__feather": -1.0}, "it may be from 0 to --config.video.dilate, which is 0"),
+        ({"render__feather": float("nan")}, "it may be from 0 to --config.video.dilate"),
         ({"window__strides": (1, 2)}, "--config.window.strides is (1, 2); it may hold (1, 3, 5)"),
         ({"window__strides": ()}, "--config.window.strides is (); it may hold (1, 3, 5)"),
         ({"window__directions": ("up",)}, "it may hold ('forward', 'backward')"),
@@ -178,6 +184,10 @@ def test_values_that_no_run_can_use_are_refused(changes, words):
         build.check(configured(**changes))
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_seam_may_be_as_wide_as_the_ring():
+    build.check(configured("dip_vid", video__dilate=4, render__feather=4.0))
 
 
 def test_without_any_loss_there_is_nothing_to_train_for():

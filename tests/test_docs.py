@@ -5,11 +5,13 @@ import re
 import shlex
 import subprocess
 import sys
+from unittest import mock
 
 import pytest
 from absl import flags
 
-from vidprior import main
+import vidprior
+from vidprior import api, main
 from vidprior.configuration import check_overrides, find, load
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -144,6 +146,18 @@ def test_every_shipped_configuration_is_in_the_readme():
     for path in (ROOT / "configs").glob("[a-z]*.py"):
         assert f"configs/{path.name}" in text
         assert find(path.stem) == path
+
+
+def test_the_python_of_the_manual_runs(monkeypatch, tmp_path):
+    """All but the training: the calls fit the signatures, the configuration has the fields."""
+    result = mock.create_autospec(vidprior.Result, instance=True)
+    monkeypatch.setattr(vidprior, "inpaint", mock.create_autospec(api.inpaint, return_value=result))
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/python.md").read_text(), re.DOTALL)
+    names = {"frames": None, "hole": None}
+    for block in blocks:
+        exec(block, names)
+    assert vidprior.inpaint.call_count == len(blocks) == 2
+    assert result.save.call_count == 1
 
 
 def test_make_help_names_targets_that_exist():

@@ -57,11 +57,15 @@ def mask(hole, tmp_path):
     return write_images(tmp_path / "masks", 255 * hole.astype(np.uint8))
 
 
+def read_clip(video, mask, *, config):
+    return inputs.read_clip(inputs.open_source(video, mask, config=config), config=config)
+
+
 # The clip
 
 
 def test_a_clip_of_training_size_is_taken_as_it_is(config, video, mask, frames, hole):
-    clip = inputs.read_clip(video, mask, config=config)
+    clip = read_clip(video, mask, config=config)
     np.testing.assert_array_equal(clip.frames, frames)
     np.testing.assert_array_equal(clip.hole, hole)
     assert clip.hole.dtype == bool
@@ -77,7 +81,7 @@ def test_frames_and_masks_go_through_the_same_crop_and_resize(config, video, tmp
     grey[:, 5, 19] = 255  # a quarter of the pixel at (2, 4): known
     grey[:, :, :10] = 255  # cropped away
     mask = write_images(tmp_path / "masks", grey)
-    clip = inputs.read_clip(video, mask, config=config)
+    clip = read_clip(video, mask, config=config)
     assert clip.frames.shape == (T, 10, 10, 3)
     expected = np.zeros((10, 10), bool)
     expected[2, 2:4] = True
@@ -89,7 +93,7 @@ def test_frames_and_masks_go_through_the_same_crop_and_resize(config, video, tmp
 
 def test_the_transform_leads_back_to_the_source(config, video, mask, frames):
     config.video.height = config.video.width = 10
-    clip = inputs.read_clip(video, mask, config=config)
+    clip = read_clip(video, mask, config=config)
     transform = geometry.Transform.from_dict(json.loads(clip.transform))
     assert (transform.source_size, transform.size) == ((H, W), (10, 10))
     assert (transform.top, transform.left, transform.height, transform.width) == (0, 10, 20, 20)
@@ -97,16 +101,16 @@ def test_the_transform_leads_back_to_the_source(config, video, mask, frames):
 
 
 def test_the_identity_is_that_of_the_frames_at_training_size(config, video, mask):
-    whole = inputs.read_clip(video, mask, config=config)
+    whole = read_clip(video, mask, config=config)
     config.video.height = config.video.width = 10
-    small = inputs.read_clip(video, mask, config=config)
+    small = read_clip(video, mask, config=config)
     assert small.source_sha256 == flow_io.frames_sha256(small.frames)
     assert small.source_sha256 != whole.source_sha256
 
 
 def test_the_mask_grows_by_a_disc_before_the_crop(config, video, mask, hole):
     config.video.dilate = 2
-    clip = inputs.read_clip(video, mask, config=config)
+    clip = read_clip(video, mask, config=config)
     rows, columns = np.mgrid[:H, :W]
     for i in range(T):
         distances = [np.hypot(rows - r, columns - c) for r, c in np.argwhere(hole[i])]
@@ -120,9 +124,9 @@ def test_dilation_is_in_pixels_of_the_source(config, video, tmp_path):
     grey[:, :, 8] = 255
     mask = write_images(tmp_path / "masks", grey)
     with pytest.raises(InputError, match="no frame has a hole"):
-        inputs.read_clip(video, mask, config=config)
+        read_clip(video, mask, config=config)
     config.video.dilate = 3  # columns 5..11 of the source: 10 and 11 are column 0 of the result
-    clip = inputs.read_clip(video, mask, config=config)
+    clip = read_clip(video, mask, config=config)
     expected = np.zeros((10, 10), bool)
     expected[:, 0] = True
     np.testing.assert_array_equal(clip.hole[0], expected)
@@ -142,7 +146,7 @@ def test_a_range_of_the_video_takes_that_range_of_the_masks(
     config, video, mask, frames, hole, fields, expected
 ):
     config.video.update(fields)
-    clip = inputs.read_clip(video, mask, config=config)
+    clip = read_clip(video, mask, config=config)
     np.testing.assert_array_equal(clip.frames, frames[expected])
     np.testing.assert_array_equal(clip.hole, hole[expected])
 
@@ -150,13 +154,13 @@ def test_a_range_of_the_video_takes_that_range_of_the_masks(
 def test_masks_of_just_the_range(config, video, hole, tmp_path):
     config.video.start, config.video.stop = 1, 5
     mask = write_images(tmp_path / "masks", 255 * hole[1:5].astype(np.uint8))
-    clip = inputs.read_clip(video, mask, config=config)
+    clip = read_clip(video, mask, config=config)
     np.testing.assert_array_equal(clip.hole, hole[1:5])
 
 
 def test_one_mask_for_all_frames(config, video, hole, tmp_path):
     imageio.v3.imwrite(tmp_path / "mask.png", 255 * hole[0].astype(np.uint8))
-    clip = inputs.read_clip(video, str(tmp_path / "mask.png"), config=config)
+    clip = read_clip(video, str(tmp_path / "mask.png"), config=config)
     np.testing.assert_array_equal(clip.hole, np.broadcast_to(hole[0], hole.shape))
 
 
@@ -165,23 +169,23 @@ def test_one_mask_for_all_frames(config, video, hole, tmp_path):
 )
 def test_a_folder_of_images_has_the_rate_of_the_configuration(config, video, mask, rate, expected):
     config.video.rate = rate
-    assert inputs.read_clip(video, mask, config=config).rate == expected
+    assert read_clip(video, mask, config=config).rate == expected
 
 
 def test_a_video_keeps_its_own_rate_and_pixel_aspect(config, frames, mask, tmp_path):
     path = tmp_path / "video.mp4"
     write_video(path, frames, rate=Fraction(30000, 1001), pixel_aspect=Fraction(16, 15))
-    clip = inputs.read_clip(str(path), mask, config=config)
+    clip = read_clip(str(path), mask, config=config)
     assert clip.rate == (30000, 1001)
     assert clip.pixel_aspect == (16, 15)
 
 
 def test_pixels_are_square_where_nothing_is_said(config, video, mask):
-    assert inputs.read_clip(video, mask, config=config).pixel_aspect == (1, 1)
+    assert read_clip(video, mask, config=config).pixel_aspect == (1, 1)
 
 
 def test_a_clip_survives_its_file(config, video, mask, tmp_path):
-    clip = inputs.read_clip(video, mask, config=config)
+    clip = read_clip(video, mask, config=config)
     workdir = Workdir(tmp_path / "run")
     workdir.claim({}, {}, clip)
     again = workdir.read_clip()
@@ -193,13 +197,123 @@ def test_a_clip_survives_its_file(config, video, mask, tmp_path):
 def test_a_hole_that_covers_everything_leaves_nothing_to_learn_from(config, video, tmp_path):
     mask = write_images(tmp_path / "masks", np.full((T, H, W), 255, np.uint8))
     with pytest.raises(InputError, match="covers every frame"):
-        inputs.read_clip(video, mask, config=config)
+        read_clip(video, mask, config=config)
 
 
 def test_a_hole_may_cover_some_frames_in_full(config, video, hole, tmp_path):
     hole[2] = True
     mask = write_images(tmp_path / "masks", 255 * hole.astype(np.uint8))
-    np.testing.assert_array_equal(inputs.read_clip(video, mask, config=config).hole, hole)
+    np.testing.assert_array_equal(read_clip(video, mask, config=config).hole, hole)
+
+
+# The source once more
+
+
+def read_again(config, clip, video, mask, frames=range(T)):
+    source = inputs.reopen_source(video, mask, clip, config=config)
+    return list(inputs.same_frames(source, clip, frames))
+
+
+@pytest.mark.parametrize("numbers", [range(T), range(2, 5)])
+def test_source_frames_come_with_their_grown_holes(config, video, mask, frames, hole, numbers):
+    config.video.height = config.video.width = 10
+    config.video.dilate = 2
+    clip = read_clip(video, mask, config=config)
+    again = read_again(config, clip, video, mask, numbers)
+    assert len(again) == len(numbers)
+    grown = geometry.dilate(255 * hole.astype(np.uint8), 2) > 127
+    for number, (frame, missing) in zip(numbers, again, strict=True):
+        np.testing.assert_array_equal(frame, frames[number])
+        np.testing.assert_array_equal(missing, grown[number])
+
+
+def test_a_range_of_the_source_counts_from_its_start(config, video, mask, frames):
+    config.video.start = 2
+    clip = read_clip(video, mask, config=config)
+    ((frame, _),) = read_again(config, clip, video, mask, range(1, 2))
+    np.testing.assert_array_equal(frame, frames[3])
+
+
+def test_a_frame_that_has_changed_is_named(config, video, mask, frames):
+    clip = read_clip(video, mask, config=config)
+    imageio.v3.imwrite(pathlib.Path(video) / "004.png", 255 - frames[4])
+    assert len(read_again(config, clip, video, mask, range(4))) == 4
+    with pytest.raises(InputError, match=r"frames is not what .* frame 4 .*render\.size=training"):
+        read_again(config, clip, video, mask)
+
+
+def test_a_mask_that_has_changed_is_named(config, video, mask, hole):
+    clip = read_clip(video, mask, config=config)
+    imageio.v3.imwrite(pathlib.Path(mask) / "002.png", 255 * (~hole[2]).astype(np.uint8))
+    with pytest.raises(InputError, match=r"masks is not what .* frame 2 .*render\.size=training"):
+        read_again(config, clip, video, mask)
+
+
+def test_a_source_that_is_gone_or_has_another_size(config, video, mask, tmp_path):
+    clip = read_clip(video, mask, config=config)
+    with pytest.raises(InputError, match=r"no such file.*render\.size=training"):
+        read_again(config, clip, str(tmp_path / "gone"), mask)
+    larger = np.zeros((T, 2 * H, 2 * W, 3), np.uint8)
+    video, mask = write_images(tmp_path / "l", larger), write_images(tmp_path / "m", larger)
+    with pytest.raises(InputError, match=r"another size.*render\.size=training"):
+        read_again(config, clip, video, mask)
+
+
+def test_a_source_that_has_become_shorter_is_named(config, frames, mask, tmp_path):
+    path = tmp_path / "video.mkv"
+    config.video.allow_truncated = True
+    write_video(path, frames, rate=Fraction(25), lossless=True)
+    clip = read_clip(str(path), mask, config=config)
+    source = inputs.reopen_source(str(path), mask, clip, config=config)
+    short = inputs.open_source(str(path), mask, config=config).footage.part(0, 4)
+    with pytest.raises(InputError, match="ends before frame 4"):
+        list(inputs.same_frames(source._replace(footage=_Short(short)), clip, range(T)))
+
+
+class _Short:
+    """Footage that ends where it should not."""
+
+    def __init__(self, footage):
+        self.footage, self.path = footage, footage.path
+
+    def part(self, begin, end):
+        return self
+
+    def frames(self):
+        return self.footage.frames()
+
+
+# What is told beforehand
+
+
+def test_a_mask_that_does_not_grow_is_noted(config, video, mask):
+    (note,) = inputs.notes(inputs.open_source(video, mask, config=config))
+    assert "--config.video.dilate" in note
+    config.video.dilate = 2
+    assert list(inputs.notes(inputs.open_source(video, mask, config=config))) == []
+
+
+def test_a_mask_in_the_margins_is_warned_of(config, video, tmp_path):
+    """20x40 to 16x16: ten columns go on either side. Half of the mask lies there."""
+    config.video.height = config.video.width = 16
+    config.video.dilate = 1
+    grey = np.zeros((T, H, W), np.uint8)
+    grey[:, 5, 8:12] = 255
+    mask = write_images(tmp_path / "masks", grey)
+    (warning,) = inputs.notes(inputs.open_source(video, mask, config=config))
+    # The whole frame at about the same number of pixels: 11.3 x 22.6, at least 16 and by 8.
+    for words in ("50.0%", "16x16", "--config.video.height=16 --config.video.width=24"):
+        assert words in warning
+
+
+def test_what_is_never_seen_is_told(config, video, mask, make_flows):
+    """In a still picture a hole of six columns that moves by two a frame leaves all of them."""
+    clip = read_clip(video, mask, config=config)
+    flows = make_flows(T, (H, W))
+    still = flows._replace(flow=np.zeros_like(flows.flow))
+    assert "each of its pixels" in inputs.sight(clip, still)
+    standing = clip._replace(hole=np.repeat(clip.hole[:1], T, axis=0))
+    assert "100.0% of its pixels are seen in no frame" in inputs.sight(standing, still)
 
 
 # The truth
@@ -208,7 +322,7 @@ def test_a_hole_may_cover_some_frames_in_full(config, video, hole, tmp_path):
 @pytest.fixture
 def clip(config, video, mask):
     config.video.start, config.video.stop = 1, 5
-    return inputs.read_clip(video, mask, config=config)
+    return read_clip(video, mask, config=config)
 
 
 def test_truth_of_the_whole_source_gives_the_range(config, clip, video, frames):
@@ -224,7 +338,7 @@ def test_truth_of_just_the_range(config, clip, frames, tmp_path):
 
 def test_truth_goes_through_the_crop_and_resize_of_the_clip(config, video, mask):
     config.video.height = config.video.width = 10
-    clip = inputs.read_clip(video, mask, config=config)
+    clip = read_clip(video, mask, config=config)
     truth = inputs.read_truth(video, config=config, like=clip)
     np.testing.assert_array_equal(truth, clip.frames)
 
@@ -272,6 +386,13 @@ def test_the_isolated_estimator_is_where_it_is_looked_for():
     assert pathlib.Path(inputs.__file__).parents[1] in inputs.PWCNET.parents
 
 
+def test_an_installation_without_the_isolated_estimator_says_so(config, monkeypatch, tmp_path):
+    config.flow.estimator = "pwcnet"
+    monkeypatch.setattr(inputs, "PWCNET", tmp_path / "estimate.py")
+    with pytest.raises(InputError, match=r"from a checkout.*flow\.estimator=dis"):
+        inputs.require_estimator(config)
+
+
 # Flow
 
 
@@ -283,7 +404,7 @@ def small_workdir(tmp_path):
 
 
 def test_flow_is_estimated_once_and_kept(config, video, mask, small_workdir, monkeypatch):
-    clip = inputs.read_clip(video, mask, config=config)
+    clip = read_clip(video, mask, config=config)
     flows = inputs.obtain_flows(small_workdir, clip, config=config, given=None)
     assert flows.offsets.tolist() == list(OFFSETS)
     assert flows.flow.shape == (6, T, H, W, 2)
@@ -301,7 +422,7 @@ def test_flow_sees_filled_frames_but_belongs_to_the_clip(
     config, video, mask, hole, small_workdir, monkeypatch
 ):
     config.flow.fill_hole = True
-    clip = inputs.read_clip(video, mask, config=config)
+    clip = read_clip(video, mask, config=config)
     seen = []
     estimate = inputs.flow_estimate.estimate_dis
 
@@ -317,7 +438,7 @@ def test_flow_sees_filled_frames_but_belongs_to_the_clip(
 
 
 def test_a_given_file_is_read_and_nothing_is_estimated(config, video, mask, tmp_path, make_flows):
-    clip = inputs.read_clip(video, mask, config=config)
+    clip = read_clip(video, mask, config=config)
     given = make_flows(T, (H, W))._replace(source_sha256=clip.source_sha256)
     flow_io.save_flows(tmp_path / "given.npz", given)
     nowhere = Workdir(tmp_path / "nowhere")
@@ -328,7 +449,7 @@ def test_a_given_file_is_read_and_nothing_is_estimated(config, video, mask, tmp_
 
 
 def test_a_given_file_of_another_clip_is_refused(config, video, mask, tmp_path, make_flows):
-    clip = inputs.read_clip(video, mask, config=config)
+    clip = read_clip(video, mask, config=config)
     flow_io.save_flows(tmp_path / "given.npz", make_flows(T, (H, W)))
     path = str(tmp_path / "given.npz")
     with pytest.raises(InputError, match="source_sha256"):

@@ -1,11 +1,14 @@
 """Final frames, videos and previews, read back from disk."""
 
+import weakref
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
-from vidprior import image_io, results, video_io
+from vidprior import image_io, results, video_io, video_out
+from vidprior.finish import finish
+from vidprior.geometry import centre_crop
 from vidprior.render import Frame, composite
 from vidprior.visualize import flow_colours, outline_hole
 from vidprior.workdir import Prepared
@@ -58,12 +61,97 @@ def test_result_frames_are_composites_bit_for_bit(clip, rendered, written):
 
 
 def test_videos_keep_number_rate_and_pixel_aspect(written):
-    assert set(written) == {"frames", "video", "comparison"}
-    for name, width in (("video", 24), ("comparison", 3 * 24)):
+    assert set(written) == {"frames", "result", "comparison"}
+    for name, width in (("result", 24), ("comparison", 3 * 24)):
         video = video_io.read_frames(written[name])
         assert video.frames.shape == (4, 16, width, 3)
         assert video.rate == Fraction(30000, 1001)
         assert video.pixel_aspect == Fraction(16, 15)
+
+
+# At the size of the source
+
+SOURCE = (40, 60)
+BOX = np.s_[10:24, 18:40]
+
+
+@pytest.fixture(scope="module")
+def source():
+    """Frames 1 to 4 at source size, a little wider than the crop, with their holes."""
+    frames = np.random.default_rng(2).integers(0, 256, (4, *SOURCE, 3), np.uint8)
+    hole = np.zeros((4, *SOURCE), bool)
+    hole[(slice(None), *BOX)] = True
+    return frames, hole
+
+
+@pytest.fixture
+def make_finishing(source, tmp_path):
+    frames, hole = source
+    video_out.write_video(tmp_path / "s.mkv", frames, rate=Fraction(30000, 1001), lossless=True)
+
+    def make(**options):
+        return results.Finishing(
+            footage=video_io.open_footage(tmp_path / "s.mkv"),
+            frames=zip(frames, hole, strict=True),
+            transform=centre_crop(SOURCE, SIZE),
+            **{"with_audio": True, "feather": 0, "gradient": False, **options},
+        )
+
+    return make
+
+
+@pytest.mark.parametrize("video_format", ["lossless", "png"])
+def test_known_pixels_of_the_source_are_kept_bit_for_bit(
+    clip, rendered, source, make_finishing, tmp_path, video_format
+):
+    written = results.write_results(
+        tmp_path / "new", rendered, clip, finishing=make_finishing(), video_format=video_format
+    )
+    frames, hole = source
+    finished = video_io.read_frames(written["result"]).frames
+    assert np.array_equal(finished[~hole], frames[~hole])
+    for frame, result, known, missing in zip(rendered, finished, frames, hole, strict=True):
+        expected = finish(frame.image, known, missing, transform=centre_crop(SOURCE, SIZE))
+        assert np.array_equal(result, expected)
+    # What is measured keeps the size of training.
+    assert image_io.read_image(written["frames"] / "00001.png").shape[:2] == SIZE
+    assert written["result"].name == {"lossless": "result.mkv", "png": "result_png"}[video_format]
+
+
+def test_seam_and_blending_are_passed_on(clip, rendered, source, make_finishing, tmp_path):
+    options = {"feather": 4, "gradient": True}
+    finishing = make_finishing(**options)
+    first = finishing.finish(rendered[0])
+    frames, hole = source
+    expected = finish(
+        rendered[0].image, frames[0], hole[0], transform=centre_crop(SOURCE, SIZE), **options
+    )
+    assert np.array_equal(first, expected)
+
+
+@pytest.mark.parametrize("video_format", ["mp4", "mkv", "mov"])
+def test_formats_with_loss(clip, rendered, make_finishing, tmp_path, video_format):
+    written = results.write_results(
+        tmp_path / "new", rendered, clip, finishing=make_finishing(), video_format=video_format
+    )
+    assert written["result"].name == f"result.{video_format}"
+    video = video_io.read_frames(written["result"])
+    assert (video.frames.shape, video.rate) == ((4, *SOURCE, 3), Fraction(30000, 1001))
+
+
+def test_frames_are_rendered_one_at_a_time(clip, rendered, tmp_path):
+    alive = []
+
+    def frames():
+        for frame in rendered:
+            copied = frame._replace(image=frame.image.copy())
+            alive.append(weakref.ref(copied.image))
+            yield copied
+            del copied
+            assert sum(reference() is not None for reference in alive) <= 2
+
+    results.write_results(tmp_path, frames(), clip)
+    assert len(alive) == 4
 
 
 def test_panels_are_input_result_and_flow(clip, rendered):
@@ -102,7 +190,7 @@ def test_a_shorter_result_replaces_a_longer_one(clip, rendered, tmp_path):
     results.write_results(tmp_path, rendered, clip)
     written = results.write_results(tmp_path, rendered[:2], clip)
     assert sorted(p.name for p in written["frames"].iterdir()) == ["00001.png", "00002.png"]
-    assert len(video_io.read_frames(written["video"]).frames) == 2
+    assert len(video_io.read_frames(written["result"]).frames) == 2
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "comparison.mp4",
         "result",

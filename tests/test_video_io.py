@@ -197,7 +197,7 @@ def test_memory_is_limited_before_decoding(tmp_path, monkeypatch, kind):
         path = encode(tmp_path / "a.mkv", frames)
     monkeypatch.setattr(video_io, "MAX_BYTES", 4 * frames[0].nbytes)
     assert len(video_io.read_frames(path, stop=4).frames) == 4
-    monkeypatch.setattr(video_io, "_stack", lambda *_: pytest.fail("was decoded"))
+    monkeypatch.setattr(video_io.Footage, "frames", lambda *_: pytest.fail("was decoded"))
     with pytest.raises(InputError, match=r"5 frames of 12x8 .*MAX_BYTES"):
         video_io.read_frames(path)
 

@@ -13,7 +13,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 
-from vidprior import video_io, video_out
+from vidprior import image_io, video_file, video_io, video_out
 from vidprior.errors import InputError
 
 RATES = [Fraction(25), Fraction(30000, 1001), Fraction(24000, 1001), Fraction(25, 2)]
@@ -174,3 +174,105 @@ def test_wrong_frames_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"\(48, 64\)"):
         video_out.write_video(file, moving_picture(1)[..., 0], rate=Fraction(25))
     assert not list(tmp_path.iterdir())
+
+
+# Times and audio
+
+VARIABLE = [Fraction(n, 100) for n in (0, 4, 8, 30, 32, 34, 36, 40, 70, 74)]
+
+
+def test_times_of_a_variable_rate_are_kept(tmp_path):
+    file = tmp_path / "a.mp4"
+    video_out.write_video(file, moving_picture(10), rate=Fraction(13), shown_at=VARIABLE)
+    with av.open(str(file)) as container:
+        stream = container.streams.video[0]
+        assert [f.pts * stream.time_base for f in container.decode(stream)] == VARIABLE
+    footage = video_io.open_footage(file)
+    assert footage.shown_at() == tuple(VARIABLE)
+    assert footage.part(3, 7).shown_at() == (0, *(Fraction(n, 100) for n in (2, 4, 6)))
+
+
+def test_times_of_odd_fractions_are_kept(tmp_path):
+    times = [Fraction(1001 * n, 30000) for n in (0, 1, 2, 5, 6, 9)]
+    file = tmp_path / "a.mp4"
+    video_out.write_video(file, moving_picture(6), rate=Fraction(20), shown_at=times)
+    assert video_io.open_footage(file).shown_at() == tuple(times)
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_a_constant_rate_has_no_times_of_its_own(tmp_path, rate):
+    file = tmp_path / "a.mp4"
+    video_out.write_video(file, moving_picture(9), rate=rate)
+    assert video_io.open_footage(file).shown_at() is None
+
+
+def copy_with_audio(source, target, part=None, **options):
+    footage = video_io.open_footage(source)
+    footage = footage if part is None else footage.part(*part)
+    with footage.audio() as audio:
+        video_out.write_video(target, footage.frames(), rate=footage.rate, audio=audio, **options)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
+def test_audio_is_copied_bit_for_bit(tmp_path, write_clip, heard, suffix):
+    source = write_clip(tmp_path / "s.mp4", moving_picture(30), tones=2)
+    copy_with_audio(source, tmp_path / f"a{suffix}")
+    before, after = heard(source), heard(tmp_path / f"a{suffix}")
+    assert len(before) == 2
+    assert len(before[0]) > 50
+    assert [[data for _, data in stream] for stream in after] == [
+        [data for _, data in stream] for stream in before
+    ]
+    # Matroska has no time below 0: there the picture begins after the codec's lead-in.
+    start = float(video_file.probe(tmp_path / f"a{suffix}").times[0])
+    for old, new in zip(before, after, strict=True):
+        assert np.allclose(
+            [float(t) - start for t, _ in new], [float(t) for t, _ in old], atol=2e-3
+        )
+
+
+def test_audio_of_a_part_begins_with_its_picture(tmp_path, write_clip, heard):
+    source = write_clip(tmp_path / "s.mp4", moving_picture(30), tones=1)
+    copy_with_audio(source, tmp_path / "a.mkv", (10, 20))  # 0.4 s to 0.8 s
+    expected = [
+        data
+        for time, data in heard(source)[0]
+        if time + Fraction(1024, 48000) > Fraction(4, 10) and time < Fraction(8, 10)
+    ]
+    (copied,) = heard(tmp_path / "a.mkv")
+    assert [data for _, data in copied] == expected
+    assert 0.4 / (1024 / 48000) <= len(copied) <= 0.4 / (1024 / 48000) + 2
+
+
+@pytest.mark.parametrize("seconds", [0, 0.5, 3])
+def test_audio_may_be_shorter_or_longer_than_the_video(tmp_path, write_clip, heard, seconds):
+    source = write_clip(tmp_path / "s.mkv", moving_picture(30), tones=1, seconds=seconds)
+    copy_with_audio(source, tmp_path / "a.mkv")
+    count = [[data for _, data in stream] for stream in heard(source)]
+    assert [[data for _, data in stream] for stream in heard(tmp_path / "a.mkv")] == count
+    assert len(video_io.read_frames(tmp_path / "a.mkv").frames) == 30
+
+
+def test_audio_that_a_container_does_not_hold_is_refused(tmp_path, write_clip, heard):
+    source = write_clip(tmp_path / "s.avi", moving_picture(5), tones=1, audio_codec="pcm_mulaw")
+    with pytest.raises(InputError, match=r"pcm_mulaw.*\.mp4.*render\.format.*render\.audio=False"):
+        copy_with_audio(source, tmp_path / "a.mp4")
+    assert not (tmp_path / "a.mp4").exists()
+    copy_with_audio(source, tmp_path / "a.mov")
+    assert heard(tmp_path / "a.mov")[0]
+
+
+def test_a_folder_has_no_audio(tmp_path):
+    image_io.write_frames(tmp_path / "f", moving_picture(2))
+    with video_io.open_footage(tmp_path / "f").audio() as audio:
+        assert audio is None
+
+
+@pytest.mark.parametrize("aspect", [None, Fraction(1), Fraction(128, 117)])
+def test_pixel_aspect_and_every_bit_of_a_lossless_video(tmp_path, aspect):
+    frames = np.random.default_rng(0).integers(0, 256, (3, 33, 47, 3), np.uint8)
+    file = tmp_path / "a.mkv"
+    video_out.write_video(file, frames, rate=RATES[1], pixel_aspect=aspect, lossless=True)
+    video = video_io.read_frames(file)
+    assert np.array_equal(video.frames, frames)
+    assert (video.pixel_aspect or 1, video.rate) == (aspect or 1, RATES[1])

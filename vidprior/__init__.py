@@ -1,3 +1,18 @@
 """Video inpainting by internal learning."""
 
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+__all__ = ["Result", "inpaint"]
+
+if TYPE_CHECKING:
+    from vidprior.api import Result, inpaint
+
+
+def __getattr__(name: str) -> Any:
+    """The Python entry, loaded when it is first asked for: JAX takes seconds to load."""
+    if name in __all__:
+        from vidprior import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'vidprior' has no attribute '{name}'")

@@ -177,6 +177,9 @@ def check(config: ConfigDict) -> None:
         "model.dtype": ("float32", "bfloat16"),
         "vgg.input": ("published", "imagenet"),
         "render.rounding": ("nearest", "down"),
+        "render.size": ("source", "training"),
+        "render.format": ("mp4", "mkv", "mov", "lossless", "png"),
+        "render.blend": ("plain", "gradient"),
     }
     for field, allowed in choices.items():
         if _value(config, field) not in allowed:
@@ -201,6 +204,12 @@ def check(config: ConfigDict) -> None:
     for field in ("schedule.windows_per_pass", "log.preview_frames", "video.dilate"):
         if _value(config, field) < 0:
             raise InputError(f"--config.{field} is {_value(config, field)}; it must be at least 0")
+    if not 0 <= config.render.feather <= config.video.dilate:
+        raise InputError(
+            f"--config.render.feather is {config.render.feather}; the seam lies in the ring by "
+            f"which the mask grows: it may be from 0 to --config.video.dilate, which is "
+            f"{config.video.dilate}"
+        )
     if config.schedule.windows_at_once is not None and config.schedule.windows_at_once < 1:
         raise InputError("--config.schedule.windows_at_once must be at least 1")
     if config.schedule.reset_per_window:

@@ -53,6 +53,14 @@ class Transform:
                 f"{self.left}, resized to {self.size}, does not fit a source of {h} x {w}"
             )
 
+    @property
+    def crop(self) -> tuple[slice, slice]:
+        """Rows and columns of the crop in the source."""
+        return (
+            slice(self.top, self.top + self.height),
+            slice(self.left, self.left + self.width),
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and lists, fit for JSON."""
         return {
@@ -113,7 +121,7 @@ def apply(transform: Transform, images: np.ndarray) -> np.ndarray:
       [T, H, W] or [T, H, W, 3] uint8, a new array.
     """
     _check_size(images, transform.source_size)
-    return _resize(images[:, *_crop(transform)], transform.size)
+    return _resize(images[:, *transform.crop], transform.size)
 
 
 def apply_to_masks(transform: Transform, masks: np.ndarray) -> np.ndarray:
@@ -149,7 +157,7 @@ def place_back(transform: Transform, images: np.ndarray, source: np.ndarray) -> 
     if len(images) != len(source):
         raise ValueError(f"{len(images)} images cannot replace {len(source)} source frames")
     placed = source.copy()
-    placed[:, *_crop(transform)] = _resize(
+    placed[:, *transform.crop] = _resize(
         images, (transform.height, transform.width), enlarge=cv2.INTER_CUBIC
     )
     return placed
@@ -180,13 +188,6 @@ def dilate(masks: np.ndarray, pixels: float) -> np.ndarray:
             distance = cv2.distanceTransform(known, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
             out[distance <= pixels] = 255
     return grown
-
-
-def _crop(transform: Transform) -> tuple[slice, slice]:
-    return (
-        slice(transform.top, transform.top + transform.height),
-        slice(transform.left, transform.left + transform.width),
-    )
 
 
 def _resize(

@@ -10,9 +10,10 @@ memory is taken; every file is written under a temporary name in its own folder 
 renamed when it is whole.
 """
 
+import contextlib
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,21 @@ def write_image(path: PathLike, image: np.ndarray) -> None:
 
 
 def write_frames(folder: PathLike, frames: Iterable[np.ndarray], *, start: int = 0) -> int:
+    """Writes all frames of an iterable, as `open_frames` does.
+
+    Returns:
+      How many frames were written.
+    """
+    count = 0
+    with open_frames(folder, start=start) as write:
+        for frame in frames:
+            write(frame)
+            count += 1
+    return count
+
+
+@contextlib.contextmanager
+def open_frames(folder: PathLike, *, start: int = 0) -> Iterator[Callable[[np.ndarray], None]]:
     """Writes frames as lossless images 00000.png, 00001.png, ...
 
     Afterwards the numbered images of the folder are exactly these: those that an
@@ -172,25 +188,25 @@ def write_frames(folder: PathLike, frames: Iterable[np.ndarray], *, start: int =
 
     Args:
       folder: made if it is missing.
-      frames: [H, W, 3] uint8 RGB each, taken one at a time.
       start: number of the first image.
 
-    Returns:
-      How many frames were written.
+    Yields:
+      A function that takes the next frame, [H, W, 3] uint8 RGB.
 
     Raises:
       InputError: a file cannot be written.
     """
     folder = Path(folder)
-    written = set()
-    for number, frame in enumerate(frames, start):
-        file = folder / f"{number:05d}.png"
-        write_image(file, frame)
-        written.add(file)
-    for file in set(folder.glob("*.png")) - written:
+    written: list[Path] = []
+
+    def write(frame: np.ndarray) -> None:
+        written.append(folder / f"{start + len(written):05d}.png")
+        write_image(written[-1], frame)
+
+    yield write
+    for file in set(folder.glob("*.png")).difference(written):
         if re.fullmatch(r"[0-9]{5,}\.png", file.name):
             file.unlink()
-    return len(written)
 
 
 def check_image(image: np.ndarray, *, ndims: tuple[int, ...] = (3,)) -> None:

@@ -1,28 +1,67 @@
 """From the user's files to a clip at training size, and to its flow."""
 
 import json
+import math
 import pathlib
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from vidprior import flow_estimate, flow_io, geometry, video_io
 from vidprior.errors import InputError
+from vidprior.geometry import Transform
 from vidprior.npz import save_npz
 from vidprior.progress import Progress
 from vidprior.types import OFFSETS, Flows
+from vidprior.video_io import Footage
+from vidprior.visibility import never_seen
 from vidprior.workdir import Prepared, Workdir
 
 PWCNET = pathlib.Path(__file__).resolve().parents[1] / "third_party/pwcnet_torch/estimate.py"
 PWCNET_URL = "http://content.sniklaus.com/github/pytorch-pwc/network-default.pytorch"
 
+_WITHOUT_SOURCE = (
+    "give the run's own by --video and --mask, or render at training size, without them, by "
+    "--config.render.size=training"
+)
 
-def read_clip(video: str, mask: str, *, config: ConfigDict) -> Prepared:
-    """Reads frames and masks, and brings both to training size.
+
+class Source(NamedTuple):
+    """The user's footage at its own size, and what is to go from it.
+
+    Attributes:
+      footage: frames, read one at a time.
+      mask: path of the masks.
+      masks: [T, h, w] uint8, as given.
+      dilate: pixels by which they grow.
+      transform: from the footage to training size.
+    """
+
+    footage: Footage
+    mask: str
+    masks: np.ndarray
+    dilate: float
+    transform: Transform
+
+    def part(self, frames: range) -> "Source":
+        """Some consecutive frames of it."""
+        masks = self.masks[frames.start : frames.stop]
+        return self._replace(footage=self.footage.part(frames.start, frames.stop), masks=masks)
+
+    def frames(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Frame [1, h, w, 3] and grown mask [1, h, w] of each, uint8."""
+        for number, frame in enumerate(self.footage.frames()):
+            yield frame[None], geometry.dilate(self.masks[number : number + 1], self.dilate)
+
+
+def open_source(video: str, mask: str, *, config: ConfigDict) -> Source:
+    """Looks at the video, and reads its masks.
 
     Args:
       video: path of a video or of a folder of images.
@@ -30,11 +69,10 @@ def read_clip(video: str, mask: str, *, config: ConfigDict) -> Prepared:
       config: fields `video.*`.
 
     Raises:
-      InputError: when either cannot be read, when they do not fit each other, or
-        when the mask leaves nothing to do or nothing to learn from.
+      InputError: when either cannot be read, or when they do not fit each other.
     """
     fields = config.video
-    source = video_io.read_frames(
+    footage = video_io.open_footage(
         video,
         start=fields.start,
         stop=fields.stop,
@@ -43,20 +81,56 @@ def read_clip(video: str, mask: str, *, config: ConfigDict) -> Prepared:
     )
     masks = video_io.read_masks(
         mask,
-        size=source.frames.shape[1:3],
-        num_frames=len(source.frames),
-        start=source.start,
-        total_frames=source.total,
+        size=footage.size,
+        num_frames=footage.count,
+        start=footage.start,
+        total_frames=footage.total,
     )
-    transform = geometry.centre_crop(source.frames.shape[1:3], (fields.height, fields.width))
-    hole = geometry.apply_to_masks(transform, geometry.dilate(masks, fields.dilate))
+    transform = geometry.centre_crop(footage.size, (fields.height, fields.width))
+    return Source(footage, mask, masks, fields.dilate, transform)
+
+
+def reopen_source(video: str, mask: str, clip: Prepared, *, config: ConfigDict) -> Source:
+    """The source of a clip that was prepared earlier.
+
+    Raises:
+      InputError: as `open_source`, or its size is another by now.
+    """
+    try:
+        source = open_source(video, mask, config=config)
+    except InputError as error:
+        raise InputError(f"{error}; {_WITHOUT_SOURCE}") from error
+    if json.dumps(source.transform.to_dict()) != clip.transform:
+        raise InputError(f"{video} has another size than when the run began; {_WITHOUT_SOURCE}")
+    return source
+
+
+def read_clip(source: Source, *, config: ConfigDict) -> Prepared:
+    """The clip at training size.
+
+    Raises:
+      InputError: when a frame cannot be read, or the mask leaves nothing to do or
+        nothing to learn from.
+    """
+    footage, transform = source.footage, source.transform
+    frames = np.empty((footage.count, *transform.size, 3), np.uint8)
+    hole = np.empty((footage.count, *transform.size), bool)
+    count = 0
+    for frame, mask in source.frames():
+        frames[count] = geometry.apply(transform, frame)[0]
+        hole[count] = geometry.apply_to_masks(transform, mask)[0]
+        count += 1
+    frames, hole = frames[:count], hole[:count]
     if not hole.any():
-        raise InputError(f"{mask}: no frame has a hole (after crop and resize): nothing to fill")
+        raise InputError(
+            f"{source.mask}: no frame has a hole (after crop and resize): nothing to fill"
+        )
     if hole.all():
-        raise InputError(f"{mask}: the hole covers every frame in full: nothing to learn from")
-    frames = geometry.apply(transform, source.frames)
-    aspect = source.pixel_aspect or Fraction(1)
-    rate = source.rate or Fraction(fields.rate).limit_denominator(1001)
+        raise InputError(
+            f"{source.mask}: the hole covers every frame in full: nothing to learn from"
+        )
+    aspect = footage.pixel_aspect or Fraction(1)
+    rate = footage.rate or Fraction(config.video.rate).limit_denominator(1001)
     return Prepared(
         frames=frames,
         hole=hole,
@@ -65,6 +139,69 @@ def read_clip(video: str, mask: str, *, config: ConfigDict) -> Prepared:
         pixel_aspect=(aspect.numerator, aspect.denominator),
         transform=json.dumps(transform.to_dict()),
     )
+
+
+def notes(source: Source) -> Iterator[str]:
+    """What the masks and the crop make likely to go wrong, a line each."""
+    if not source.dilate:
+        yield (
+            "warning: the mask is used as it is; if it follows the object closely, a rim or a "
+            "shadow of the object stays: grow it by --config.video.dilate=8"
+        )
+    whole = inside = 0
+    for mask in source.masks:
+        whole += int((mask > geometry.HOLE_ABOVE).sum())
+        inside += int((mask[source.transform.crop] > geometry.HOLE_ABOVE).sum())
+    if inside < whole:
+        (h, w), (H, W) = source.footage.size, source.transform.size
+        height = max(16, 8 * round(math.sqrt(H * W * h / w) / 8))
+        width = max(16, 8 * round(math.sqrt(H * W * w / h) / 8))
+        yield (
+            f"warning: {1 - inside / whole:.1%} of the mask lies in the margins that the crop to "
+            f"{W}x{H} cuts off, and is not filled; take in the whole frame by "
+            f"--config.video.height={height} --config.video.width={width}"
+        )
+
+
+def sight(clip: Prepared, flows: Flows) -> str:
+    """How much of the hole is never seen, in a line."""
+    to = {int(offset): flow for offset, flow in zip(flows.offsets, flows.flow, strict=True)}
+    unseen = never_seen(clip.hole, to[1], to[-1])
+    share = unseen.sum() / clip.hole.sum()
+    if not unseen.any():
+        return "hole: as far as the flow tells, each of its pixels is seen in some frame"
+    worst = int(unseen.sum(axis=(1, 2)).argmax())
+    return (
+        f"hole: as far as the flow tells, {share:.1%} of its pixels are seen in no frame (most in "
+        f"frame {worst}): there the network can only guess"
+    )
+
+
+def same_frames(
+    source: Source, clip: Prepared, frames: range
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Frames [h, w, 3] uint8 of the source with their holes [h, w] bool, still the clip's.
+
+    Raises:
+      InputError: at a frame or a mask that is no longer what the clip was made from.
+    """
+    part = source.part(frames)
+    number = frames.start - 1
+    for number, (frame, mask) in zip(frames, part.frames(), strict=False):
+        small = geometry.apply(part.transform, frame)[0]
+        hole = geometry.apply_to_masks(part.transform, mask)[0]
+        for path, now, then in (
+            (part.footage.path, small, clip.frames[number]),
+            (part.mask, hole, clip.hole[number]),
+        ):
+            if not np.array_equal(now, then):
+                raise InputError(
+                    f"{path} is not what the run was made from: frame {number} differs; "
+                    f"{_WITHOUT_SOURCE}"
+                )
+        yield frame[0], mask[0] > geometry.HOLE_ABOVE
+    if number + 1 < frames.stop:
+        raise InputError(f"{part.footage.path} ends before frame {number + 1}; {_WITHOUT_SOURCE}")
 
 
 def read_truth(path: str, *, config: ConfigDict, like: Prepared) -> np.ndarray:
@@ -97,6 +234,12 @@ def require_estimator(config: ConfigDict) -> None:
     """
     if config.flow.estimator != "pwcnet":
         return
+    if not PWCNET.is_file():
+        raise InputError(
+            f"PWC-Net is not part of an installed vidprior ({PWCNET} is missing): run from a "
+            f"checkout, or take OpenCV's estimator by --config.flow.estimator=dis, or a flow file "
+            f"by --flows"
+        )
     weights, python = config.flow.pwcnet_weights, config.flow.pwcnet_python
     remedies = []
     if not pathlib.Path(python).exists():

@@ -3,8 +3,10 @@
 python -m vidprior.main --config=configs/flow.py --video=V --mask=M --workdir=DIR
 python -m vidprior.main --mode=render --workdir=DIR [--checkpoint=STEP] [--frames=10:40]
 python -m vidprior.main --mode=evaluate --workdir=DIR --truth=PATH
+python -m vidprior.main --mode=doctor
 """
 
+import itertools
 import os
 import pathlib
 import shlex
@@ -15,7 +17,7 @@ import jax
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from vidprior import build, checkpoints, configuration, evaluate, inputs, results, train, train_each
+from vidprior import build, checkpoints, configuration, doctor, evaluate, inputs, job, results
 from vidprior.errors import InputError
 from vidprior.running import Interrupted, NonFiniteLoss
 from vidprior.windows import strides_that_fit
@@ -23,7 +25,10 @@ from vidprior.workdir import Prepared, Workdir
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "A file such as configs/flow.py.")
 _MODE = flags.DEFINE_enum(
-    "mode", "train", ["train", "render", "evaluate"], "What to do with the work directory."
+    "mode",
+    "train",
+    ["train", "render", "evaluate", "doctor"],
+    "What to do with the work directory; 'doctor' looks at the machine.",
 )
 _VIDEO = flags.DEFINE_string("video", None, "A video file or a folder of frames.")
 _MASK = flags.DEFINE_string("mask", None, "A video, a folder, or one image for all frames.")
@@ -43,25 +48,32 @@ def train_and_render(config: ConfigDict, workdir: Workdir) -> None:
     features = build.features(config)
     if build.needs_flow(config) and not _FLOWS.value and not workdir.flows_file.exists():
         inputs.require_estimator(config)
-    clip = inputs.read_clip(video, mask, config=config)
+    source = inputs.open_source(video, mask, config=config)
+    clip = inputs.read_clip(source, config=config)
     build.window_list(config, len(clip.frames))
     if build.needs_flow(config) and _FLOWS.value:
         inputs.check_flows(workdir, clip, _FLOWS.value)
-    asked = {"video": video, "mask": mask, "flows": _FLOWS.value}
+    asked = {
+        name: path and os.path.abspath(path)
+        for name, path in (("video", video), ("mask", mask), ("flows", _FLOWS.value))
+    }
     resumed = workdir.claim(configuration.to_dict(config), asked, clip)
     _describe(config, clip, resumed=resumed)
+    for note in inputs.notes(source):
+        print(note, file=sys.stderr)
 
-    flows = None
-    if build.needs_flow(config):
-        flows = inputs.obtain_flows(workdir, clip, config=config, given=_FLOWS.value)
-    fit = train_each.train_each if config.schedule.reset_per_window else train.train
-    fit(config, workdir, clip, flows=flows, features=features)
-    _render(config, workdir, clip, range(len(clip.frames)), step=None, folder=workdir)
+    job.fit(config, workdir, clip, features=features, flow_file=_FLOWS.value)
+    at_size = source if config.render.size == "source" else None
+    _render(
+        config, workdir, clip, range(len(clip.frames)), step=None, folder=workdir, source=at_size
+    )
 
 
 def render_saved(workdir: Workdir) -> None:
     """Mode 'render': frames of a saved state, without training and without flow."""
-    config = configuration.from_stored(workdir.read_config()[0], where=workdir.config_file)
+    fields, stored_inputs = workdir.read_config()
+    config = configuration.from_stored(fields, where=workdir.config_file)
+    _override_rendering(config)
     clip = workdir.read_clip()
     saved = checkpoints.Checkpoints(workdir.checkpoints)
     if not saved.steps():
@@ -71,7 +83,31 @@ def render_saved(workdir: Workdir) -> None:
     folder = workdir
     if _CHECKPOINT.value is not None or _FRAMES.value:
         folder = Workdir(workdir.path / f"render_{step:06d}_{frames.start}-{frames.stop}")
-    _render(config, workdir, clip, frames, step=step, folder=folder)
+    source = None
+    if config.render.size == "source":
+        video, mask = _VIDEO.value or stored_inputs["video"], _MASK.value or stored_inputs["mask"]
+        if not video or not mask:
+            raise InputError(
+                f"{workdir.path} was begun from arrays: give their --video and --mask, or render "
+                f"at training size by --config.render.size=training"
+            )
+        source = inputs.reopen_source(video, mask, clip, config=config)
+    _render(config, workdir, clip, frames, step=step, folder=folder, source=source)
+
+
+def _override_rendering(config: ConfigDict) -> None:
+    """Takes over the fields that the command line gives; a saved state allows but one section."""
+    if _CONFIG.value is None:
+        return
+    for field in config_flags.get_override_values(flags.FLAGS["config"]):
+        if not field.startswith("render."):
+            raise InputError(
+                f"--config.{field} cannot be changed after training: --mode=render takes "
+                f"--config.render.* alone"
+            )
+        name = field.removeprefix("render.")
+        config.render[name] = _CONFIG.value.render[name]
+    build.check(config)
 
 
 def evaluate_result(workdir: Workdir) -> None:
@@ -92,18 +128,22 @@ def _render(
     *,
     step: int | None,
     folder: Workdir,
+    source: inputs.Source | None,
 ) -> None:
-    """Renders a saved state: a training run too ends with what it has saved."""
-    saved = checkpoints.Checkpoints(workdir.checkpoints)
-    if config.schedule.reset_per_window:
-        params_for = train_each.saved_params(saved)
-    else:
-        params, _ = saved.restore_params(saved.steps()[-1] if step is None else step)
-        params = jax.device_put(params)
-        params_for = lambda _: params  # noqa: E731
-    rendered = list(build.rendered(config, params_for, build.noise(config, clip.hole), frames))
-    paths = results.write_results(folder.path, rendered, clip)
-    print(f"result:     {paths['video']} and {paths['frames']}/*.png")
+    """Renders a saved state: a training run too ends with what it has saved.
+
+    The result has the size of `source`, or that of training without it.
+    """
+    finishing = None if source is None else job.finishing(config, source, clip, frames)
+    paths = results.write_results(
+        folder.path,
+        job.render(config, workdir, clip, frames, step=step),
+        clip,
+        finishing=finishing,
+        video_format=config.render.format,
+    )
+    print(f"result:     {paths['result']}")
+    print(f"frames:     {paths['frames']}/*.png, at training size")
     print(f"comparison: {paths['comparison']}")
 
 
@@ -153,6 +193,9 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if len(arguments) > 1:
             raise InputError(f"unexpected argument '{arguments[1]}': flags begin with --")
+        if _MODE.value == "doctor":
+            print("\n".join(doctor.report(doctor.examine(_CONFIG.value))))
+            return 0
         if not _WORKDIR.value:
             raise InputError("--workdir is missing")
         keep_compiled()
@@ -200,9 +243,17 @@ def _with_config_file(arguments: Sequence[str]) -> list[str]:
                 completed[at] = f"--config={path}" if equals else path
         elif flag.startswith("config."):
             fields.append(flag.removeprefix("config."))
+    if fields and path is None and _is_rendering(arguments):
+        path = str(configuration.find("base"))  # it only carries the fields
+        completed.insert(1, f"--config={path}")
     if path:
         configuration.check_overrides(configuration.load(path), fields)
     return completed
+
+
+def _is_rendering(arguments: Sequence[str]) -> bool:
+    words = " ".join(argument.lstrip("-").replace("=", " ") for argument in arguments).split()
+    return ("mode", "render") in itertools.pairwise(words)
 
 
 def run() -> None:

@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from tqdm import tqdm
 
@@ -11,16 +11,32 @@ from tqdm import tqdm
 PLAIN_INTERVAL = 10.0
 
 
-class Progress:
-    """A context manager that counts units of work towards a total."""
+# Told (units done, units in all, newest values by name).
+Listener = Callable[[int, int, Mapping[str, float]], None]
 
-    def __init__(self, label: str, *, total: int, done: int = 0, unit: str = "update"):
+
+class Progress:
+    """A context manager that counts units of work towards a total.
+
+    A `listener` is told instead of a person.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        *,
+        total: int,
+        done: int = 0,
+        unit: str = "update",
+        listener: Listener | None = None,
+    ):
+        self._listener = listener
         self._label, self._total, self._done, self._unit = label, total, done, unit
         self._first = done
         self._started = self._told = time.monotonic()
         self._bar = (
             tqdm(desc=label, total=total, initial=done, unit=f" {unit}s", dynamic_ncols=True)
-            if sys.stderr.isatty()
+            if sys.stderr.isatty() and listener is None
             else None
         )
 
@@ -39,6 +55,9 @@ class Progress:
 
     def advance(self, done: int, values: Mapping[str, float] | None = None) -> None:
         """Says that `done` units are done in all, and the newest values."""
+        if self._listener is not None:
+            self._listener(done, self._total, dict(values or {}))
+            return
         shown = {name: f"{value:.3g}" for name, value in (values or {}).items()}
         if self._bar is not None:
             if shown:

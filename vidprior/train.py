@@ -12,7 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from vidprior import build, checkpoints, results, update
-from vidprior.progress import Progress, duration
+from vidprior.progress import Listener, Progress, duration
 from vidprior.render import Frame
 from vidprior.running import DISPATCH, Interrupted, NonFiniteLoss, StopRequest, all_finite
 from vidprior.types import Array, Clip, Features, Flows, Params, Window
@@ -44,6 +44,7 @@ def train(
     *,
     flows: Flows | None,
     features: Features | None,
+    listener: Listener | None = None,
 ) -> TrainState:
     """Fits the clip, from its newest checkpoint if there is one.
 
@@ -53,6 +54,7 @@ def train(
       prepared: frames and hole at training size.
       flows: of the clip; None when no term needs them.
       features: VGG16; None when the perceptual term is off.
+      listener: told of progress, with the newest losses, instead of a person.
 
     Returns:
       The state after the last update.
@@ -85,7 +87,10 @@ def train(
         announce(fit, state, clip, windows, schedule, begin=begin, size=size)
 
     log = _Log(workdir, schedule, windows, begin=begin, every=config.log.every, rows=rows)
-    with StopRequest() as stop, Progress("training", total=total, done=begin) as progress:
+    with (
+        StopRequest() as stop,
+        Progress("training", total=total, done=begin, listener=listener) as progress,
+    ):
         for start, end in blocks(begin, total, size=size, ends=grid):
             list_of_windows = select(windows, schedule.windows[start:end])
             state, losses = fit(state, clip, list_of_windows)

@@ -15,7 +15,7 @@ import optax
 from ml_collections import ConfigDict
 
 from vidprior import build, checkpoints, update
-from vidprior.progress import Progress
+from vidprior.progress import Listener, Progress
 from vidprior.running import DISPATCH, Interrupted, NonFiniteLoss, StopRequest, all_finite
 from vidprior.types import Features, Flows, Params, Window
 from vidprior.update import TrainState
@@ -32,6 +32,7 @@ def train_each(
     *,
     flows: Flows | None,
     features: Features | None,
+    listener: Listener | None = None,
 ) -> None:
     """Fits every window from scratch; arguments and errors as of `train.train`."""
     clip = build.clip(config, prepared.frames, prepared.hole, flows=flows, features=features)
@@ -48,7 +49,10 @@ def train_each(
     fitted = (count - len(missing)) * updates
     workdir.forget_metrics_after(fitted)
     total = count * updates
-    with StopRequest() as stop, Progress("training", total=total, done=fitted) as progress:
+    with (
+        StopRequest() as stop,
+        Progress("training", total=total, done=fitted, listener=listener) as progress,
+    ):
         for begin in range(0, len(missing), group):
             numbers = missing[begin : begin + group]
             # The last group is filled up, so that all groups share one compiled update.

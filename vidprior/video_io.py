@@ -7,24 +7,21 @@ Frames are `uint8` RGB [T, H, W, 3]; masks are `uint8` grey [T, H, W], 255 where
 content is missing. A *clip* is a video file or a folder of images in natural order
 (frame2 before frame10). Pictures come as a player would show them: upright, in 8 bits,
 grey replicated to RGB, alpha left out; high dynamic range is not mapped to less.
-Codecs are known here, in `image_io`, and in `video_out`, which writes video.
+What a video file holds is known to `video_file`, images to `image_io`, writing to `video_out`.
 """
 
 import contextlib
 import dataclasses
-import itertools
 import os
-import re
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
-import av
 import numpy as np
 
-from vidprior import image_io
+from vidprior import image_io, video_file
 from vidprior.errors import InputError
+from vidprior.video_file import Audio, VideoFile
 
 # The frames of one call may take this much memory: 1380 frames of 1920x1080.
 MAX_BYTES = 8 * 2**30
@@ -54,6 +51,117 @@ class Video:
     pixel_aspect: Fraction | None = None
 
 
+@dataclasses.dataclass(frozen=True)
+class Footage:
+    """A range of frames of a clip, decoded one at a time whenever they are asked for.
+
+    Attributes:
+      size: (H, W), upright.
+      start: index in the clip of the first frame.
+      count: T, frames of the range.
+      rate: frames per second, the average where it varies; None for images.
+      pixel_aspect: width of a pixel over its height; None where nothing is said.
+    """
+
+    size: tuple[int, int]
+    start: int
+    count: int
+    rate: Fraction | None
+    pixel_aspect: Fraction | None
+    _clip: "_Images | _Array | VideoFile"
+    _allow_truncated: bool
+
+    @property
+    def path(self) -> Path:
+        """Where the frames come from."""
+        return self._clip.path
+
+    @property
+    def total(self) -> int:
+        """Frames of the whole clip as its container announces them."""
+        return self._clip.total
+
+    def part(self, begin: int, end: int) -> "Footage":
+        """Frames begin, begin + 1, ... end - 1 of this range."""
+        return dataclasses.replace(self, start=self.start + begin, count=end - begin)
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """[H, W, 3] uint8 RGB each, upright.
+
+        Raises:
+          InputError: a frame has another size, or the video is cut or damaged; if that is
+            allowed, the frames end before the damage.
+        """
+        first, decoded = "", 0
+        for name, frame in self._clip.frames(self.start, self.start + self.count):
+            first = first or name
+            image_io.check_size(name, frame.shape, first, self.size)
+            yield frame
+            decoded += 1
+        if decoded < self.count and not (self._allow_truncated and decoded):
+            advice = "; use them with --config.video.allow_truncated=True" if decoded else ""
+            raise InputError(_describe_cut(self._clip, self.start + decoded) + advice)
+
+    def shown_at(self) -> tuple[Fraction, ...] | None:
+        """When each frame is shown, seconds after the first; None at a constant rate."""
+        if not (isinstance(self._clip, VideoFile) and self._clip.variable):
+            return None
+        times = self._clip.times[self.start : self.start + self.count]
+        return tuple(time - times[0] for time in times)
+
+    @contextlib.contextmanager
+    def audio(self) -> Iterator[Audio | None]:
+        """What is heard while the range is shown, as coded; None where there is none.
+
+        With the whole clip goes all of its sound, also what is heard before the first
+        picture or after the last.
+        """
+        if not isinstance(self._clip, VideoFile):
+            yield None
+            return
+        times, stop = self._clip.times, self.start + self.count
+        with video_file.open_audio(
+            self._clip.path,
+            origin=times[self.start],
+            begin=times[self.start] if self.start else None,
+            end=times[stop] if stop < len(times) else None,
+        ) as audio:
+            yield audio
+
+
+def open_footage(
+    path: PathLike,
+    *,
+    start: int = 0,
+    stop: int | None = None,
+    max_frames: int | None = None,
+    allow_truncated: bool = False,
+) -> Footage:
+    """Looks at frames start, start + 1, ... stop - 1 of a clip; decodes one of them.
+
+    Arguments and errors are those of `read_frames`, but for the memory: one frame at a
+    time is held.
+    """
+    clip = _open_clip(path)
+    start, stop = _resolve_range(clip, start, stop, max_frames)
+    first = next((frame for _, frame in clip.frames(start, start + 1)), None)
+    if first is None:
+        raise InputError(_describe_cut(clip, start))
+    aspect = clip.pixel_aspect
+    if aspect is not None and first.shape[:2] != clip.size:
+        aspect = 1 / aspect  # a quarter turn made the frames upright
+    return Footage(
+        (first.shape[0], first.shape[1]), start, stop - start, clip.rate, aspect, clip,
+        allow_truncated,
+    )  # fmt: skip
+
+
+def wrap_frames(frames: np.ndarray) -> Footage:
+    """Footage of frames [T, H, W, 3] uint8 RGB that stand in memory."""
+    size = (frames.shape[1], frames.shape[2])
+    return Footage(size, 0, len(frames), None, None, _Array(frames), False)
+
+
 def read_frames(
     path: PathLike,
     *,
@@ -81,16 +189,29 @@ def read_frames(
         frames differ in size, a video is cut or damaged, or the frames would take
         more than `MAX_BYTES`.
     """
-    clip = _open_clip(path)
-    start, stop = _resolve_range(clip, start, stop, max_frames)
-    frames = _stack(clip, start, stop)
-    if len(frames) < stop - start and not (allow_truncated and len(frames)):
-        advice = "; use them with --config.video.allow_truncated=True" if len(frames) else ""
-        raise InputError(_describe_cut(clip, start + len(frames)) + advice)
-    aspect = clip.pixel_aspect
-    if aspect is not None and frames.shape[1:3] != clip.size:
-        aspect = 1 / aspect  # a quarter turn made the frames upright
-    return Video(frames, clip.rate, clip.path, start, clip.total, aspect)
+    footage = open_footage(
+        path, start=start, stop=stop, max_frames=max_frames, allow_truncated=allow_truncated
+    )
+    needed = footage.count * footage.size[0] * footage.size[1] * 3
+    if needed > MAX_BYTES:
+        raise InputError(
+            f"{path}: {footage.count} frames of {image_io.width_x_height(footage.size)} take "
+            f"{needed / 2**30:.1f} GiB, more than the {MAX_BYTES / 2**30:.1f} GiB that "
+            "vidprior.video_io.MAX_BYTES allows; read a shorter range of frames"
+        )
+    frames = np.empty((footage.count, *footage.size, 3), np.uint8)
+    count = 0
+    for frame in footage.frames():
+        frames[count] = frame
+        count += 1
+    return Video(
+        frames[:count],
+        footage.rate,
+        footage.path,
+        footage.start,
+        footage.total,
+        footage.pixel_aspect,
+    )
 
 
 def read_masks(
@@ -179,38 +300,34 @@ class _Images:
 
 
 @dataclasses.dataclass(frozen=True)
-class _VideoFile:
-    """A video file after a first look; `size` is (H, W) before it is turned upright."""
+class _Array:
+    """A clip that stands in memory."""
 
-    path: Path
-    total: int
-    size: tuple[int, int]
-    rate: Fraction | None
-    pixel_aspect: Fraction | None
+    pictures: np.ndarray
+    path: Path = Path("frames")
+
+    @property
+    def total(self) -> int:
+        return len(self.pictures)
 
     def frames(self, start: int, stop: int) -> Iterator[tuple[str, np.ndarray]]:
-        """Names and pictures of a range; ends early where the video is damaged."""
-        with _open_video(self.path) as (container, stream):
-            # From the first frame on: after a seek, a frame's number is a guess.
-            decoded = itertools.islice(_decode(container, stream), stop)
-            for index, frame in enumerate(decoded):
-                if index >= start:
-                    yield f"frame {index} of {self.path}", _upright(frame)
+        for number in range(start, stop):
+            yield f"frame {number}", self.pictures[number]
 
 
-def _open_clip(path: PathLike) -> _Images | _VideoFile:
+def _open_clip(path: PathLike) -> _Images | VideoFile:
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
     if path.is_dir():
         return _Images(path, image_io.list_images(path))
-    return _Images(path, (path,)) if image_io.is_image(path) else _probe_video(path)
+    return _Images(path, (path,)) if image_io.is_image(path) else video_file.probe(path)
 
 
 def _resolve_range(
-    clip: _Images | _VideoFile, start: int, stop: int | None, max_frames: int | None
+    clip: _Images | VideoFile, start: int, stop: int | None, max_frames: int | None
 ) -> tuple[int, int]:
-    """The range as two indices inside the clip, after checking its memory."""
+    """The range as two indices inside the clip."""
     last = clip.total if stop is None else stop
     if not 0 <= start < last <= clip.total:
         wanted = f"from {start} to {'the end' if stop is None else stop}"
@@ -221,130 +338,11 @@ def _resolve_range(
                 f"{clip.path}: cannot read {max_frames} frames; max_frames is 1 or more"
             )
         last = min(last, start + max_frames)
-    count = last - start
-    needed = count * clip.size[0] * clip.size[1] * 3
-    if needed > MAX_BYTES:
-        raise InputError(
-            f"{clip.path}: {count} frames of {image_io.width_x_height(clip.size)} take "
-            f"{needed / 2**30:.1f} GiB, more than the {MAX_BYTES / 2**30:.1f} GiB that "
-            "vidprior.video_io.MAX_BYTES allows; read a shorter range of frames"
-        )
     return start, last
 
 
-def _stack(clip: _Images | _VideoFile, start: int, stop: int) -> np.ndarray:
-    """The frames of a range in one array; fewer where a video ends early."""
-    frames = np.empty((0, *clip.size, 3), np.uint8)
-    first, count = "", 0
-    for name, frame in clip.frames(start, stop):
-        if not count:
-            first, frames = name, np.empty((stop - start, *frame.shape), np.uint8)
-        image_io.check_size(name, frame.shape, first, frames.shape[1:])
-        frames[count] = frame
-        count += 1
-    return frames[:count]
-
-
-def _describe_cut(clip: _Images | _VideoFile, decoded: int) -> str:
+def _describe_cut(clip: _Images | _Array | VideoFile, decoded: int) -> str:
     return (
         f"{clip.path}: the file is cut or damaged, only {decoded} of {clip.total} frames could be "
         "decoded"
     )
-
-
-@contextlib.contextmanager
-def _open_video(path: Path) -> Iterator[tuple[Any, Any]]:
-    try:
-        # An absolute path is never taken for a protocol, and odd metadata stops nothing.
-        container = av.open(str(path.absolute()), metadata_errors="replace")
-    except (av.error.FFmpegError, OSError) as error:
-        raise InputError(f"{path}: cannot be read as a video ({error.strerror})") from error
-    with container:
-        stream = container.streams.best("video")
-        if stream is None or stream.codec_context is None:
-            what = "has no video stream" if stream is None else "is damaged, or of an unknown codec"
-            raise InputError(f"{path}: the file {what}")
-        yield container, stream
-
-
-def _probe_video(path: Path) -> _VideoFile:
-    """Counts a video's frames by its packets, and what its container says beyond them."""
-    with _open_video(path) as (container, stream):
-        rate = stream.average_rate or stream.guessed_rate or None
-        packets = discarded = 0
-        end = 0.0
-        try:
-            for packet in container.demux(stream):
-                discarded += packet.is_discard  # cut away by an edit list, never shown
-                packets += packet.size > 0 and not packet.is_discard
-                end = max(end, _packet_end(packet, rate))
-        except av.error.FFmpegError:
-            packets += 1  # the one that could not be read
-        total = max(packets, stream.frames - discarded)
-        announced_end = _announced_end(container, stream)
-        if announced_end is not None and rate:
-            total = max(total, packets + round((announced_end - end) * rate))
-        if total < 1:
-            raise InputError(f"{path}: the video has no frames")
-        size = stream.codec_context.height, stream.codec_context.width
-        return _VideoFile(path, total, size, rate, stream.sample_aspect_ratio or None)
-
-
-def _packet_end(packet: Any, rate: Fraction | None) -> float:
-    """When the frame of a packet is over, seconds; one frame long if nothing is said."""
-    if packet.pts is None:
-        return 0.0
-    duration = (packet.duration or 0) * packet.time_base
-    return float(packet.pts * packet.time_base + (duration or (1 / rate if rate else 0)))
-
-
-def _announced_end(container: Any, stream: Any) -> float | None:
-    """When a Matroska file says that the stream is over, seconds; it counts no frames."""
-    if "matroska" not in container.format.name:
-        return None
-    for name, value in stream.metadata.items():
-        clock = re.fullmatch(r"([0-9]+):([0-9]+):([0-9.]+)", value)
-        if name.upper().startswith("DURATION") and clock:
-            return 3600 * int(clock[1]) + 60 * int(clock[2]) + float(clock[3])
-    alone = len(container.streams) == 1 and container.duration is not None
-    return container.duration / av.time_base if alone else None
-
-
-def _decode(container: Any, stream: Any) -> Iterator[Any]:
-    """Frames as the decoder gives them, up to the first sign of damage."""
-    for packet in itertools.chain(_intact_packets(container, stream), [None]):
-        try:
-            frames = stream.decode(packet)
-        except av.error.FFmpegError:
-            return
-        for frame in frames:
-            if frame.is_corrupt:
-                return
-            yield frame
-
-
-def _intact_packets(container: Any, stream: Any) -> Iterator[Any]:
-    try:
-        for packet in container.demux(stream):
-            if packet.is_corrupt:
-                return
-            if packet.size:  # demux ends with an empty one; `_decode` flushes by itself
-                yield packet
-    except av.error.FFmpegError:
-        return
-
-
-def _upright(frame: Any) -> np.ndarray:
-    """[H, W, 3] uint8 RGB of a decoded frame, turned by its display matrix."""
-    picture = frame.to_ndarray(format="rgb24")
-    data = frame.side_data.get("DISPLAYMATRIX")
-    if data is None:
-        return picture
-    # A pixel (x, y) is shown at (a x + c y, b x + d y), apart from a shift.
-    a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5]
-    if abs(b) > abs(a):
-        picture = picture.swapaxes(0, 1)
-        rows, columns = b, c
-    else:
-        rows, columns = d, a
-    return picture[:: -1 if rows < 0 else 1, :: -1 if columns < 0 else 1]

@@ -6,9 +6,9 @@ flows.npz         optical flow
 checkpoints/      one folder for each saved state
 metrics.jsonl     one line for every `log.every` updates
 previews/         a picture after each pass
-result/           the final frames, lossless
-result.mp4        the same as a video
-comparison.mp4    input with the hole outlined, result, generated flow
+result.mp4        the finished footage at source size (or .mkv, .mov, result_png/)
+result/           the final frames at training size, lossless: what is measured
+comparison.mp4    input with the hole outlined, result, generated flow, at training size
 evaluation.json   measures against the truth, once asked for
 """
 

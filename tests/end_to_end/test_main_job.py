@@ -3,6 +3,7 @@
 import json
 import shutil
 import types
+from fractions import Fraction
 
 import av
 import imageio.v3
@@ -19,6 +20,7 @@ from harness import (
     TINY,
     TOTAL,
     WIDTH,
+    assert_one_error,
     assert_same_arrays,
     assert_same_run,
     checkpoint_steps,
@@ -26,6 +28,8 @@ from harness import (
     metrics,
     pictures,
 )
+
+from vidprior import geometry, image_io, video_io
 
 pytestmark = pytest.mark.slow
 
@@ -118,6 +122,8 @@ def test_the_run_says_where_the_result_is_and_what_it_runs_on(trained):
     told = (trained.parent / "stderr").read_text()
     assert f"{NUM_FRAMES} frames at {WIDTH}x{HEIGHT}" in told
     assert "device: cpu" in told
+    assert "grow it by --config.video.dilate" in told
+    assert "hole: as far as the flow tells" in told
     assert f"{TOTAL} updates" in told
     assert "Warning" not in told
     assert "WARNING" not in told
@@ -139,7 +145,13 @@ def test_rendering_needs_nothing_but_clip_and_checkpoint(trained, command, copy_
     stored["inputs"] = {"video": "/nowhere", "mask": "/nowhere", "flows": None}
     (copy_of_trained / "config.json").write_text(json.dumps(stored))
 
-    command.succeed("--mode=render", f"--workdir={copy_of_trained}")
+    # The result at source size needs the source; it is never left out in silence.
+    refused = command("--mode=render", f"--workdir={copy_of_trained}")
+    assert_one_error(refused, "/nowhere", "--video", "--config.render.size=training")
+    assert not (copy_of_trained / "result.mp4").exists()
+
+    small = "--config.render.size=training"
+    command.succeed("--mode=render", f"--workdir={copy_of_trained}", small)
     assert_same_arrays(pictures(trained / "result"), pictures(copy_of_trained / "result"))
     assert video_facts(copy_of_trained / "result.mp4").count == NUM_FRAMES
 
@@ -168,6 +180,99 @@ def test_an_older_checkpoint_renders_other_frames(trained, command, copy_of_trai
     assert any((whole[name] != picture).any() for name, picture in rendered.items())
     after = contents(copy_of_trained)
     assert before == {name: after[name] for name in before}
+
+
+@pytest.fixture(scope="module")
+def footage(command, write_clip, tmp_path_factory):
+    """A run on footage of another size than its training: 70x100, variable rate, sound."""
+    folder = tmp_path_factory.mktemp("footage")
+    y, x = np.mgrid[:70, :100]
+    frames = np.stack(
+        [np.stack([x + 5 * t, y + 3 * t, x + y], axis=-1) % 256 for t in range(9)]
+    ).astype(np.uint8)
+    times = [Fraction(n, 50) for n in (0, 2, 4, 6, 7, 8, 15, 17, 19)]
+    path = folder / "film.mp4"
+    write_clip(path, frames, shown_at=times, tones=1, pixel_aspect=Fraction(128, 117))
+    hole = np.zeros((9, 70, 100), np.uint8)
+    for t in range(9):
+        hole[t, 20:40, 20 + 4 * t : 50 + 4 * t] = 255
+    image_io.write_frames(folder / "masks", hole)
+    options = (
+        *SMALLEST, "--config.video.dilate=3", "--config.render.feather=3",
+        f"--video={path}", f"--mask={folder / 'masks'}",
+    )  # fmt: skip
+    command.succeed("--config=dip_vid", *options, f"--workdir={folder / 'run'}")
+    return types.SimpleNamespace(
+        path=path,
+        folder=folder,
+        workdir=folder / "run",
+        frames=video_io.read_frames(path).frames,
+        grown=geometry.dilate(hole, 3) > 127,
+        times=tuple(times),
+        options=options,
+    )
+
+
+def test_the_result_is_footage_again(footage, heard):
+    result = video_io.open_footage(footage.workdir / "result.mp4")
+    assert (result.size, result.count) == ((70, 100), 9)
+    assert result.shown_at() == footage.times
+    assert result.pixel_aspect == Fraction(128, 117)
+    assert [data for _, data in heard(footage.workdir / "result.mp4")[0]] == [
+        data for _, data in heard(footage.path)[0]
+    ]
+    assert next(iter(pictures(footage.workdir / "result").values())).shape[:2] == (HEIGHT, WIDTH)
+
+
+@pytest.mark.parametrize(
+    ("video_format", "name"), [("lossless", "result.mkv"), ("png", "result_png")]
+)
+def test_outside_the_hole_a_lossless_result_is_the_source(command, footage, video_format, name):
+    command.succeed(
+        "--mode=render", f"--workdir={footage.workdir}", f"--config.render.format={video_format}"
+    )
+    result = video_io.read_frames(footage.workdir / name).frames
+    np.testing.assert_array_equal(result[~footage.grown], footage.frames[~footage.grown])
+    # The crop of 70x100 to 2:3 leaves a row out at the top and at the bottom: the hole is inside.
+    assert (result != footage.frames).any(axis=-1)[footage.grown].mean() > 0.9
+
+
+def test_how_a_state_is_rendered_may_be_changed(command, footage):
+    where = ("--mode=render", f"--workdir={footage.workdir}", "--config.render.format=png")
+    folder = footage.workdir / "result_png"
+    command.succeed(*where)
+    feathered = pictures(folder)
+    command.succeed(*where, "--config.render.feather=0")
+    hard = pictures(folder)
+    command.succeed(*where, "--config.render.feather=0", "--config.render.blend=gradient")
+    blended = pictures(folder)
+    assert any((hard[name] != feathered[name]).any() for name in hard)
+    assert any((hard[name] != blended[name]).any() for name in hard)
+    refused = command(*where, "--config.render.feather=4")
+    assert_one_error(refused, "render.feather is 4", "video.dilate, which is 3")
+    refused = command(*where, "--config.video.dilate=4")
+    assert_one_error(refused, "video.dilate cannot be changed after training")
+    stored = json.loads((footage.workdir / "config.json").read_text())
+    assert stored["config"]["render"]["feather"] == 3
+
+
+def test_a_range_of_footage_takes_its_times_and_its_sound(command, footage, heard):
+    command.succeed("--mode=render", f"--workdir={footage.workdir}", "--frames=3:7")
+    (folder,) = footage.workdir.glob("render_*_3-7")
+    result = video_io.open_footage(folder / "result.mp4")
+    assert result.shown_at() == tuple(t - footage.times[3] for t in footage.times[3:7])
+    whole = [data for _, data in heard(footage.path)[0]]
+    part = [data for _, data in heard(folder / "result.mp4")[0]]
+    assert 0 < len(part) < len(whole)
+    assert part == whole[whole.index(part[0]) :][: len(part)]
+
+
+def test_a_source_that_has_changed_is_not_rendered_into(command, footage, write_clip, tmp_path):
+    write_clip(tmp_path / "film.mp4", 255 - footage.frames)
+    refused = command(
+        "--mode=render", f"--workdir={footage.workdir}", f"--video={tmp_path / 'film.mp4'}"
+    )
+    assert_one_error(refused, "film.mp4", "frame 0 differs", "--config.render.size=training")
 
 
 def test_evaluation_prints_and_stores_the_measures(command, clip, copy_of_trained):

@@ -30,6 +30,11 @@ SHIPPED = sorted(path.stem for path in (ROOT / "configs").glob("[a-z]*.py"))
 SHRUNK = {
     "flow": ("--config.flow.estimator=dis", "--config.schedule.windows_per_pass=4"),
     "demo": ("--config.schedule.windows_per_pass=4",),
+    "footage": (
+        "--config.schedule.windows_per_pass=4",
+        "--config.video.dilate=0",
+        "--config.render.feather=0",
+    ),
 }
 
 
@@ -88,6 +93,7 @@ def test_the_configurations_are_the_systems_that_they_say(command, clip, tmp_pat
             "length": 5,
         },
     }
+    expected["footage"] = expected["demo"]
     code = (
         "import sys; from vidprior import configuration as c; print(c.load(sys.argv[1]).to_json())"
     )

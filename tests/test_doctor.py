@@ -1,0 +1,115 @@
+"""What a machine has and lacks. Faults are made, and must be found with their remedy."""
+
+import importlib.metadata
+import types
+
+import numpy as np
+import pytest
+
+import vidprior
+from vidprior import doctor, inputs, video_file, video_out
+from vidprior.configuration import load
+from vidprior.vgg import parameter_shapes
+
+
+def found(subject, config=None):
+    (finding,) = [f for f in doctor.examine(config) if f.subject.split(" (")[0] == subject]
+    return finding
+
+
+def test_versions():
+    assert found("vidprior").state == vidprior.__version__
+    assert found("av").state == importlib.metadata.version("av")
+    assert not any(found(name).advice for name in doctor.LIBRARIES)
+
+
+def test_a_library_that_is_missing(monkeypatch):
+    monkeypatch.setattr(doctor, "LIBRARIES", ("no-such-library",))
+    assert found("no-such-library").advice == "python -m pip install no-such-library"
+
+
+def test_codecs_of_the_wheels():
+    assert not found("video, reads").advice
+    assert not found("video, writes").advice
+    assert "libx264" in found("video, writes").state
+
+
+def test_codecs_that_are_missing(monkeypatch):
+    monkeypatch.setattr(video_out, "ENCODERS", ("ffv1", "no_such_codec"))
+    monkeypatch.setattr(video_file, "DECODERS", ("h264", "no_such_codec"))
+    for what, rest in (("writes", "ffv1"), ("reads", "h264")):
+        finding = found(f"video, {what}")
+        assert finding.state == rest
+        assert "lacks no_such_codec" in finding.advice
+
+
+@pytest.mark.parametrize("platform", ["cpu", "gpu"])
+@pytest.mark.parametrize("nvidia", [True, False])
+@pytest.mark.parametrize("wanted", [None, "cpu"])
+def test_a_gpu_that_is_not_used(monkeypatch, platform, nvidia, wanted):
+    device = types.SimpleNamespace(device_kind="kind", platform=platform)
+    monkeypatch.setattr(doctor.jax, "devices", lambda: [device, device])
+    monkeypatch.setattr(doctor, "_has_nvidia", lambda: nvidia)
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    if wanted:
+        monkeypatch.setenv("JAX_PLATFORMS", wanted)
+    finding = found("devices")
+    assert finding.state == f"2 x kind ({platform})"
+    if platform == "gpu" or not nvidia:
+        assert finding.advice == ""
+    elif wanted:
+        assert "JAX_PLATFORMS is cpu" in finding.advice
+    else:
+        assert "vidprior[cuda]" in finding.advice
+
+
+def test_a_platform_that_does_not_start(monkeypatch):
+    def devices():
+        raise RuntimeError("Unable to initialize backend 'cuda':\n no device")
+
+    monkeypatch.setattr(doctor.jax, "devices", devices)
+    assert found("devices") == doctor.Finding(
+        "devices", "none", "Unable to initialize backend 'cuda': no device"
+    )
+
+
+@pytest.fixture
+def config(tmp_path):
+    config = load("footage")  # wants neither: the doctor looks for them all the same
+    config.vgg.weights = str(tmp_path / "vgg16.npz")
+    config.flow.pwcnet_weights = str(tmp_path / "pwcnet")
+    config.flow.pwcnet_python = str(tmp_path / "python")
+    return config
+
+
+def test_weights_that_are_missing(config):
+    assert "make vgg16-weights" in found("VGG16", config).advice
+    assert "make pwcnet-env" in found("PWC-Net", config).advice
+    assert config.loss.perceptual == 0
+    assert config.flow.estimator == "dis"
+
+
+def test_weights_that_are_there(config, tmp_path):
+    arrays = {name: np.zeros(shape, np.float32) for name, shape in parameter_shapes().items()}
+    np.savez(tmp_path / "vgg16.npz", **arrays)
+    (tmp_path / "pwcnet").touch()
+    (tmp_path / "python").touch()
+    assert found("VGG16", config) == doctor.Finding(
+        "VGG16 (perceptual loss)", f"found at {tmp_path / 'vgg16.npz'}"
+    )
+    assert found("PWC-Net", config).advice == ""
+
+
+def test_weights_that_are_damaged(config, tmp_path):
+    (tmp_path / "vgg16.npz").write_bytes(b"no archive")
+    assert "damaged" in found("VGG16", config).advice
+
+
+def test_an_installation_without_the_estimator(config, monkeypatch, tmp_path):
+    monkeypatch.setattr(inputs, "PWCNET", tmp_path / "nowhere")
+    assert "from a checkout" in found("PWC-Net", config).advice
+
+
+def test_advice_stands_in_one_line_below():
+    findings = [doctor.Finding("a", "well"), doctor.Finding("b", "ill", "do this")]
+    assert list(doctor.report(iter(findings))) == ["ok  a: well", "--  b: ill", "      do this"]

@@ -1,0 +1,43 @@
+"""Laplace's equation in a hole."""
+
+import numpy as np
+import pytest
+
+from vidprior.membrane import membrane
+
+SOURCE = (24, 40)
+
+
+def box(top, bottom, left, right, size):
+    hole = np.zeros(size, bool)
+    hole[top:bottom, left:right] = True
+    return hole
+
+
+def slow_membrane(border, hole, rounds=20_000):
+    """Every pixel of the hole becomes the mean of its neighbours, until nothing changes."""
+    values = np.where(hole[..., None], 0, border)
+    for _ in range(rounds):
+        padded = np.pad(values, ((1, 1), (1, 1), (0, 0)), constant_values=np.nan)
+        around = [padded[2:, 1:-1], padded[:-2, 1:-1], padded[1:-1, 2:], padded[1:-1, :-2]]
+        values = np.where(hole[..., None], np.nanmean(around, axis=0), border)
+    return np.where(hole[..., None], values, 0)
+
+
+def test_the_membrane_agrees_with_a_slow_one():
+    random = np.random.default_rng(0)
+    border = random.normal(size=(7, 8, 2))
+    hole = box(1, 5, 2, 7, (7, 8)) | box(4, 7, 0, 3, (7, 8))
+    assert np.allclose(membrane(border, hole), slow_membrane(border, hole), atol=1e-6)
+
+
+def test_a_membrane_between_two_values_is_a_slope():
+    border = np.zeros((5, 11, 1))
+    border[:, 10] = 10
+    hole = box(0, 5, 1, 10, (5, 11))
+    assert np.allclose(membrane(border, hole)[2, :, 0], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0])
+
+
+@pytest.mark.parametrize("hole", [np.ones(SOURCE, bool), np.zeros(SOURCE, bool)])
+def test_without_border_there_is_no_membrane(hole):
+    assert not membrane(np.ones((*SOURCE, 3)), hole).any()

@@ -1,0 +1,185 @@
+"""The Python entry: arrays in, arrays out.
+
+    import vidprior
+
+    result = vidprior.inpaint(frames, hole)
+    result.save("result.mp4", rate=25)
+
+Letters
+    T  frames     h, w  rows and columns of the frames given
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from vidprior import build, configuration, geometry, image_io, inputs, job, video_io, video_out
+from vidprior.errors import InputError
+from vidprior.render import composite
+from vidprior.types import Flows
+from vidprior.update import TrainState
+from vidprior.workdir import Workdir
+
+# (updates done, updates in all, newest losses by name; empty until there are some)
+OnProgress = Callable[[int, int, Mapping[str, float]], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """A clip whose hole is filled.
+
+    Attributes:
+      frames: [T, h, w, 3] uint8 RGB; outside the grown hole, and in margins that the crop
+        cuts off, they are those given, bit for bit. With `render.size` 'training' they
+        have the size of training.
+      flows: the estimated flow of the frames at training size, in pixels of it, as the
+        training used it; None where no term needs flow.
+      metrics: the losses, unweighted, and their weighted sum `total`, one dictionary for
+        every `log.every` updates, with the number of the `update` and of the `pass`.
+      state: the network's parameters after the last update, and the optimiser's state;
+        None where every window has a network of its own (DIP).
+      config: the configuration as it was resolved.
+    """
+
+    frames: np.ndarray
+    flows: Flows | None
+    metrics: list[dict[str, float]]
+    state: TrainState | None
+    config: ConfigDict
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        rate: Fraction | float | None = None,
+        lossless: bool = False,
+        pixel_aspect: Fraction | None = None,
+    ) -> None:
+        """Writes the frames as a video, or as a folder of PNG files.
+
+        Args:
+          path: .mp4, .mov or .mkv; without a suffix, a folder.
+          rate: frames per second, of a video; `config.video.rate` by default.
+          lossless: every bit as it is; .mkv alone.
+          pixel_aspect: width of a pixel over its height.
+
+        Raises:
+          InputError: the suffix is another, or the file cannot be written.
+        """
+        path = pathlib.Path(path)
+        if not path.suffix:
+            image_io.write_frames(path, self.frames)
+            return
+        exact = Fraction(self.config.video.rate if rate is None else rate)
+        video_out.write_video(
+            path,
+            self.frames,
+            rate=exact.limit_denominator(1001),
+            lossless=lossless,
+            pixel_aspect=pixel_aspect,
+        )
+
+
+def inpaint(
+    frames: np.ndarray,
+    hole: np.ndarray,
+    config: ConfigDict | str | None = None,
+    on_progress: OnProgress | None = None,
+    *,
+    workdir: str | os.PathLike[str] | None = None,
+) -> Result:
+    """Fills the hole of a clip by training a network on the clip itself.
+
+    Args:
+      frames: [T, h, w, 3] uint8 RGB.
+      hole: [T, h, w] bool, or [h, w] for all frames; True where content is to go.
+      config: a configuration, or the name or path of one; 'footage' by default, which
+        grows the hole by `video.dilate`. Fields of `video` that choose frames of a file
+        must stand at their defaults: give a part of the array instead.
+      on_progress: called with (updates done, updates in all, newest losses by name);
+        without it, progress is told on stderr.
+      workdir: keeps the run, and goes on with it when called again; a temporary folder
+        by default.
+
+    Returns:
+      The clip with its hole filled, and what led there.
+
+    Raises:
+      InputError: arrays of another shape or type, a configuration that no run can use, a
+        file that is missing, or a work directory of another run.
+      NonFiniteLoss: the training has diverged.
+      Interrupted: Ctrl-C; with a `workdir` the run can go on.
+    """
+    resolved = _resolve(config)
+    build.check(resolved)
+    frames, hole = _check_arrays(frames, hole)
+    features = build.features(resolved)
+    if build.needs_flow(resolved):
+        inputs.require_estimator(resolved)
+    source = inputs.Source(
+        footage=video_io.wrap_frames(frames),
+        mask="hole",
+        masks=hole.astype(np.uint8) * 255,
+        dilate=resolved.video.dilate,
+        transform=geometry.centre_crop(
+            frames.shape[1:3], (resolved.video.height, resolved.video.width)
+        ),
+    )
+    clip = inputs.read_clip(source, config=resolved)
+    build.window_list(resolved, len(clip.frames))
+    for note in inputs.notes(source):
+        print(note, file=sys.stderr)
+    with tempfile.TemporaryDirectory(prefix="vidprior-") as temporary:
+        run = Workdir(pathlib.Path(temporary) / "run" if workdir is None else workdir)
+        nowhere = {"video": None, "mask": None, "flows": None}
+        run.claim(configuration.to_dict(resolved), nowhere, clip)
+        state, flows = job.fit(resolved, run, clip, features=features, listener=on_progress)
+        every = range(len(clip.frames))
+        rendered = job.render(resolved, run, clip, every)
+        if resolved.render.size == "source":
+            finishing = job.finishing(resolved, source, clip, every)
+            finished = [finishing.finish(frame) for frame in rendered]
+        else:
+            finished = [
+                composite(frame.image, clip.frames[frame.number], clip.hole[frame.number])
+                for frame in rendered
+            ]
+        metrics = [json.loads(row) for row in run.metrics_file.read_text().splitlines()]
+    return Result(np.stack(finished), flows, metrics, state, resolved)
+
+
+def _resolve(given: ConfigDict | str | None) -> Any:
+    if isinstance(given, ConfigDict):
+        config = given
+    else:
+        config = configuration.load("footage" if given is None else given)
+    fields = config.video
+    if fields.start or fields.stop is not None or fields.max_frames is not None:
+        raise InputError(
+            "video.start, video.stop and video.max_frames choose frames of a file: give a part "
+            "of the array instead"
+        )
+    return config
+
+
+def _check_arrays(frames: np.ndarray, hole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    frames, hole = np.asarray(frames), np.asarray(hole)
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or not frames.size:
+        raise InputError(
+            f"frames are {frames.dtype} {frames.shape}; they must be uint8 [T, h, w, 3], RGB"
+        )
+    if hole.dtype != bool or hole.shape not in (frames.shape[:3], frames.shape[1:3]):
+        raise InputError(
+            f"the hole is {hole.dtype} {hole.shape}; for frames {frames.shape} it must be bool "
+            f"{frames.shape[:3]} or {frames.shape[1:3]}"
+        )
+    return frames, np.broadcast_to(hole, frames.shape[:3])

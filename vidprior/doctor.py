@@ -1,0 +1,133 @@
+"""What a machine has and lacks: versions, devices, codecs, weights, each with its remedy."""
+
+import importlib.metadata
+import os
+import pathlib
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+from ml_collections import ConfigDict
+
+import vidprior
+from vidprior import build, configuration, inputs, video_file, video_out
+from vidprior.errors import InputError
+
+LIBRARIES = (
+    "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy",
+    "opencv-python-headless", "av",
+)  # fmt: skip
+
+
+class Finding(NamedTuple):
+    """One thing looked at.
+
+    Attributes:
+      subject: what it is.
+      state: what was found.
+      advice: what to do about it, one line; empty where all is well.
+    """
+
+    subject: str
+    state: str
+    advice: str = ""
+
+
+def examine(config: ConfigDict | None = None) -> Iterator[Finding]:
+    """Looks at everything, in the order in which it is worth reading.
+
+    Args:
+      config: says where weights are; 'flow' by default, which wants them all.
+    """
+    fields = configuration.load("flow") if config is None else config
+    yield Finding("vidprior", vidprior.__version__)
+    yield Finding("Python", f"{platform.python_version()} on {platform.platform()}")
+    for name in LIBRARIES:
+        yield _library(name)
+    yield _machine()
+    yield from _devices()
+    yield from _codecs()
+    yield _wanted("VGG16 (perceptual loss)", lambda: _vgg(fields))
+    yield _wanted("PWC-Net (optical flow)", lambda: _pwcnet(fields))
+
+
+def report(findings: Iterator[Finding]) -> Iterator[str]:
+    """The findings as lines of text, each piece of advice below what it is about."""
+    for subject, state, advice in findings:
+        yield f"{'--' if advice else 'ok'}  {subject}: {state}"
+        if advice:
+            yield f"      {advice}"
+
+
+def _library(name: str) -> Finding:
+    try:
+        return Finding(name, importlib.metadata.version(name))
+    except importlib.metadata.PackageNotFoundError:
+        return Finding(name, "not installed by pip", f"python -m pip install {name}")
+
+
+def _devices() -> Iterator[Finding]:
+    try:
+        devices = jax.devices()
+    except RuntimeError as error:
+        yield Finding("devices", "none", " ".join(str(error).split()))
+        return
+    kinds = ", ".join(sorted({f"{device.device_kind} ({device.platform})" for device in devices}))
+    advice = ""
+    if devices[0].platform == "cpu" and _has_nvidia():
+        wanted = os.environ.get("JAX_PLATFORMS")
+        advice = "an NVIDIA GPU is here, but JAX does not use it: " + (
+            f"JAX_PLATFORMS is {wanted}" if wanted else "python -m pip install 'vidprior[cuda]'"
+        )
+    yield Finding("devices", f"{len(devices)} x {kinds}", advice)
+
+
+def _machine() -> Finding:
+    cores = os.cpu_count()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return Finding("machine", f"{cores} cores, {memory:.0f} GiB of memory")
+
+
+def _has_nvidia() -> bool:
+    """Whether the driver shows a GPU, be JAX able to use it or not."""
+    return shutil.which("nvidia-smi") is not None or any(pathlib.Path("/dev").glob("nvidia[0-9]*"))
+
+
+def _codecs() -> Iterator[Finding]:
+    for what, names, known in (
+        ("reads", video_file.DECODERS, video_file.decodes),
+        ("writes", video_out.ENCODERS, video_out.encodes),
+    ):
+        missing = [name for name in names if not known(name)]
+        advice = (
+            f"PyAV lacks {', '.join(missing)}: python -m pip install --force-reinstall av, whose "
+            f"wheels bring FFmpeg's libraries with them"
+        )
+        yield Finding(
+            f"video, {what}",
+            ", ".join(name for name in names if name not in missing) or "nothing",
+            advice if missing else "",
+        )
+
+
+def _wanted(subject: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(subject, f"found at {look()}")
+    except InputError as error:
+        return Finding(subject, "missing or unusable", str(error))
+
+
+def _vgg(config: Any) -> str:
+    with config.copy_and_resolve_references().unlocked() as wanted:
+        wanted.loss.perceptual = 1.0
+        build.features(wanted)
+    return config.vgg.weights
+
+
+def _pwcnet(config: Any) -> str:
+    with config.copy_and_resolve_references().unlocked() as wanted:
+        wanted.flow.estimator = "pwcnet"
+        inputs.require_estimator(wanted)
+    return config.flow.pwcnet_weights

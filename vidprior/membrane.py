@@ -1,0 +1,47 @@
+"""The smoothest continuation of known values into a hole.
+
+OpenCV's `seamlessClone` solves the same equation for a rectangle about the hole: it
+changes known pixels too, and once they are put back, the step at the border is there
+again.
+"""
+
+import numpy as np
+import scipy.sparse
+import scipy.sparse.linalg
+
+
+def membrane(border: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """The smoothest continuation of values into a hole: Laplace's equation, five points.
+
+    Args:
+      border: [h, w, C] float64; read where it is known, next to the hole.
+      hole: [h, w] bool; no value is wanted beyond the sides of the picture.
+
+    Returns:
+      [h, w, C] float64, 0 outside the hole, and everywhere if nothing is known.
+    """
+    height, width = hole.shape
+    filled = np.zeros_like(border)
+    if hole.all() or not hole.any():
+        return filled
+    rows, columns = np.nonzero(hole)
+    number = np.full(hole.shape, -1)
+    number[hole] = np.arange(len(rows))
+    degree = np.zeros(len(rows))
+    constants = np.zeros((len(rows), border.shape[2]))
+    pairs = []
+    for down, right in ((0, 1), (1, 0), (0, -1), (-1, 0)):
+        row, column = rows + down, columns + right
+        inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+        here = np.flatnonzero(inside)
+        there = number[row[inside], column[inside]]
+        degree += inside
+        known = here[there < 0]
+        constants[known] += border[row[known], column[known]]
+        pairs.append((here[there >= 0], there[there >= 0]))
+    first, second = np.concatenate(pairs, axis=1)
+    shape = (len(rows), len(rows))
+    neighbours = scipy.sparse.csc_array((np.ones(len(first)), (first, second)), shape)
+    laplacian = scipy.sparse.diags_array(degree, format="csc") - neighbours
+    filled[hole] = scipy.sparse.linalg.splu(scipy.sparse.csc_matrix(laplacian)).solve(constants)
+    return filled

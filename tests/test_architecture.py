@@ -32,7 +32,7 @@ FLOORS = {
     3: ("update", "render", "initial", "flow_io", "video_io", "video_out", "workdir"),
     # what a run reads and leaves behind
     4: ("checkpoints", "inputs", "results", "build"),
-    5: ("train", "train_each", "evaluate", "doctor"),
+    5: ("train", "train_each", "evaluate", "exchange", "doctor"),
     6: ("job",),
     7: ("main", "api"),
     8: ("__init__",),
@@ -40,8 +40,8 @@ FLOORS = {
 
 # The edge where the fields of a configuration become arguments.
 KNOW_CONFIGURATIONS = {
-    "configuration", "build", "inputs", "evaluate", "train", "train_each", "job", "doctor",
-    "main", "api",
+    "configuration", "build", "inputs", "evaluate", "train", "train_each", "exchange", "job",
+    "doctor", "main", "api",
 }  # fmt: skip
 
 # The files that know codecs, images and video.

@@ -1,11 +1,13 @@
 """Converts a generator checkpoint of the published PyTorch code to .npz, and back.
 
-    .venv-pwcnet/bin/python tools/convert_official.py CHECKPOINT --output weights/official.npz
+    .venv-pwcnet/bin/python tools/convert_official.py CHECKPOINT --noise noise.pt --output net.npz
     .venv-pwcnet/bin/python tools/convert_official.py --to-torch FILE.npz --output generator.pth
 
-The .npz holds the parameters under their published names, float32, in PyTorch's layout. The way
-back writes {"state_dict": OrderedDict} of parameters only: batch-norm's running statistics have no
-use in this method, so the published code loads it with `strict=False`.
+The .npz holds the parameters under their published names, float32, in PyTorch's layout, and as
+`noise` the input that the network was trained from: a tensor [frames, 1, H, W] in a file of its
+own, without which a network can be compared but not rendered. The way back writes {"state_dict":
+OrderedDict} of parameters only, and "noise" where the .npz has it: batch-norm's running statistics
+have no use in this method, so the published code loads it with `strict=False`.
 """
 
 import argparse
@@ -134,18 +136,35 @@ def _faults(found: Mapping, shapes: Mapping) -> list[str]:
     return faults + [f"{name} is unknown" for name in found if name not in shapes]
 
 
-def to_npz(source: pathlib.Path, output: pathlib.Path) -> None:
+def read_noise(path: pathlib.Path) -> np.ndarray:
+    """The tensor [frames, 1, H, W] of a `torch.save` file, float32.
+
+    Raises:
+      InputError: it holds anything else.
+    """
+    noise = read_torch(path)
+    if not isinstance(noise, torch.Tensor) or noise.ndim != 4 or noise.shape[1] != 1:
+        shape = list(noise.shape) if isinstance(noise, torch.Tensor) else type(noise).__name__
+        raise InputError(f"{path} holds {shape}, expected a tensor [frames, 1, H, W]")
+    return _array(noise.float())
+
+
+def to_npz(source: pathlib.Path, output: pathlib.Path, noise: pathlib.Path | None = None) -> None:
     """Checkpoint to .npz."""
     network, arrays = select(read_torch(source))
-    write(output, lambda file: np.savez(file, **arrays))
+    extra = {} if noise is None else {"noise": read_noise(noise)}
+    write(output, lambda file: np.savez(file, **arrays, **extra))
     print(f"wrote {output}: {network}, {len(arrays)} parameters")
 
 
 def to_torch(source: pathlib.Path, output: pathlib.Path) -> None:
     """.npz to checkpoint."""
-    network, arrays = select(read_npz(source))
+    found = read_npz(source)
+    noise = found.pop("noise", None)
+    network, arrays = select(found)
     state = OrderedDict((name, torch.from_numpy(value)) for name, value in arrays.items())
-    write(output, lambda file: torch.save({"state_dict": state}, file))
+    extra = {} if noise is None else {"noise": torch.from_numpy(noise)}
+    write(output, lambda file: torch.save({"state_dict": state, **extra}, file))
     print(f"wrote {output}: {network}, {len(arrays)} parameters")
 
 
@@ -154,10 +173,12 @@ def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("source", type=pathlib.Path, help="checkpoint, or .npz with --to-torch")
     parser.add_argument("--output", type=pathlib.Path, required=True)
+    parser.add_argument("--noise", type=pathlib.Path, help="the input of the network, torch.save")
     parser.add_argument("--to-torch", action="store_true", help="from .npz to a checkpoint")
     args = parser.parse_args(argv)
-    convert = to_torch if args.to_torch else to_npz
-    return run(functools.partial(convert, args.source, args.output))
+    if args.to_torch:
+        return run(functools.partial(to_torch, args.source, args.output))
+    return run(functools.partial(to_npz, args.source, args.output, args.noise))
 
 
 if __name__ == "__main__":

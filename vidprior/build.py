@@ -20,6 +20,7 @@ from vidprior.npz import load_npz
 from vidprior.render import Frame, render
 from vidprior.types import Array, Clip, Features, Flows, Params, Window
 from vidprior.update import Update, make_update
+from vidprior.workdir import Workdir
 
 
 def needs_flow(config: ConfigDict) -> bool:
@@ -39,8 +40,11 @@ def generator(config: ConfigDict) -> Generator:
     )
 
 
-def noise(config: ConfigDict, hole: np.ndarray) -> np.ndarray:
-    """The fixed input of a clip whose hole is [T, H, W]."""
+def noise(config: ConfigDict, workdir: Workdir, hole: np.ndarray) -> np.ndarray:
+    """The fixed input of a clip whose hole is [T, H, W]: kept by the run, or from the seed."""
+    kept = workdir.read_noise(hole)
+    if kept is not None:
+        return kept
     num_frames, height, width = hole.shape
     return make_noise(config.seed, num_frames, (height, width), high=config.model.noise_high)
 
@@ -49,6 +53,7 @@ def clip(
     config: ConfigDict,
     frames: np.ndarray,
     hole: np.ndarray,
+    noise: np.ndarray,
     *,
     flows: Flows | None,
     features: Features | None,
@@ -57,7 +62,7 @@ def clip(
     return make_clip(
         frames,
         hole,
-        noise(config, hole),
+        noise,
         flows=flows,
         features=features,
         keep_features=config.vgg.keep_features,

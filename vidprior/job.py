@@ -66,7 +66,7 @@ def render(
         params, _ = saved.restore_params(saved.steps()[-1] if step is None else step)
         params = jax.device_put(params)
         params_for = lambda _: params  # noqa: E731
-    return build.rendered(config, params_for, build.noise(config, clip.hole), frames)
+    return build.rendered(config, params_for, build.noise(config, workdir, clip.hole), frames)
 
 
 def finishing(

@@ -3,6 +3,8 @@
 python -m vidprior.main --config=configs/flow.py --video=V --mask=M --workdir=DIR
 python -m vidprior.main --mode=render --workdir=DIR [--checkpoint=STEP] [--frames=10:40]
 python -m vidprior.main --mode=evaluate --workdir=DIR --truth=PATH
+python -m vidprior.main --mode=import --published=F --config=configs/flow.py --video=V ...
+python -m vidprior.main --mode=export --published=F --workdir=DIR
 python -m vidprior.main --mode=doctor
 """
 
@@ -17,7 +19,17 @@ import jax
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from vidprior import build, checkpoints, configuration, doctor, evaluate, inputs, job, results
+from vidprior import (
+    build,
+    checkpoints,
+    configuration,
+    doctor,
+    evaluate,
+    exchange,
+    inputs,
+    job,
+    results,
+)
 from vidprior.errors import InputError
 from vidprior.running import Interrupted, NonFiniteLoss
 from vidprior.windows import strides_that_fit
@@ -27,7 +39,7 @@ _CONFIG = config_flags.DEFINE_config_file("config", None, "A file such as config
 _MODE = flags.DEFINE_enum(
     "mode",
     "train",
-    ["train", "render", "evaluate", "doctor"],
+    ["train", "render", "evaluate", "import", "export", "doctor"],
     "What to do with the work directory; 'doctor' looks at the machine.",
 )
 _VIDEO = flags.DEFINE_string("video", None, "A video file or a folder of frames.")
@@ -36,14 +48,13 @@ _FLOWS = flags.DEFINE_string("flows", None, "A flow file; without it, flow is es
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; made if it is missing.")
 _CHECKPOINT = flags.DEFINE_integer("checkpoint", None, "Update to render; the newest by default.")
 _FRAMES = flags.DEFINE_string("frames", None, "Frames to render, FIRST:STOP; all by default.")
+_PUBLISHED = flags.DEFINE_string("published", None, "A network in the published layout, .npz.")
 _TRUTH = flags.DEFINE_string("truth", None, "True frames to evaluate against.")
 
 
 def train_and_render(config: ConfigDict, workdir: Workdir) -> None:
     """Mode 'train': from the inputs to the result."""
-    video, mask = _VIDEO.value, _MASK.value
-    if not video or not mask:
-        raise InputError(f"--{'mask' if video else 'video'} is missing")
+    video, mask = _asked_inputs()
     build.check(config)
     features = build.features(config)
     if build.needs_flow(config) and not _FLOWS.value and not workdir.flows_file.exists():
@@ -53,11 +64,7 @@ def train_and_render(config: ConfigDict, workdir: Workdir) -> None:
     build.window_list(config, len(clip.frames))
     if build.needs_flow(config) and _FLOWS.value:
         inputs.check_flows(workdir, clip, _FLOWS.value)
-    asked = {
-        name: path and os.path.abspath(path)
-        for name, path in (("video", video), ("mask", mask), ("flows", _FLOWS.value))
-    }
-    resumed = workdir.claim(configuration.to_dict(config), asked, clip)
+    resumed = _claim(config, workdir, clip)
     _describe(config, clip, resumed=resumed)
     for note in inputs.notes(source):
         print(note, file=sys.stderr)
@@ -67,6 +74,47 @@ def train_and_render(config: ConfigDict, workdir: Workdir) -> None:
     _render(
         config, workdir, clip, range(len(clip.frames)), step=None, folder=workdir, source=at_size
     )
+
+
+def _asked_inputs() -> tuple[str, str]:
+    video, mask = _VIDEO.value, _MASK.value
+    if not video or not mask:
+        raise InputError(f"--{'mask' if video else 'video'} is missing")
+    return video, mask
+
+
+def _claim(config: ConfigDict, workdir: Workdir, clip: Prepared) -> bool:
+    asked = {"video": _VIDEO.value, "mask": _MASK.value, "flows": _FLOWS.value}
+    absolute = {name: path and os.path.abspath(path) for name, path in asked.items()}
+    return workdir.claim(configuration.to_dict(config), absolute, clip)
+
+
+def import_network(config: ConfigDict, workdir: Workdir) -> None:
+    """Mode 'import': a network of the published code as the state of a new work directory."""
+    video, mask = _asked_inputs()
+    if not _PUBLISHED.value:
+        raise InputError("--published is missing: an .npz made by tools/convert_official.py")
+    build.check(config)
+    if workdir.config_file.exists():
+        raise InputError(f"{workdir.path} holds a run already: choose another --workdir")
+    source = inputs.open_source(video, mask, config=config)
+    clip = inputs.read_clip(source, config=config)
+    published = exchange.read_published(_PUBLISHED.value, clip, config=config)
+    _claim(config, workdir, clip)
+    exchange.import_published(published, workdir, config=config)
+    print(f"imported: {workdir.path}; render it with --mode=render --workdir={workdir.path}")
+
+
+def export_network(workdir: Workdir) -> None:
+    """Mode 'export': a saved state in the published layout."""
+    if not _PUBLISHED.value:
+        raise InputError("--published is missing: the .npz to write")
+    config = configuration.from_stored(workdir.read_config()[0], where=workdir.config_file)
+    clip = workdir.read_clip()
+    step = exchange.export_published(
+        _PUBLISHED.value, workdir, clip, config=config, step=_CHECKPOINT.value
+    )
+    print(f"exported: update {step} to {_PUBLISHED.value}")
 
 
 def render_saved(workdir: Workdir) -> None:
@@ -204,8 +252,12 @@ def main(arguments: Sequence[str]) -> int:
             render_saved(workdir)
         elif _MODE.value == "evaluate":
             evaluate_result(workdir)
+        elif _MODE.value == "export":
+            export_network(workdir)
         elif _CONFIG.value is None:
             raise InputError("--config is missing, for example --config=configs/flow.py")
+        elif _MODE.value == "import":
+            import_network(_CONFIG.value, workdir)
         else:
             train_and_render(_CONFIG.value, workdir)
     except (InputError, NonFiniteLoss) as error:

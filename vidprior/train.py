@@ -64,7 +64,8 @@ def train(
       Interrupted: after saving.
     """
     num_frames = len(prepared.frames)
-    clip = build.clip(config, prepared.frames, prepared.hole, flows=flows, features=features)
+    noise = build.noise(config, workdir, prepared.hole)
+    clip = build.clip(config, prepared.frames, prepared.hole, noise, flows=flows, features=features)
     windows = build.window_list(config, num_frames)
     schedule = build.schedule(config, windows, num_frames)
     total = len(schedule.windows)

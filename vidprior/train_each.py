@@ -35,7 +35,8 @@ def train_each(
     listener: Listener | None = None,
 ) -> None:
     """Fits every window from scratch; arguments and errors as of `train.train`."""
-    clip = build.clip(config, prepared.frames, prepared.hole, flows=flows, features=features)
+    noise = build.noise(config, workdir, prepared.hole)
+    clip = build.clip(config, prepared.frames, prepared.hole, noise, flows=flows, features=features)
     windows = build.window_list(config, len(prepared.frames))
     count, updates = len(windows.frames), config.schedule.updates_per_window
     on_cpu = jax.default_backend() == "cpu"

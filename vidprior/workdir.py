@@ -4,6 +4,7 @@ config.json       the resolved configuration and the inputs' paths
 clip.npz          frames and hole at training size
 flows.npz         optical flow
 checkpoints/      one folder for each saved state
+noise.npz         the network's fixed input, where it did not come from the seed
 metrics.jsonl     one line for every `log.every` updates
 previews/         a picture after each pass
 result.mp4        the finished footage at source size (or .mkv, .mov, result_png/)
@@ -67,6 +68,7 @@ class Workdir:
         self.config_file = self.path / "config.json"
         self.clip_file = self.path / "clip.npz"
         self.flows_file = self.path / "flows.npz"
+        self.noise_file = self.path / "noise.npz"
         self.checkpoints = self.path / "checkpoints"
         self.metrics_file = self.path / "metrics.jsonl"
         self.previews = self.path / "previews"
@@ -159,6 +161,26 @@ class Workdir:
             pixel_aspect=(int(arrays["pixel_aspect"][0]), int(arrays["pixel_aspect"][1])),
             transform=str(arrays["transform"]),
         )
+
+    def write_noise(self, noise: np.ndarray) -> None:
+        """Keeps a fixed input, [T, H, W, 1] float32, that the seed does not give."""
+        save_npz(self.noise_file, noise=noise)
+
+    def read_noise(self, hole: np.ndarray) -> np.ndarray | None:
+        """The fixed input that was kept for a clip whose hole is [T, H, W]; None without.
+
+        Raises:
+          InputError: when it is damaged or does not fit the clip.
+        """
+        if not self.noise_file.exists():
+            return None
+        fields = {"noise": ("f", 4)}
+        noise = load_npz(self.noise_file, fields=fields, max_bytes=MAX_CLIP_BYTES)["noise"]
+        if noise.shape != (*hole.shape, 1):
+            raise InputError(
+                f"{self.noise_file} has shape {noise.shape}, the clip needs {(*hole.shape, 1)}"
+            )
+        return noise.astype(np.float32)
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         """Adds a line to metrics.jsonl."""

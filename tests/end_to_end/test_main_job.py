@@ -323,3 +323,23 @@ def test_a_shipped_configuration_is_found_by_path_and_by_name(command):
     for name in ("configs/flow.py", "flow"):
         finished = command(f"--config={name}", "--workdir=/nowhere/run", cwd=ROOT)
         assert finished.stderr == "error: --video is missing\n"
+
+
+def test_a_published_network_is_imported_rendered_and_exported(command, trained, clip, tmp_path):
+    """What a run exports renders to the same frames elsewhere, and comes out the same."""
+    exported, again = tmp_path / "net.npz", tmp_path / "again.npz"
+    command.succeed("--mode=export", f"--workdir={trained}", f"--published={exported}")
+    workdir = tmp_path / "theirs"
+    # Another seed: the noise is that of the file.
+    options = (*TINY, *clip.inputs, "--config.seed=7")
+    asked = ("--mode=import", f"--workdir={workdir}", f"--published={exported}")
+    command.succeed(*asked, *options)
+    command.succeed("--mode=render", f"--workdir={workdir}")
+    assert_same_arrays(pictures(trained / "result"), pictures(workdir / "result"))
+    command.succeed("--mode=export", f"--workdir={workdir}", f"--published={again}")
+    with np.load(exported, allow_pickle=False) as first, np.load(again, allow_pickle=False) as last:
+        assert_same_arrays(dict(first), dict(last))
+    assert_one_error(command(*asked, *options), "holds a run already")
+    # It can be trained further.
+    finished = command.succeed(*options, f"--workdir={workdir}")
+    assert "plan: 30 updates" in finished.stderr

@@ -105,3 +105,28 @@ def test_files_of_another_kind_are_refused(tmp_path, capsys):
     assert "is not a PyTorch file" in capsys.readouterr().err
     assert convert(tmp_path / "absent.npz", tmp_path / "x.pth", "--to-torch") == 2
     assert "cannot read" in capsys.readouterr().err
+
+
+def test_noise_goes_beside_the_parameters(tmp_path):
+    noise = torch.rand(3, 1, 5, 7)
+    torch.save(state(), tmp_path / "generator.tar")
+    torch.save(noise, tmp_path / "noise.pt")
+    given = ("--noise", str(tmp_path / "noise.pt"))
+    assert convert(tmp_path / "generator.tar", tmp_path / "net.npz", *given) == 0
+    with np.load(tmp_path / "net.npz", allow_pickle=False) as file:
+        assert file.files == [*state(), "noise"]
+        np.testing.assert_array_equal(file["noise"], noise)
+    assert convert(tmp_path / "net.npz", tmp_path / "back.pth", "--to-torch") == 0
+    back = torch.load(tmp_path / "back.pth", weights_only=True)
+    assert list(back) == ["state_dict", "noise"]
+    assert torch.equal(back["noise"], noise)
+
+
+@pytest.mark.parametrize("noise", [torch.rand(3, 5, 7), torch.rand(3, 2, 5, 7), {"noise": 1}])
+def test_other_noise_is_refused(tmp_path, capsys, noise):
+    torch.save(state(), tmp_path / "generator.tar")
+    torch.save(noise, tmp_path / "noise.pt")
+    given = ("--noise", str(tmp_path / "noise.pt"))
+    assert convert(tmp_path / "generator.tar", tmp_path / "net.npz", *given) == 2
+    assert "expected a tensor [frames, 1, H, W]" in capsys.readouterr().err
+    assert not (tmp_path / "net.npz").exists()

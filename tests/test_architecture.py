@@ -21,14 +21,14 @@ FLOORS = {
     # one idea each, of arrays or of files
     1: (
         "configuration", "files", "geometry", "layers", "metrics", "official", "progress",
-        "vgg", "visualize", "warp", "windows",
+        "shots", "vgg", "visualize", "warp", "windows",
     ),
     # built from those
     2: ("generator", "losses", "running", "clip", "flow_estimate", "npz", "image_io"),
     # an update, a picture, a file format
     3: ("update", "render", "initial", "flow_io", "video_io", "video_out", "workdir"),
     # what a run reads and leaves behind
-    4: ("checkpoints", "inputs", "results", "build"),
+    4: ("checkpoints", "compose", "inputs", "results", "build"),
     5: ("train", "train_each", "evaluate"),
     6: ("main", "__init__"),
 }  # fmt: skip

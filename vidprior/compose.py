@@ -300,6 +300,22 @@ def list_clips(folder: pathlib.Path) -> list[pathlib.Path]:
     return clips
 
 
+def find_result(folder: pathlib.Path, name: str) -> pathlib.Path:
+    """Where a method's result for the clip `name` lies below a folder.
+
+    That is a video or a folder of frames of this name, or `result` in a work directory.
+
+    Raises:
+      InputError: there is none, or more than one.
+    """
+    found = [path for path in folder.glob("*") if name in (path.name, path.stem)]
+    if len(found) != 1:
+        there = "several" if found else "none"
+        raise InputError(f"{folder}: one result is needed for clip {name}, there are {there}")
+    inside = found[0] / "result"
+    return inside if inside.is_dir() else found[0]
+
+
 def label(path: str) -> str:
     """A short name for a source, fit for a folder: a file's stem, or a folder and its parent."""
     parts = pathlib.Path(path).absolute()

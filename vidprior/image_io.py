@@ -10,6 +10,7 @@ memory is taken; every file is written under a temporary name in its own folder 
 renamed when it is whole.
 """
 
+import itertools
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -45,6 +46,28 @@ def list_images(folder: PathLike) -> tuple[Path, ...]:
     if not files:
         raise InputError(f"{folder}: the folder holds no images ({', '.join(SUFFIXES)})")
     return tuple(sorted(files, key=_natural))
+
+
+def require_consecutive(folder: PathLike) -> None:
+    """Refuses a folder in which frames are missing, by the numbers in the names.
+
+    The last number of each name counts; any first number and any step will do, as long
+    as it is the same throughout. Names without numbers say nothing.
+
+    Raises:
+      InputError: no images, or a gap; it names the two images on its sides.
+    """
+    files = list_images(folder)
+    numbers = [int(found[-1]) for file in files if (found := re.findall("[0-9]+", file.stem))]
+    steps = [after - before for before, after in itertools.pairwise(numbers)]
+    if len(numbers) < len(files) or len(set(steps)) < 2:
+        return
+    usual = min((step for step in steps if step > 0), default=1)
+    gap = next(place for place, step in enumerate(steps) if step != usual)
+    raise InputError(
+        f"{folder}: after {files[gap].name} comes {files[gap + 1].name}, but others are {usual} "
+        "apart: frames are missing"
+    )
 
 
 def image_size(path: PathLike) -> tuple[int, int]:

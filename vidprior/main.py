@@ -2,7 +2,7 @@
 
 python -m vidprior.main --config=configs/flow.py --video=V --mask=M --workdir=DIR
 python -m vidprior.main --mode=render --workdir=DIR [--checkpoint=STEP] [--frames=10:40]
-python -m vidprior.main --mode=evaluate --workdir=DIR --truth=PATH
+python -m vidprior.main --mode=evaluate --workdir=DIR --truth=PATH [--protocol=paper]
 """
 
 import os
@@ -15,7 +15,7 @@ import jax
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from vidprior import build, checkpoints, configuration, evaluate, inputs, results, train, train_each
+from vidprior import build, checkpoints, configuration, inputs, results, train, train_each
 from vidprior.errors import InputError
 from vidprior.running import Interrupted, NonFiniteLoss
 from vidprior.windows import strides_that_fit
@@ -31,6 +31,7 @@ _FLOWS = flags.DEFINE_string("flows", None, "A flow file; without it, flow is es
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; made if it is missing.")
 _CHECKPOINT = flags.DEFINE_integer("checkpoint", None, "Update to render; the newest by default.")
 _FRAMES = flags.DEFINE_string("frames", None, "Frames to render, FIRST:STOP; all by default.")
+_PROTOCOL = flags.DEFINE_string("protocol", "hole", "How to measure; see docs/evaluation.md.")
 _TRUTH = flags.DEFINE_string("truth", None, "True frames to evaluate against.")
 
 
@@ -76,11 +77,16 @@ def render_saved(workdir: Workdir) -> None:
 
 def evaluate_result(workdir: Workdir) -> None:
     """Mode 'evaluate': measures against the truth."""
+    # Here, since SciPy and scikit-image would take half a second of every start.
+    from vidprior import evaluate, protocols, scores
+
+    protocol = protocols.find(_PROTOCOL.value)
     if not _TRUTH.value:
         raise InputError("--truth is missing: the true frames, as a video or a folder")
     config = configuration.from_stored(workdir.read_config()[0], where=workdir.config_file)
-    measures = evaluate.evaluate(workdir, _TRUTH.value, config=config)
-    print(evaluate.table(measures))
+    measured = evaluate.evaluate(workdir, _TRUTH.value, config=config, protocol=protocol)
+    print(f"protocol {protocol}")
+    print(scores.table(measured, protocol.shown))
     print(f"measures: {workdir.evaluation_file}")
 
 

@@ -27,11 +27,12 @@ FLOORS = {
     2: ("generator", "losses", "running", "clip", "flow_estimate", "npz", "image_io"),
     # an update, a picture, a file format
     3: (
-        "flow_io", "initial", "protocols", "render", "update", "video_io", "video_out", "workdir",
+        "complexity", "flow_io", "initial", "protocols", "render", "update", "video_io",
+        "video_out", "workdir",
     ),
     # what a run reads and leaves behind
     4: ("checkpoints", "compose", "inputs", "results", "scores", "build"),
-    5: ("train", "train_each", "evaluate"),
+    5: ("ablation", "evaluate", "train", "train_each"),
     6: ("main", "__init__"),
 }  # fmt: skip
 

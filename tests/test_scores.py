@@ -80,4 +80,4 @@ def test_table_of_one_clip_is_a_list(evaluation):
 
 def test_numbers_for_people():
     values = [None, math.inf, 0.0, 1, 0.00999, -31.23456]
-    assert [*map(scores.number, values)] == ["-", "inf", "0.000", "1.000", "9.99e-03", "-31.235"]
+    assert [*map(scores.number, values)] == ["-", "inf", "0.000", "1", "9.99e-03", "-31.235"]

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 
 from vidprior.errors import InputError
+from vidprior.running import Interrupted
 
 
 def run(command: Callable[[], None]) -> int:
@@ -15,8 +16,8 @@ def run(command: Callable[[], None]) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+    except (Interrupted, KeyboardInterrupt) as stopped:
+        print(str(stopped) or "stopped", file=sys.stderr)
         return 130
     return 0
 

@@ -105,6 +105,8 @@ def number(value: float | None) -> str:
     """A measure for people: three decimals, more where it is small; `-` where there is none."""
     if value is None:
         return "-"
+    if isinstance(value, int):
+        return str(value)
     return f"{value:.2e}" if 0 < abs(value) < 0.01 else f"{value:.3f}"
 
 

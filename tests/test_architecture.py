@@ -27,7 +27,7 @@ FLOORS = {
     2: ("generator", "losses", "running", "clip", "flow_estimate", "npz", "image_io"),
     # an update, a picture, a file format
     3: (
-        "complexity", "flow_io", "initial", "protocols", "render", "update", "video_io",
+        "complexity", "flow_io", "frechet", "initial", "protocols", "render", "update", "video_io",
         "video_out", "workdir",
     ),
     # what a run reads and leaves behind

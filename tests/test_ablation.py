@@ -8,9 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from vidprior import ablation, complexity, protocols
+from vidprior import ablation, complexity, image_io, protocols
 from vidprior.ablation import Clip, System
-from vidprior.configuration import check_overrides, load
 from vidprior.errors import InputError
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs/evaluation.md"
@@ -47,27 +46,65 @@ def test_the_command_of_a_row(clip):
     ]
 
 
+def test_the_command_of_a_part_of_a_clip(clip):
+    """The configuration's window of 5 frames is too long for 3, and fits into 9."""
+    three = ablation.command(System("s", "dip_vid"), clip, pathlib.Path("out"), (6, 9))
+    assert three[-3:] == [
+        "--config.video.start=6",
+        "--config.video.stop=9",
+        "--config.window.length=3",
+    ]
+    nine = ablation.command(System("s", "dip_vid"), clip, pathlib.Path("out"), (9, 18))
+    assert nine[-1] == "--config.window.length=5"
+
+
+def test_parts_are_inpainted_one_by_one_and_joined(clip, tmp_path, monkeypatch):
+    """Runs are replaced by ones that paint their number of frames; a part has no hole."""
+    frames = np.zeros((7, 8, 16, 3), np.uint8)
+    masks = np.full((7, 8, 16), 255, np.uint8)
+    masks[3:6] = 0
+    image_io.write_frames(clip.folder / "frames", frames)
+    clip = clip._replace(truth=frames, masks=masks)
+
+    def run(words, what):
+        fields = dict(word.split("=", 1) for word in words if "=" in word)
+        start, stop = int(fields["--config.video.start"]), int(fields["--config.video.stop"])
+        painted = np.full((stop - start, 8, 16, 3), stop, np.uint8)
+        image_io.write_frames(pathlib.Path(fields["--workdir"]) / "result", painted)
+
+    measured = []
+    monkeypatch.setattr(ablation, "_run", run)
+    monkeypatch.setattr(
+        ablation.protocols,
+        "measure",
+        lambda protocol, truth, result, masks: measured.append(result),
+    )
+    monkeypatch.setattr(ablation, "write_json", lambda *_: None)
+    system = System("s", "dip_vid", window=3)
+    ablation.row(system, clip, output=tmp_path / "out", protocol=protocols.find("hole"))
+    assert measured[0][:, 0, 0, 0].tolist() == [3, 3, 3, 0, 0, 0, 7]
+
+
 def test_systems_of_a_file(tmp_path):
     file = tmp_path / "systems.json"
     shared = {"seed": 1, "loss.flow": 0.5}
     systems = [
         {"name": "a", "config": "flow"},
-        {"name": "b", "config": "dip", "overrides": {"seed": 2}},
+        {"name": "b", "config": "dip", "overrides": {"seed": 2}, "window": 10},
     ]
     file.write_text(json.dumps({"overrides": shared, "systems": systems}))
     assert ablation.read_systems(file) == [
         System("a", "flow", shared),
-        System("b", "dip", {"seed": 2, "loss.flow": 0.5}),
+        System("b", "dip", {"seed": 2, "loss.flow": 0.5}, 10),
     ]
 
 
 def test_systems_of_the_manual(tmp_path):
-    (example,) = re.findall(r"^```json\n(.*?)^```$", DOCS.read_text(), re.MULTILINE | re.DOTALL)
-    (tmp_path / "systems.json").write_text(example)
-    systems = ablation.read_systems(tmp_path / "systems.json")
-    ablation.check_systems(systems)
-    for system in systems:
-        check_overrides(load(system.config), list(system.overrides))
+    found = re.findall(r"^```json\n(.*?)^```$", DOCS.read_text(), re.MULTILINE | re.DOTALL)
+    assert len(found) == 2
+    for example in found:
+        (tmp_path / "systems.json").write_text(example)
+        ablation.check_systems(ablation.read_systems(tmp_path / "systems.json"))
 
 
 @pytest.mark.parametrize(
@@ -90,6 +127,8 @@ def test_a_file_that_describes_no_systems(tmp_path, text):
         ([System("a", "dop")], "no configuration 'dop'"),
         ([System("a", 3)], "its configuration is 3"),
         ([System("a", "dip", {"loss.flaw": 1})], "unknown field config.loss.flaw"),
+        ([System("a", "dip", window=0)], "its window is 0"),
+        ([System("a", "dip", window="3")], "its window is '3'"),
         ([System("a", "dip"), System("a", "flow")], "several systems called a"),
     ],
 )
@@ -99,12 +138,12 @@ def test_systems_that_cannot_run(systems, says):
 
 
 def test_a_row_is_taken_from_its_file_only_if_nothing_has_changed(clip, tmp_path, monkeypatch):
-    """`measure` and the run are replaced: what is asked is when they are called."""
+    """Measuring and the run are replaced: what is asked is when they are called."""
     runs = []
     monkeypatch.setattr(ablation, "_run", lambda words, what: runs.append(what))
-    monkeypatch.setattr(
-        ablation, "measure", lambda *_, **__: {"psnr_full": float("inf"), "per_frame": {}}
-    )
+    measures = {"psnr_full": float("inf"), "per_frame": {}}
+    monkeypatch.setattr(ablation.protocols, "measure", lambda *_: measures)
+    image_io.write_frames(tmp_path / "out/runs/s/one/result", clip.truth)
     system, protocol = System("s", "dip", {"seed": 1}), protocols.find("hole")
 
     def row(system=system, clip=clip, protocol=protocol):
@@ -112,11 +151,12 @@ def test_a_row_is_taken_from_its_file_only_if_nothing_has_changed(clip, tmp_path
 
     first = row()
     assert runs == ["s on one"]
-    assert row() == first == {"psnr_full": float("inf"), "per_frame": {}}
+    assert row() == first == measures
     assert len(runs) == 1
     changes = [
         {"system": system._replace(overrides={"seed": 2})},
         {"system": system._replace(config="flow")},
+        {"system": system._replace(window=None, overrides={})},
         {"clip": clip._replace(manifest={**clip.manifest, "hole_sha256": "other"})},
         {"protocol": protocols.find("hole", size=(4, 8))},
     ]

@@ -20,8 +20,8 @@ FLOORS = {
     0: ("types", "errors"),
     # one idea each, of arrays or of files
     1: (
-        "configuration", "files", "geometry", "layers", "metrics", "official", "progress",
-        "shots", "vgg", "visualize", "warp", "windows",
+        "configuration", "figures", "files", "geometry", "layers", "metrics", "official",
+        "progress", "shots", "vgg", "visualize", "warp", "windows",
     ),
     # built from those
     2: ("generator", "losses", "running", "clip", "flow_estimate", "npz", "image_io"),

@@ -1,6 +1,7 @@
 """What the tools share: one line for bad input, and how sizes are typed."""
 
 import argparse
+import importlib.util
 import re
 import sys
 from collections.abc import Callable
@@ -20,6 +21,16 @@ def run(command: Callable[[], None]) -> int:
         print(str(stopped) or "stopped", file=sys.stderr)
         return 130
     return 0
+
+
+def require(package: str) -> None:
+    """Refuses to go on without an optional package.
+
+    Raises:
+      InputError: it is not installed.
+    """
+    if importlib.util.find_spec(package) is None:
+        raise InputError(f"this needs {package}: python -m pip install -e '.[figures]'")
 
 
 def size(text: str) -> tuple[int, int]:

@@ -84,6 +84,7 @@ def make_table(flags: argparse.Namespace) -> None:
         for name, folder in flags.imported
     }
     complexities = {name: clip.complexity.total for name, clip in clips.items()}
+    windows = {system.name: system.window for system in systems}
     # What is there already first: the table of an interrupted run lacks nothing of it.
     rows: dict[str, dict[str, Any]] = {
         name: {
@@ -106,28 +107,36 @@ def make_table(flags: argparse.Namespace) -> None:
                 print(f"{system.name} on {name}", file=sys.stderr, flush=True)
                 measures = ablation.row(system, clip, output=flags.output, protocol=protocol)
                 rows[system.name][name] = measures
-                write(flags.output, ablation.summarise(rows, complexities, protocol), rows)
+                summary = ablation.summarise(rows, complexities, protocol)
+                write(flags.output, summary, rows, windows)
     summary = ablation.summarise(rows, complexities, protocol)
     if not summary["systems"]:
         raise InputError("nothing is finished yet: leave out --only, or name what is to run")
-    write(flags.output, summary, rows)
+    write(flags.output, summary, rows, windows)
     print(f"protocol {protocol}")
     print(table(summary, protocol.shown, split=flags.split))
     print(f"table: {flags.output / 'table.json'}")
 
 
-def write(folder: pathlib.Path, summary: dict[str, Any], rows: dict[str, dict[str, Any]]) -> None:
+def write(
+    folder: pathlib.Path,
+    summary: dict[str, Any],
+    rows: dict[str, dict[str, Any]],
+    windows: dict[str, int | None],
+) -> None:
     """Writes table.json, table.csv and clips.csv."""
     write_json(folder / "table.json", scores.plain(summary))
     name = summary["protocol"]["name"]
     measures = list(next(iter(summary["systems"].values()))["all"]["mean"])
     by_system = [
-        [name, system, part, about["clips"], *about["mean"].values()]
+        [name, system, windows.get(system), part, about["clips"], *about["mean"].values()]
         for system, parts in summary["systems"].items()
         for part, about in parts.items()
     ]
     scores.write_csv(
-        folder / "table.csv", ["protocol", "system", "part", "clips", *measures], by_system
+        folder / "table.csv",
+        ["protocol", "system", "window", "part", "clips", *measures],
+        by_system,
     )
     by_clip = [
         [name, system, clip, summary["clips"][clip]["complexity"], *map(measured.get, measures)]

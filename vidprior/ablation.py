@@ -35,11 +35,14 @@ class System(NamedTuple):
       name: how it is called; also the name of its folder.
       config: a shipped configuration, or a file.
       overrides: fields such as 'loss.flow' with their values.
+      window: k of Figure 10: a clip is divided into parts of so many frames, each inpainted
+        by itself; None leaves it whole.
     """
 
     name: str
     config: str
     overrides: Mapping[str, Any] = {}
+    window: int | None = None
 
 
 # Table 1.
@@ -79,7 +82,12 @@ def read_systems(path: pathlib.Path) -> list[System]:
         described = json.loads(path.read_text())
         shared = dict(described.get("overrides", {}))
         systems = [
-            System(entry["name"], entry["config"], {**shared, **entry.get("overrides", {})})
+            System(
+                entry["name"],
+                entry["config"],
+                {**shared, **entry.get("overrides", {})},
+                entry.get("window"),
+            )
             for entry in described["systems"]
         ]
     except OSError as error:
@@ -107,6 +115,8 @@ def check_systems(systems: Sequence[System]) -> None:
             )
         if not isinstance(system.config, str):
             raise InputError(f"system {system.name}: its configuration is {system.config!r}")
+        if system.window is not None and not (type(system.window) is int and system.window > 0):
+            raise InputError(f"system {system.name}: its window is {system.window!r}")
         configuration.check_overrides(configuration.load(system.config), list(system.overrides))
     names = [system.name for system in systems]
     twice = {name for name in names if names.count(name) > 1}
@@ -129,13 +139,21 @@ def read_clip(folder: pathlib.Path) -> Clip:
     return Clip(folder, manifest, truth, masks, complexity.complexity(truth))
 
 
-def command(system: System, clip: Clip, workdir: pathlib.Path) -> list[str]:
-    """The command that trains and renders a system on a clip, at the clip's size."""
+def command(
+    system: System, clip: Clip, workdir: pathlib.Path, part: tuple[int, int] | None = None
+) -> list[str]:
+    """The command that trains and renders a system on a clip or a part, at the clip's size."""
     overrides = {
         "video.height": clip.manifest["height"],
         "video.width": clip.manifest["width"],
         **system.overrides,
     }
+    if part is not None:
+        start, stop = part
+        length = overrides.get("window.length", configuration.load(system.config).window.length)
+        # An update's window is not longer than the clip.
+        overrides |= {"video.start": start, "video.stop": stop}
+        overrides["window.length"] = min(int(length), stop - start)
     return [
         sys.executable,
         "-m",
@@ -164,8 +182,12 @@ def row(
         return done
     name = clip.folder.absolute().name
     workdir = output / "runs" / system.name / name
-    _run(command(system, clip, workdir), f"{system.name} on {name}")
-    measures = measure(workdir / "result", clip, protocol=protocol)
+    if system.window is None:
+        _run(command(system, clip, workdir), f"{system.name} on {name}")
+        result = video_io.read_frames(workdir / "result").frames
+    else:
+        result = _run_parts(system, clip, workdir)
+    measures = protocols.measure(protocol, clip.truth, result, clip.masks)
     identity = _identity(system, clip, protocol)
     made = {"system": system.name, "clip": name, "identity": identity, "measures": measures}
     write_json(_file(system, clip, output), scores.plain(made))
@@ -192,6 +214,20 @@ def finished_row(
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: not a row of a table; remove it to make it again") from error
+
+
+def _run_parts(system: System, clip: Clip, workdir: pathlib.Path) -> np.ndarray:
+    """Inpaints every part of a clip by itself; the result of the whole clip."""
+    assert system.window is not None
+    result = video_io.read_frames(clip.folder / "frames").frames
+    for start in range(0, len(result), system.window):
+        stop = min(start + system.window, len(result))
+        if clip.masks[start:stop].any():  # elsewhere there is nothing to do
+            folder = workdir / f"{start:05d}"
+            what = f"{system.name} on {workdir.name}, frames {start} to {stop}"
+            _run(command(system, clip, folder, (start, stop)), what)
+            result[start:stop] = video_io.read_frames(folder / "result").frames
+    return result
 
 
 def measure(result: pathlib.Path, clip: Clip, *, protocol: protocols.Protocol) -> dict[str, Any]:
@@ -268,6 +304,7 @@ def _identity(system: System, clip: Clip, protocol: protocols.Protocol) -> dict[
     identity = {
         "config": system.config,
         "overrides": dict(system.overrides),
+        "window": system.window,
         "truth_sha256": clip.manifest.get("truth_sha256"),
         "hole_sha256": clip.manifest.get("hole_sha256"),
         "protocol": {"name": protocol.name, "parameters": protocol.parameters()},

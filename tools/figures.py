@@ -1,0 +1,169 @@
+r"""The paper's figures from what runs and tables leave behind; needs the extra `figures`.
+
+  python tools/figures.py slice --clip truth=CLIP ours=CLIP ... [--row=N] --output=slice.png
+  python tools/figures.py complexity --table=FOLDER [--measures psnr_full ...] --output=FILE
+  python tools/figures.py progress --workdir=DIR [--columns=5] --output=FILE
+  python tools/figures.py length --table=FOLDER [--measures psnr_full ...] --output=FILE
+
+`slice` (Figure 5) shows a row of pixels through all frames. `complexity` (Figure 7) and `length`
+(Figure 10) draw the table of tools/ablation.py: quality against a threshold of complexity, and
+against the window length k of the systems that have one. `progress` (Figure 8) shows generated
+frames and flow, pass by pass, from the previews of a work directory. The suffix of --output
+chooses the format: png, svg or pdf.
+"""
+
+import argparse
+import csv
+import pathlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+import _command
+import numpy as np
+
+from vidprior import image_io, video_io
+from vidprior.errors import InputError
+from vidprior.files import replacing
+from vidprior.workdir import Workdir
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FORMATS = (".png", ".svg", ".pdf")
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Reads the flags."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    kinds = parser.add_subparsers(dest="kind", required=True)
+    slices = kinds.add_parser("slice", help="Figure 5")
+    slices.add_argument("--clip", nargs="+", required=True, metavar="NAME=CLIP")
+    slices.add_argument("--row", type=int, help="of pixels (the middle one)")
+    for kind, figure in (("complexity", 7), ("length", 10)):
+        table = kinds.add_parser(kind, help=f"Figure {figure}")
+        table.add_argument("--table", type=pathlib.Path, required=True, help="folder of a table")
+        table.add_argument("--measures", nargs="+", default=["psnr_full", "ssim_uniform7"])
+    progress = kinds.add_parser("progress", help="Figure 8")
+    progress.add_argument("--workdir", type=pathlib.Path, required=True)
+    progress.add_argument("--columns", type=_command.positive, default=5, help="at most (5)")
+    for kind in kinds.choices.values():
+        kind.add_argument("--output", type=pathlib.Path, required=True, help="png, svg or pdf")
+    return parser.parse_args(arguments)
+
+
+def draw_slice(flags: argparse.Namespace) -> "Figure":
+    """Figure 5."""
+    from vidprior import figures
+
+    clips: dict[str, np.ndarray] = {}
+    for text in flags.clip:
+        name, equals, path = text.partition("=")
+        if not (name and equals and path):
+            raise InputError(f"--clip {text}: give NAME=CLIP")
+        clips[name] = video_io.read_frames(path).frames
+        first = next(iter(clips.values()))
+        if clips[name].shape != first.shape:
+            raise InputError(f"{path} is {clips[name].shape[:3]}, the first {first.shape[:3]}")
+    height = first.shape[1]
+    row = height // 2 if flags.row is None else flags.row
+    if not 0 <= row < height:
+        raise InputError(f"--row={row} is not within the {height} rows")
+    return figures.temporal_slice(clips, row)
+
+
+def draw_complexity(flags: argparse.Namespace) -> "Figure":
+    """Figure 7."""
+    from vidprior import figures
+
+    complexities: dict[str, float] = {}
+    systems: dict[str, dict[str, dict[str, float | None]]] = {}
+    for row in _read_csv(flags.table / "clips.csv", ["system", "clip", "complexity"], flags):
+        complexities[row["clip"]] = _number(row["complexity"]) or 0.0
+        measures = {name: _number(row[name]) for name in flags.measures}
+        systems.setdefault(row["system"], {})[row["clip"]] = measures
+    return figures.quality_against_complexity(complexities, systems, flags.measures)
+
+
+def draw_length(flags: argparse.Namespace) -> "Figure":
+    """Figure 10."""
+    from vidprior import figures
+
+    lengths: dict[int, dict[str, float | None]] = {}
+    for row in _read_csv(flags.table / "table.csv", ["system", "part", "window"], flags):
+        if row["part"] == "all" and row["window"]:
+            means = {name: _number(row[name]) for name in flags.measures}
+            lengths[int(row["window"])] = means
+    if not lengths:
+        raise InputError(f"{flags.table}: no system has a window length; see docs/evaluation.md")
+    return figures.quality_against_length(lengths, flags.measures)
+
+
+def draw_progress(flags: argparse.Namespace) -> "Figure":
+    """Figure 8."""
+    from vidprior import figures
+
+    workdir = Workdir(flags.workdir)
+    size = workdir.read_clip().hole.shape[1:]
+    if not workdir.previews.is_dir():
+        raise InputError(f"{workdir.previews}: no previews; see --config.log.preview_frames")
+    files = image_io.list_images(workdir.previews)
+    chosen = np.unique(np.linspace(0, len(files) - 1, flags.columns).round().astype(int))
+    previews = [
+        (f"pass {i + 1}, update {int(files[i].stem)}", image_io.read_image(files[i]))
+        for i in chosen.tolist()
+    ]
+    return figures.training_progress(previews, size)
+
+
+DRAW = {
+    "slice": draw_slice,
+    "complexity": draw_complexity,
+    "length": draw_length,
+    "progress": draw_progress,
+}
+
+
+def draw(flags: argparse.Namespace) -> None:
+    """Draws one figure into a file."""
+    _command.require("matplotlib")
+    if flags.output.suffix.lower() not in FORMATS:
+        raise InputError(f"{flags.output}: figures are written as {', '.join(FORMATS)}")
+    figure = DRAW[flags.kind](flags)
+    with replacing(flags.output) as temporary:
+        figure.savefig(temporary, dpi=150)
+    print(flags.output)
+
+
+def _read_csv(
+    path: pathlib.Path, needed: list[str], flags: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """The rows of a table that tools/ablation.py wrote, its columns checked."""
+    try:
+        with path.open(newline="") as file:
+            reader = csv.DictReader(file)
+            rows, columns = list(reader), reader.fieldnames or []
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: cannot be read as a table ({error})") from error
+    missing = [name for name in [*needed, *flags.measures] if name not in columns]
+    if missing or not rows:
+        raise InputError(f"{path}: {f'no column {missing[0]}' if missing else 'no rows'}")
+    return rows
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError as error:
+        raise InputError(f"'{text}' stands in a table where a number belongs") from error
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Reads the flags; returns the exit code."""
+    flags = parse(arguments)
+    return _command.run(lambda: draw(flags))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -32,7 +32,7 @@ FLOORS = {
     ),
     # what a run reads and leaves behind
     4: ("checkpoints", "compose", "inputs", "results", "scores", "build"),
-    5: ("ablation", "evaluate", "train", "train_each"),
+    5: ("ablation", "evaluate", "report", "train", "train_each"),
     6: ("main", "__init__"),
 }  # fmt: skip
 

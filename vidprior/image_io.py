@@ -181,10 +181,15 @@ def write_image(path: PathLike, image: np.ndarray) -> None:
     check_image(image, ndims=(2, 3))
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(f"{path}: images are written as {', '.join(SUFFIXES)}")
-    pixels = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
-    _, data = cv2.imencode(path.suffix.lower(), pixels)
     with replacing(path) as temporary:
-        temporary.write_bytes(data.tobytes())
+        temporary.write_bytes(encode(image, path.suffix.lower()))
+
+
+def encode(image: np.ndarray, suffix: str) -> bytes:
+    """The contents of an image file: [H, W, 3] RGB or [H, W] grey, uint8, as .png for example."""
+    pixels = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
+    _, data = cv2.imencode(suffix, pixels)
+    return data.tobytes()
 
 
 def write_frames(folder: PathLike, frames: Iterable[np.ndarray], *, start: int = 0) -> int:

@@ -40,20 +40,19 @@ def temporal_slice(clips: Mapping[str, np.ndarray], row: int) -> Figure:
     first = next(iter(clips.values()))
     count, height, width = first.shape[:3]
     columns = len(clips)
+    tall = max(count, height / 2)  # a short clip's slice is drawn taller than it is
     figure = Figure(
-        figsize=(3.2 * columns, 3.2 * (height + count) / width + 1), layout="constrained"
+        figsize=(3.2 * columns, 3.2 * (height + tall) / width + 0.6), layout="constrained"
     )
-    axes = figure.subplots(
-        2, columns, squeeze=False, gridspec_kw={"height_ratios": [height, count]}
-    )
+    axes = figure.subplots(2, columns, squeeze=False, gridspec_kw={"height_ratios": [height, tall]})
     for (name, clip), (above, below) in zip(clips.items(), axes.T, strict=True):
         above.imshow(clip[count // 2])
         above.axhline(row, color="red", linewidth=1)
         above.set_title(name)
-        below.imshow(slice_rows(clip, row), interpolation="nearest")
+        below.imshow(slice_rows(clip, row), interpolation="nearest", aspect=tall / count)
         above.axis("off")
         below.axis("off")
-    figure.text(0.0, 0.02, f"row {row}, time downwards, {count} frames", fontsize="small")
+    figure.supxlabel(f"row {row}, time downwards, {count} frames", fontsize="small")
     return figure
 
 
@@ -158,7 +157,7 @@ def loss_curves(rows: Sequence[Mapping[str, float]]) -> Figure:
     if all(row[name] > 0 for row in rows for name in names):
         ax.set_yscale("log")
     ax.set_xlabel("updates")
-    ax.set_ylabel("loss, unweighted")
+    ax.set_ylabel("loss")
     ax.legend()
     return figure
 

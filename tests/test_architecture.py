@@ -31,7 +31,7 @@ FLOORS = {
         "video_out", "workdir",
     ),
     # what a run reads and leaves behind
-    4: ("checkpoints", "compose", "inputs", "results", "scores", "build"),
+    4: ("checkpoints", "compose", "encoder", "inputs", "results", "scores", "build"),
     5: ("ablation", "evaluate", "report", "train", "train_each"),
     6: ("main", "__init__"),
 }  # fmt: skip

@@ -96,3 +96,22 @@ def test_frame_curves_have_gaps_where_nothing_was_measured():
     figure = figures.frame_curves({"psnr_hole": [20.0, None, np.inf]}, ["psnr_hole"])
     np.testing.assert_array_equal(figure.axes[0].lines[0].get_ydata(), [20, np.nan, np.nan])
     assert drawn(figure).size
+
+
+def test_patches_fade_to_white_the_less_alike_they_are():
+    """Patches of 2 pixels of a black frame of 4 x 5; the last column belongs to none."""
+    similarity = np.array([[[1.0, 0.0], [0.5, 0.0]]])
+    faded = figures.fade(np.zeros((1, 4, 5, 3), np.uint8), similarity, 2)
+    rows = [[0, 0, 255, 255, 255]] * 2 + [[128, 128, 255, 255, 255]] * 2
+    np.testing.assert_array_equal(faded[0, :, :, 0], rows)
+    even = figures.fade(np.zeros((1, 4, 4, 3), np.uint8), np.ones((1, 2, 2)), 2)
+    assert not even.any()
+
+
+def test_feature_similarity_marks_the_reference():
+    maps = {"encoder": np.random.default_rng(0).random((5, 2, 3))}
+    figure = figures.feature_similarity(clip(), maps, reference=(2, 1, 0), patch=4)
+    marked = [ax for ax in figure.axes if ax.patches]
+    assert marked == [figure.axes[2], figure.axes[7]]
+    assert marked[0].patches[0].get_xy() == (-0.5, 3.5)
+    assert drawn(figure).size

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 # Names with which measures stand on an axis.
 LABELS = {
@@ -123,6 +124,56 @@ def training_progress(previews: Sequence[tuple[str, np.ndarray]], size: tuple[in
             ax.imshow(picture[top : top + height, panel * width : (panel + 1) * width])
             ax.axis("off")
     return figure
+
+
+def feature_similarity(
+    frames: np.ndarray,
+    maps: Mapping[str, np.ndarray],
+    *,
+    reference: tuple[int, int, int],
+    patch: int,
+) -> Figure:
+    """Figure 9: how alike patches are to a reference, as opacity, for several kinds of features.
+
+    Args:
+      frames: [F, H, W, 3] uint8.
+      maps: {kind of features: [F, h, w] similarity}; the least of each map is shown as
+        white, the greatest in full.
+      reference: frame, row and column of the reference patch, counted in patches.
+      patch: side of a patch, pixels.
+    """
+    count, height, width = frames.shape[:3]
+    figure = Figure(
+        figsize=(2.6 * count, (2.6 * height / width + 0.2) * (len(maps) + 1)), layout="constrained"
+    )
+    axes = figure.subplots(len(maps) + 1, count, squeeze=False)
+    shown = {"frames": frames, **{n: fade(frames, m, patch) for n, m in maps.items()}}
+    for (name, pictures), row in zip(shown.items(), axes, strict=True):
+        row[0].set_ylabel(name)
+        for picture, ax in zip(pictures, row, strict=True):
+            ax.imshow(picture)
+            ax.set_xticks([])
+            ax.set_yticks([])
+    at, top, left = reference
+    for row in axes:
+        corner = (left * patch - 0.5, top * patch - 0.5)
+        row[at].add_patch(Rectangle(corner, patch, patch, fill=False, edgecolor="red"))
+    return figure
+
+
+def fade(frames: np.ndarray, similarity: np.ndarray, patch: int) -> np.ndarray:
+    """Frames [F, H, W, 3] whose patches fade to white the less alike they are; uint8."""
+    height, width = frames.shape[1:3]
+    least, most = similarity.min(), similarity.max()
+    opacity = (similarity - least) / (most - least) if most > least else np.ones_like(similarity)
+    opacity = opacity.repeat(patch, axis=1).repeat(patch, axis=2)
+    missing = (
+        (0, 0),
+        (0, max(height - opacity.shape[1], 0)),
+        (0, max(width - opacity.shape[2], 0)),
+    )
+    opacity = np.pad(opacity, missing)[:, :height, :width, None]  # pool5 leaves a rest out
+    return np.rint(opacity * frames + (1 - opacity) * 255).astype(np.uint8)
 
 
 def quality_against_length(

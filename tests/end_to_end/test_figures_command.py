@@ -3,8 +3,9 @@
 import sys
 
 import imageio.v3
+import numpy as np
 import pytest
-from harness import ROOT, assert_one_error
+from harness import ROOT, SMALLEST, assert_one_error
 
 TOOL = (sys.executable, str(ROOT / "tools/figures.py"))
 
@@ -52,7 +53,27 @@ def test_every_figure_is_written(figure, folder, clip, trained):
         assert picture[..., :3].std() > 10  # something was drawn
 
 
-def test_bad_input_is_one_line(figure, folder, clip, tmp_path):
+@pytest.mark.slow
+def test_similarity_of_features(figure, folder, command, clip):
+    """A network of five scales, whose last has patches of 32 pixels; VGG's features are made up."""
+    workdir = folder / "run"
+    size = ("--config.video.height=64", "--config.video.width=96", "--config.video.stop=7")
+    flags = [flag for flag in SMALLEST if "video." not in flag and "channels" not in flag]
+    channels = "--config.model.channels=(4,4,4,4,4)"
+    inputs = (*clip.inputs, f"--workdir={workdir}")
+    command.succeed("--config=dip_vid", *flags, *size, channels, *inputs)
+    features = np.random.default_rng(0).random((7, 2, 3, 8), np.float32)
+    np.savez(folder / "pool5.npz", features=features)
+    given = ("similarity", f"--workdir={workdir}", "--step=1", f"--vgg={folder / 'pool5.npz'}")
+    told = figure(*given, output="similarity.png")
+    assert told.returncode == 0, told.stderr
+    assert imageio.v3.imread(folder / "similarity.png")[..., :3].std() > 10
+    assert_one_error(figure(*given, "--reference=64,0"), "not within 96x64")
+    np.savez(folder / "pool5.npz", features=features[:6])
+    assert_one_error(figure(*given), "(6, 2, 3)", "(7, 2, 3)")
+
+
+def test_bad_input_is_one_line(figure, folder, clip, trained, tmp_path):
     truth = f"truth={clip.truth_folder}"
     assert_one_error(figure("slice", "--clip", "truth"), "give NAME=CLIP")
     assert_one_error(figure("slice", "--clip", truth, "--row=32"), "not within the 32 rows")
@@ -64,5 +85,7 @@ def test_bad_input_is_one_line(figure, folder, clip, tmp_path):
     assert_one_error(figure("complexity", f"--table={folder}"), "'much' stands in a table")
     (folder / "table.csv").write_text(TABLE.replace(",1,all", ",,all").replace(",10,all", ",,all"))
     assert_one_error(figure("length", f"--table={folder}"), "no system has a window length")
+    told = figure("similarity", f"--workdir={trained}")
+    assert_one_error(told, "no scale of this network has patches of 32 pixels")
     assert_one_error(figure("progress", f"--workdir={tmp_path}"), "clip.npz")
     assert not list(tmp_path.glob("figure*"))

@@ -6,12 +6,15 @@ import re
 import sys
 from collections.abc import Callable
 
+from absl import logging
+
 from vidprior.errors import InputError
 from vidprior.running import Interrupted
 
 
 def run(command: Callable[[], None]) -> int:
     """Runs a command; returns its exit code: 2 and one line where the input is at fault."""
+    logging.set_verbosity(logging.FATAL)  # libraries tell of every step they take
     try:
         command()
     except InputError as error:

@@ -57,20 +57,20 @@ def test_every_figure_is_written(figure, folder, clip, trained):
 def test_similarity_of_features(figure, folder, command, clip):
     """A network of five scales, whose last has patches of 32 pixels; VGG's features are made up."""
     workdir = folder / "run"
-    size = ("--config.video.height=64", "--config.video.width=96", "--config.video.stop=7")
+    size = ("--config.video.height=96", "--config.video.width=144", "--config.video.stop=7")
     flags = [flag for flag in SMALLEST if "video." not in flag and "channels" not in flag]
     channels = "--config.model.channels=(4,4,4,4,4)"
     inputs = (*clip.inputs, f"--workdir={workdir}")
     command.succeed("--config=dip_vid", *flags, *size, channels, *inputs)
-    features = np.random.default_rng(0).random((7, 2, 3, 8), np.float32)
+    features = np.random.default_rng(0).random((7, 3, 4, 8), np.float32)
     np.savez(folder / "pool5.npz", features=features)
     given = ("similarity", f"--workdir={workdir}", "--step=1", f"--vgg={folder / 'pool5.npz'}")
     told = figure(*given, output="similarity.png")
     assert told.returncode == 0, told.stderr
     assert imageio.v3.imread(folder / "similarity.png")[..., :3].std() > 10
-    assert_one_error(figure(*given, "--reference=64,0"), "not within 96x64")
+    assert_one_error(figure(*given, "--reference=96,0"), "not within 144x96")
     np.savez(folder / "pool5.npz", features=features[:6])
-    assert_one_error(figure(*given), "(6, 2, 3)", "(7, 2, 3)")
+    assert_one_error(figure(*given), "(6, 3, 4)", "(7, 3, 4)")
 
 
 def test_bad_input_is_one_line(figure, folder, clip, trained, tmp_path):

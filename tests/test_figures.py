@@ -42,11 +42,19 @@ COMPLEXITIES = {"a": 3.0, "b": 1.0, "c": 2.0}
 def test_mean_above_a_threshold_by_hand():
     clips = {"a": {"m": 30.0}, "b": {"m": 10.0}, "c": {"m": 20.0}}
     # From b on: 60 / 3. From c on: 50 / 2. a alone.
-    assert figures.mean_above(COMPLEXITIES, clips, "m").tolist() == [20, 25, 30]
+    thresholds, means = figures.mean_above(COMPLEXITIES, clips, "m")
+    assert thresholds.tolist() == [1, 2, 3]
+    assert means.tolist() == [20, 25, 30]
     clips["a"]["m"] = None
-    means = figures.mean_above(COMPLEXITIES, clips, "m")
+    _, means = figures.mean_above(COMPLEXITIES, clips, "m")
     assert means[:2].tolist() == [15, 20]
     assert np.isnan(means[2])
+
+
+def test_clips_of_equal_complexity_share_a_threshold():
+    clips = {"a": {"m": 30.0}, "b": {"m": 10.0}, "c": {"m": 20.0}}
+    thresholds, means = figures.mean_above({"a": 2.0, "b": 1.0, "c": 2.0}, clips, "m")
+    assert (thresholds.tolist(), means.tolist()) == ([1, 2], [20, 25])
 
 
 def test_quality_against_complexity_leaves_unfinished_systems_out():

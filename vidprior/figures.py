@@ -72,13 +72,10 @@ def quality_against_complexity(
     """
     figure = Figure(figsize=(4.5 * len(measures), 3.5), layout="constrained")
     axes = figure.subplots(1, len(measures), squeeze=False)[0]
-    thresholds = np.array(sorted(complexities.values()))
     for measure, ax in zip(measures, axes, strict=True):
         for name, clips in systems.items():
             if clips.keys() == complexities.keys():
-                ax.plot(
-                    thresholds, mean_above(complexities, clips, measure), marker=".", label=name
-                )
+                ax.plot(*mean_above(complexities, clips, measure), marker=".", label=name)
         _label(ax, "clips of at least this complexity", measure)
     axes[0].legend()
     return figure
@@ -88,18 +85,22 @@ def mean_above(
     complexities: Mapping[str, float],
     clips: Mapping[str, Mapping[str, float | None]],
     measure: str,
-) -> np.ndarray:
-    """The mean of a measure over the clips at least as complex as each clip, ascending.
+) -> tuple[np.ndarray, np.ndarray]:
+    """The mean of a measure over the clips at least as complex as a threshold.
 
     Returns:
-      [n], NaN where none of them has the measure.
+      thresholds: [n], every complexity once, ascending: the clips of one background share it.
+      means: [n], NaN where no such clip has the measure.
     """
-    order = sorted(complexities, key=lambda clip: complexities[clip])
-    values = np.array([clips[clip][measure] for clip in order], np.float64)
-    usable = np.isfinite(values)
-    sums = np.cumsum(np.where(usable, values, 0)[::-1])[::-1]
-    counts = np.cumsum(usable[::-1])[::-1]
-    return np.divide(sums, counts, out=np.full(len(order), np.nan), where=counts > 0)
+    values = np.array([clips[clip][measure] for clip in complexities], np.float64)
+    ranks = np.array(list(complexities.values()))
+    thresholds = np.unique(ranks)
+    means = np.full(len(thresholds), np.nan)
+    for i, threshold in enumerate(thresholds):
+        kept = values[(ranks >= threshold) & np.isfinite(values)]
+        if kept.size:
+            means[i] = kept.mean()
+    return thresholds, means
 
 
 def training_progress(previews: Sequence[tuple[str, np.ndarray]], size: tuple[int, int]) -> Figure:

@@ -7,6 +7,8 @@ from setuptools import find_packages, setup
 
 ROOT = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "vidprior/__init__.py").read_text())[1]
+# What draws figures and reports.
+FIGURES = ["jinja2>=3.1,<4", "matplotlib>=3.9,<4"]
 
 setup(
     name="vidprior",
@@ -36,11 +38,13 @@ setup(
         "tqdm>=4.66,<5",
     ],
     extras_require={
+        "figures": FIGURES,
         "cuda": [
             "jax[cuda13]>=0.10,<0.12; python_version >= '3.12'",
             "jax[cuda12]>=0.6,<0.12; python_version < '3.12'",
         ],
         "test": [
+            *FIGURES,
             "hypothesis>=6.100,<7",
             "mypy>=1.13,<3",
             "pytest>=8,<10",

@@ -20,8 +20,9 @@ FLOORS = {
     0: ("types", "errors"),
     # one idea each, of arrays or of files
     1: (
-        "carry", "compiling", "configuration", "files", "geometry", "layers", "membrane",
-        "metrics", "official", "progress", "vgg", "visualize", "warp", "windows",
+        "carry", "compiling", "configuration", "figures", "files", "geometry", "layers",
+        "membrane", "metrics", "official", "progress", "shots", "vgg", "visualize", "warp",
+        "windows",
     ),
     # built from those
     2: (
@@ -29,10 +30,13 @@ FLOORS = {
         "finish", "video_file", "visibility",
     ),
     # an update, a picture, a file format
-    3: ("update", "render", "initial", "flow_io", "video_io", "video_out", "workdir"),
+    3: (
+        "complexity", "flow_io", "frechet", "initial", "protocols", "render", "update", "video_io",
+        "video_out", "workdir",
+    ),
     # what a run reads and leaves behind
-    4: ("checkpoints", "inputs", "results", "build"),
-    5: ("train", "train_each", "evaluate", "exchange", "doctor"),
+    4: ("checkpoints", "compose", "encoder", "inputs", "results", "scores", "build"),
+    5: ("ablation", "evaluate", "exchange", "doctor", "report", "train", "train_each"),
     6: ("job",),
     7: ("main", "api"),
     8: ("__init__",),

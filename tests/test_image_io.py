@@ -396,3 +396,27 @@ def test_writing_where_a_folder_stands_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"a\.png: cannot be written"):
         image_io.write_image(tmp_path / "a.png", random_image(2, 2, 3))
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize(
+    ("names", "gap"),
+    [
+        (["00000", "00001", "00003", "00004"], "after 00001.png comes 00003.png"),
+        (["f_5", "f_10", "f_20"], "after f_10.png comes f_20.png"),
+        (["10", "12", "14", "20", "22"], "after 14.png comes 20.png"),
+    ],
+)
+def test_missing_frames_are_named(tmp_path, names, gap):
+    for name in names:
+        image_io.write_image(tmp_path / f"{name}.png", np.zeros((2, 2), np.uint8))
+    with pytest.raises(InputError, match=gap):
+        image_io.require_consecutive(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "names", [["7"], ["5", "6", "7"], ["0", "5", "10"], ["a", "b"], ["x2_1", "x2_2"], ["a1", "b"]]
+)
+def test_frames_without_a_gap(tmp_path, names):
+    for name in names:
+        image_io.write_image(tmp_path / f"{name}.png", np.zeros((2, 2), np.uint8))
+    image_io.require_consecutive(tmp_path)

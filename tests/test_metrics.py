@@ -295,3 +295,11 @@ def test_mixed_up_sizes_are_refused(measure, message):
 def test_other_kinds_of_frames_are_bugs_of_the_caller(frames):
     with pytest.raises(ValueError, match="expected"):
         psnr(frames, frames)
+
+
+def test_nan_is_the_inputs_fault_and_named():
+    frames = np.zeros((3, 70, 70, 3), np.float32)
+    broken = frames.copy()
+    broken[1, 2, 3, 0] = np.nan
+    with pytest.raises(InputError, match="result: frame 1 holds NaN"):
+        psnr(frames, broken)

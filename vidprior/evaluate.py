@@ -1,33 +1,26 @@
-"""A result against the truth."""
+"""A work directory's result against the truth."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from vidprior import inputs, metrics, video_io
+from vidprior import inputs, protocols, scores, video_io
 from vidprior.errors import InputError
-from vidprior.workdir import Workdir, write_json
-
-SHOWN = (
-    "psnr_full",
-    "psnr_hole",
-    "ssim_uniform7",
-    "ssim_hole",
-    "consistency_psnr",
-    "consistency_ssim",
-)
+from vidprior.workdir import Workdir
 
 
-def evaluate(workdir: Workdir, truth_path: str, *, config: ConfigDict) -> dict[str, Any]:
+def evaluate(
+    workdir: Workdir, truth_path: str, *, config: ConfigDict, protocol: protocols.Protocol
+) -> dict[str, Any]:
     """Measures the work directory's result and stores the measures beside it.
 
     Returns:
-      The measures of `metrics.evaluate_clip`.
+      An evaluation as `scores` describes it, of one clip with the work directory's name.
 
     Raises:
-      InputError: when there is no result yet, or it does not fit the truth.
+      InputError: when there is no result yet, it does not fit the truth, or either does
+        not fit the protocol.
     """
     clip = workdir.read_clip()
     folder = workdir.path / "result"
@@ -40,21 +33,7 @@ def evaluate(workdir: Workdir, truth_path: str, *, config: ConfigDict) -> dict[s
             f"{folder} has {len(result)} frames of {result.shape[2]}x{result.shape[1]}, the truth "
             f"{len(truth)} of {truth.shape[2]}x{truth.shape[1]}: render all frames first"
         )
-    measures = metrics.evaluate_clip(truth, result, clip.hole)
-    write_json(workdir.evaluation_file, _plain(measures))
-    return measures
-
-
-def table(measures: Mapping[str, Any]) -> str:
-    """The main measures as lines of text."""
-    rows = [(name, float(np.float64(measures[name]))) for name in SHOWN if name in measures]
-    return "\n".join(f"  {name:<18} {value:8.3f}" for name, value in rows)
-
-
-def _plain(value: Any) -> Any:
-    """The same value with infinities as text: JSON has no number for them."""
-    if isinstance(value, dict):
-        return {name: _plain(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_plain(inner) for inner in value]
-    return "inf" if value == float("inf") else value
+    measures = protocols.measure(protocol, truth, result, 255 * clip.hole.astype(np.uint8))
+    evaluation = scores.summarise(protocol, {workdir.path.absolute().name: measures})
+    scores.write(workdir.path, evaluation)
+    return evaluation

@@ -11,6 +11,7 @@ renamed when it is whole.
 """
 
 import contextlib
+import itertools
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -46,6 +47,28 @@ def list_images(folder: PathLike) -> tuple[Path, ...]:
     if not files:
         raise InputError(f"{folder}: the folder holds no images ({', '.join(SUFFIXES)})")
     return tuple(sorted(files, key=_natural))
+
+
+def require_consecutive(folder: PathLike) -> None:
+    """Refuses a folder in which frames are missing, by the numbers in the names.
+
+    The last number of each name counts; any first number and any step will do, as long
+    as it is the same throughout. Names without numbers say nothing.
+
+    Raises:
+      InputError: no images, or a gap; it names the two images on its sides.
+    """
+    files = list_images(folder)
+    numbers = [int(found[-1]) for file in files if (found := re.findall("[0-9]+", file.stem))]
+    steps = [after - before for before, after in itertools.pairwise(numbers)]
+    if len(numbers) < len(files) or len(set(steps)) < 2:
+        return
+    usual = min((step for step in steps if step > 0), default=1)
+    gap = next(place for place, step in enumerate(steps) if step != usual)
+    raise InputError(
+        f"{folder}: after {files[gap].name} comes {files[gap + 1].name}, but others are {usual} "
+        "apart: frames are missing"
+    )
 
 
 def image_size(path: PathLike) -> tuple[int, int]:
@@ -159,10 +182,15 @@ def write_image(path: PathLike, image: np.ndarray) -> None:
     check_image(image, ndims=(2, 3))
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(f"{path}: images are written as {', '.join(SUFFIXES)}")
-    pixels = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
-    _, data = cv2.imencode(path.suffix.lower(), pixels)
     with replacing(path) as temporary:
-        temporary.write_bytes(data.tobytes())
+        temporary.write_bytes(encode(image, path.suffix.lower()))
+
+
+def encode(image: np.ndarray, suffix: str) -> bytes:
+    """The contents of an image file: [H, W, 3] RGB or [H, W] grey, uint8, as .png for example."""
+    pixels = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
+    _, data = cv2.imencode(suffix, pixels)
+    return data.tobytes()
 
 
 def write_frames(folder: PathLike, frames: Iterable[np.ndarray], *, start: int = 0) -> int:

@@ -2,7 +2,7 @@
 
 python -m vidprior.main --config=configs/flow.py --video=V --mask=M --workdir=DIR
 python -m vidprior.main --mode=render --workdir=DIR [--checkpoint=STEP] [--frames=10:40]
-python -m vidprior.main --mode=evaluate --workdir=DIR --truth=PATH
+python -m vidprior.main --mode=evaluate --workdir=DIR --truth=PATH [--protocol=paper]
 python -m vidprior.main --mode=import --published=F --config=configs/flow.py --video=V ...
 python -m vidprior.main --mode=export --published=F --workdir=DIR
 python -m vidprior.main --mode=doctor
@@ -19,17 +19,7 @@ import jax
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from vidprior import (
-    build,
-    checkpoints,
-    configuration,
-    doctor,
-    evaluate,
-    exchange,
-    inputs,
-    job,
-    results,
-)
+from vidprior import build, checkpoints, configuration, doctor, exchange, inputs, job, results
 from vidprior.errors import InputError
 from vidprior.running import Interrupted, NonFiniteLoss
 from vidprior.windows import strides_that_fit
@@ -49,6 +39,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; made if it i
 _CHECKPOINT = flags.DEFINE_integer("checkpoint", None, "Update to render; the newest by default.")
 _FRAMES = flags.DEFINE_string("frames", None, "Frames to render, FIRST:STOP; all by default.")
 _PUBLISHED = flags.DEFINE_string("published", None, "A network in the published layout, .npz.")
+_PROTOCOL = flags.DEFINE_string("protocol", "hole", "How to measure; see docs/evaluation.md.")
 _TRUTH = flags.DEFINE_string("truth", None, "True frames to evaluate against.")
 
 
@@ -160,11 +151,16 @@ def _override_rendering(config: ConfigDict) -> None:
 
 def evaluate_result(workdir: Workdir) -> None:
     """Mode 'evaluate': measures against the truth."""
+    # Here, since SciPy and scikit-image would take half a second of every start.
+    from vidprior import evaluate, protocols, scores
+
+    protocol = protocols.find(_PROTOCOL.value)
     if not _TRUTH.value:
         raise InputError("--truth is missing: the true frames, as a video or a folder")
     config = configuration.from_stored(workdir.read_config()[0], where=workdir.config_file)
-    measures = evaluate.evaluate(workdir, _TRUTH.value, config=config)
-    print(evaluate.table(measures))
+    measured = evaluate.evaluate(workdir, _TRUTH.value, config=config, protocol=protocol)
+    print(f"protocol {protocol}")
+    print(scores.table(measured, protocol.shown))
     print(f"measures: {workdir.evaluation_file}")
 
 

@@ -336,6 +336,8 @@ def _check(truth: np.ndarray, result: np.ndarray, hole: np.ndarray | None) -> No
             raise ValueError(f"{name}: expected [T, H, W, 3], got {frames.shape}")
         if frames.dtype != np.uint8 and not np.issubdtype(frames.dtype, np.floating):
             raise ValueError(f"{name}: expected uint8 or floating point, got {frames.dtype}")
+        if frames.dtype != np.uint8 and (bad := np.isnan(frames).any(axis=(1, 2, 3))).any():
+            raise InputError(f"{name}: frame {bad.argmax()} holds NaN")
         if frames.dtype != np.uint8 and not (frames.min() >= 0 and frames.max() <= 1):
             raise ValueError(f"{name}: expected values in [0, 1]")
     if truth.shape != result.shape:

@@ -10,7 +10,8 @@ previews/         a picture after each pass
 result.mp4        the finished footage at source size (or .mkv, .mov, result_png/)
 result/           the final frames at training size, lossless: what is measured
 comparison.mp4    input with the hole outlined, result, generated flow, at training size
-evaluation.json   measures against the truth, once asked for
+evaluation*       measures against the truth, once asked for: JSON, and CSV by clip and frame
+report.html       the run on one page, once asked for
 """
 
 import json
@@ -191,6 +192,31 @@ class Workdir:
             raise InputError(
                 f"{self.metrics_file}: cannot be written ({error.strerror})"
             ) from error
+
+    def read_metrics(self) -> list[dict[str, float]]:
+        """The rows of metrics.jsonl, but for a last one that a crash cut off.
+
+        Raises:
+          InputError: a row is not what a run writes.
+        """
+        try:
+            lines = self.metrics_file.read_text().splitlines()
+        except FileNotFoundError:
+            return []
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{self.metrics_file} cannot be read: {error}") from error
+        rows = []
+        for number, line in enumerate(lines, start=1):
+            try:
+                row = json.loads(line)
+                rows.append({name: float(value) for name, value in row.items()})
+                if rows[-1].keys() != rows[0].keys() or "update" not in row:
+                    raise ValueError("other columns")
+            except (ValueError, TypeError, AttributeError, RecursionError) as error:
+                if number == len(lines) and isinstance(error, json.JSONDecodeError):
+                    break
+                raise InputError(f"{self.metrics_file}: line {number} is no row") from error
+        return rows
 
     def forget_metrics_after(self, step: int) -> None:
         """Drops the lines of updates that a resumed run is going to do again."""

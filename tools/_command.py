@@ -1,0 +1,51 @@
+"""What the tools share: one line for bad input, and how sizes are typed."""
+
+import argparse
+import importlib.util
+import re
+import sys
+from collections.abc import Callable
+
+from absl import logging
+
+from vidprior.errors import InputError
+from vidprior.running import Interrupted
+
+
+def run(command: Callable[[], None]) -> int:
+    """Runs a command; returns its exit code: 2 and one line where the input is at fault."""
+    logging.set_verbosity(logging.FATAL)  # libraries tell of every step they take
+    try:
+        command()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except (Interrupted, KeyboardInterrupt) as stopped:
+        print(str(stopped) or "stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def require(package: str) -> None:
+    """Refuses to go on without an optional package.
+
+    Raises:
+      InputError: it is not installed.
+    """
+    if importlib.util.find_spec(package) is None:
+        raise InputError(f"this needs {package}: python -m pip install -e '.[figures]'")
+
+
+def size(text: str) -> tuple[int, int]:
+    """384x192, width first as people write it, to (H, W)."""
+    found = re.fullmatch(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"'{text}' is no size such as 384x192")
+    return int(found[2]), int(found[1])
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1."""
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", text):
+        raise argparse.ArgumentTypeError(f"'{text}' is no whole number above 0")
+    return int(text)

@@ -3,7 +3,8 @@
     .venv/bin/python tools/benchmark.py
     .venv/bin/python tools/benchmark.py --sizes=96x192 --losses=image --dtypes=float32 --rounds=9
 
-Every row is one kind of update on windows of five frames of noise. Where the environment of
+Every row is one kind of update on windows of five frames of noise, by the network of
+configs/flow.py: six scales, or as many as the size has room for. Where the environment of
 `make pwcnet-env` exists, the same update in PyTorch (`tools/torch_update.py`) runs in turn
 with it, with the same savings and in the published form (all of VGG16, its gradients, and
 the targets anew each time); a ratio is the time of PyTorch's update in that round divided
@@ -29,7 +30,7 @@ import ml_collections
 import numpy as np
 
 import vidprior
-from vidprior import build, configuration, update, vgg, windows
+from vidprior import build, configuration, generator, update, vgg, windows
 from vidprior.clip import make_clip, make_noise
 from vidprior.files import replacing
 from vidprior.types import OFFSETS, Clip, Flows, Window
@@ -82,6 +83,8 @@ def make_problem(size: tuple[int, int], *, loss: str, dtype: str, length: int) -
     """A window of noise with a hole in its middle, and flow of a few pixels."""
     config = configuration.load("flow")
     config.update({"model": {"dtype": dtype}, "loss": LOSSES[loss], "window": {"length": length}})
+    while generator.smallest_side(len(config.model.channels)) > min(size):
+        config.model.channels = config.model.channels[:-1]
     random = np.random.default_rng(0)
     height, width = size
     frames = random.integers(0, 256, (length, *size, 3), np.uint8)

@@ -5,6 +5,7 @@ space is padded by reflection and upsampled, time is padded by replication and
 keeps its length.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -52,6 +53,9 @@ def crop_to_smallest(*arrays: jax.Array) -> list[jax.Array]:
 
 def convolve(x: jax.Array, kernel: jax.Array, strides: Sequence[int] | None = None) -> jax.Array:
     """Correlates [batch, ..., channels] with [..., channels, features], without padding."""
+    if not strides and math.prod(kernel.shape[:-2]) == 1:
+        # Said as the matrix product that it is: its weight gradient is several times faster.
+        return x @ kernel.reshape(kernel.shape[-2:])
     axes = "THW"[-(kernel.ndim - 2) :]
     return lax.conv_general_dilated(
         x,
@@ -139,7 +143,8 @@ class Conv(_Convolution):
         kernel, bias = self._parameters(x.shape[-1])
         x = pad_for_kernel(x.astype(self.dtype), self.kernel_size)
         time = (1,) * (len(self.kernel_size) - 2)
-        return convolve(x, kernel, (*time, self.stride, self.stride)) + bias
+        strides = None if self.stride == 1 else (*time, self.stride, self.stride)
+        return convolve(x, kernel, strides) + bias
 
 
 class JoiningConv(_Convolution):

@@ -153,7 +153,7 @@ def draw_similarity(flags: argparse.Namespace) -> "Figure":
     features = {
         "encoder": encoder.encoder_features(
             params_for,
-            build.noise(config, clip.hole),
+            build.noise(config, workdir, clip.hole),
             numbers,
             generator=build.generator(config),
             length=config.window.length,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from parity import goldens, gradients, rounding
+from vidprior.compiling import compiler_options
 
 
 @pytest.mark.slow
@@ -28,7 +29,9 @@ def test_generator(network, compare):
         output = jnp.moveaxis(jnp.concatenate(parts, axis=-1), -1, 1)
         return jnp.mean(jnp.square(output - target)), output
 
-    value_and_gradient = jax.jit(jax.value_and_grad(objective, has_aux=True))
+    value_and_gradient = jax.jit(
+        jax.value_and_grad(objective, has_aux=True), compiler_options=compiler_options()
+    )
     (loss, output), gradient = value_and_gradient(params)
     output, step = np.asarray(output, np.float64), goldens.GENERATOR_STEP
     compare(f"{network}: output", output[:, :, ::step, ::step], golden["output_sub"], 2e-4)

@@ -12,6 +12,7 @@ import pytest
 from parity import goldens, gradients, rounding
 from parity.rounding import SPREAD
 from vidprior import build, clip, configuration, geometry, windows
+from vidprior.compiling import compiler_options
 from vidprior.generator import Generator
 from vidprior.types import OFFSETS
 from vidprior.update import TrainState, make_update
@@ -91,7 +92,8 @@ def setting(features):
     update = make_update(
         generator=generator, optimizer=optimizer, weights=config.loss, features=features
     )
-    return Setting(generator, optimizer, data, listed, start, copies, jax.jit(update))
+    compiled = jax.jit(update, compiler_options=compiler_options())  # as training does
+    return Setting(generator, optimizer, data, listed, start, copies, compiled)
 
 
 def find(listed, start, stride, name):

@@ -51,19 +51,36 @@ def crop_to_smallest(*arrays: jax.Array) -> list[jax.Array]:
     return [crop(x) for x in arrays]
 
 
-def convolve(x: jax.Array, kernel: jax.Array, strides: Sequence[int] | None = None) -> jax.Array:
-    """Correlates [batch, ..., channels] with [..., channels, features], without padding."""
-    if not strides and math.prod(kernel.shape[:-2]) == 1:
+def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1) -> jax.Array:
+    """Correlates, without padding.
+
+    Args:
+      x: [batch, ..., H, W, channels].
+      kernel: [..., kh, kw, channels, features], with or without an axis of time.
+      stride: of rows and columns.
+
+    Returns:
+      [batch, ..., h, w, features].
+    """
+    if stride == 1 and math.prod(kernel.shape[:-2]) == 1:
         # Said as the matrix product that it is: its weight gradient is several times faster.
         return x @ kernel.reshape(kernel.shape[-2:])
-    axes = "THW"[-(kernel.ndim - 2) :]
-    return lax.conv_general_dilated(
-        x,
+    if kernel.ndim == 5:
+        # The frames that meet a kernel lie side by side as channels of one image: XLA has no
+        # fast form of a volume's convolution on a CPU.
+        length = kernel.shape[0]
+        times = x.shape[1] - length + 1
+        x = jnp.concatenate([x[:, t : t + times] for t in range(length)], axis=-1)
+        kernel = jnp.moveaxis(kernel, 0, 2).reshape(*kernel.shape[1:3], -1, kernel.shape[-1])
+    images = x.reshape(-1, *x.shape[-3:])
+    y = lax.conv_general_dilated(
+        images,
         kernel,
-        window_strides=strides or (1,) * len(axes),
+        window_strides=(stride, stride),
         padding="VALID",
-        dimension_numbers=(f"N{axes}C", f"{axes}IO", f"N{axes}C"),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
+    return y.reshape(*x.shape[:-3], *y.shape[1:])
 
 
 def convolve_upsampled(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -142,9 +159,7 @@ class Conv(_Convolution):
         """Maps [batch, ..., channels] to [batch, ..., features]."""
         kernel, bias = self._parameters(x.shape[-1])
         x = pad_for_kernel(x.astype(self.dtype), self.kernel_size)
-        time = (1,) * (len(self.kernel_size) - 2)
-        strides = None if self.stride == 1 else (*time, self.stride, self.stride)
-        return convolve(x, kernel, strides) + bias
+        return convolve(x, kernel, stride=self.stride) + bias
 
 
 class JoiningConv(_Convolution):

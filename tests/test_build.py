@@ -89,6 +89,19 @@ def test_optimizer_is_adam_with_its_fields():
         assert np.array_equal(ours, theirs)
 
 
+def test_the_learning_rate_falls_along_a_cosine():
+    """Adam's steps of an even gradient are the learning rate: 0.4 (1 + cos(pi u / 4)) / 2."""
+    config = configured(optimizer__learning_rate=0.4, optimizer__decay="cosine")
+    optimizer = build.optimizer(config, updates=4)
+    value = jnp.array(1.0)
+    state, steps = optimizer.init(value), []
+    for _ in range(4):
+        change, state = optimizer.update(value, state)
+        steps.append(-float(change))
+    half = np.sqrt(0.5)
+    assert np.allclose(steps, [0.4, 0.2 * (1 + half), 0.2, 0.2 * (1 - half)], rtol=1e-3)
+
+
 @pytest.fixture(scope="module")
 def arrays():
     random = np.random.default_rng(0)
@@ -155,6 +168,7 @@ def test_shipped_configurations_pass(name):
         ({"model__refine_kernel": 2}, "--config.model.refine_kernel is 2; it may be 1, 3"),
         ({"model__initializer": "he"}, "it may be 'pytorch', 'lecun'"),
         ({"model__dtype": "float16"}, "it may be 'float32', 'bfloat16'"),
+        ({"optimizer__decay": "linear"}, "it may be 'none', 'cosine'"),
         ({"vgg__input": "bgr"}, "it may be 'published', 'imagenet'"),
         ({"render__rounding": "up"}, "it may be 'nearest', 'down'"),
         ({"render__size": "small"}, "it may be 'source', 'training'"),

@@ -114,6 +114,18 @@ def test_free_fields_may_change(claimed, config, clip, section, field, value):
     assert claimed.claim(config, INPUTS, clip) is True
 
 
+def test_the_number_of_passes_is_not_free_where_the_learning_rate_decays(tmp_path, config, clip):
+    config["optimizer"]["decay"] = "cosine"
+    claimed = workdir.Workdir(tmp_path / "decaying")
+    claimed.claim(config, INPUTS, clip)
+    assert claimed.claim(config, INPUTS, clip) is True
+    config["schedule"]["num_passes"] += 1
+    with pytest.raises(
+        InputError, match=r"num_passes=20, now it is 21: a learning rate that decays"
+    ):
+        claimed.claim(config, INPUTS, clip)
+
+
 def test_free_fields_are_fields():
     config = configuration.to_dict(configuration.load("base"))
     fields = [name for name, _ in configuration.flatten(config)]

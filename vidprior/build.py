@@ -69,11 +69,11 @@ def clip(
     )
 
 
-def update(config: ConfigDict, features: Features | None) -> Update:
-    """One update of the configured network under the configured losses."""
+def update(config: ConfigDict, features: Features | None, *, updates: int = 0) -> Update:
+    """One update of the configured network under the configured losses; see `optimizer`."""
     return make_update(
         generator=generator(config),
-        optimizer=optimizer(config),
+        optimizer=optimizer(config, updates=updates),
         weights=config.loss.to_dict(),
         features=features,
     )
@@ -106,10 +106,19 @@ def initial_params(config: ConfigDict, network: int = 0) -> Params:
     )
 
 
-def optimizer(config: ConfigDict) -> optax.GradientTransformation:
-    """Adam; its state carries over from window to window."""
+def optimizer(config: ConfigDict, *, updates: int = 0) -> optax.GradientTransformation:
+    """Adam; its state carries over from window to window.
+
+    Args:
+      config: the configuration.
+      updates: of a network from first to last; must be given where the learning rate
+        decays over them, and is not read elsewhere.
+    """
     fields = config.optimizer
-    return optax.adam(fields.learning_rate, b1=fields.b1, b2=fields.b2, eps=fields.eps)
+    rate = fields.learning_rate
+    if fields.decay == "cosine":
+        rate = optax.cosine_decay_schedule(rate, updates)
+    return optax.adam(rate, b1=fields.b1, b2=fields.b2, eps=fields.eps)
 
 
 def window_list(config: ConfigDict, num_frames: int) -> Window:
@@ -180,6 +189,7 @@ def check(config: ConfigDict) -> None:
         "model.refine_kernel": (1, 3),
         "model.initializer": ("pytorch", "lecun"),
         "model.dtype": ("float32", "bfloat16"),
+        "optimizer.decay": ("none", "cosine"),
         "vgg.input": ("published", "imagenet"),
         "render.rounding": ("nearest", "down"),
         "render.size": ("source", "training"),

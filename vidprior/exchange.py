@@ -60,7 +60,10 @@ def read_published(
 def import_published(published: Published, workdir: Workdir, *, config: ConfigDict) -> None:
     """Makes a network the state of a claimed work directory, before its first update."""
     workdir.write_noise(published.noise)
-    state = update.init_state(published.params, optimizer=build.optimizer(config))
+    num_frames = len(published.noise)
+    schedule = build.schedule(config, build.window_list(config, num_frames), num_frames)
+    optimizer = build.optimizer(config, updates=len(schedule.windows))
+    state = update.init_state(published.params, optimizer=optimizer)
     saved = checkpoints.Checkpoints(workdir.checkpoints, keep=config.checkpoint.keep)
     saved.save(state, {"flow_scale": None, "rows": []})
 

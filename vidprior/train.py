@@ -71,8 +71,9 @@ def train(
     total = len(schedule.windows)
 
     on_cpu = jax.default_backend() == "cpu"
-    fit = update.make_fit(build.update(config, features), scan=not on_cpu)
-    state = update.init_state(build.initial_params(config), optimizer=build.optimizer(config))
+    fit = update.make_fit(build.update(config, features, updates=total), scan=not on_cpu)
+    optimizer = build.optimizer(config, updates=total)
+    state = update.init_state(build.initial_params(config), optimizer=optimizer)
 
     saved = checkpoints.Checkpoints(workdir.checkpoints, keep=config.checkpoint.keep)
     if saved.steps():

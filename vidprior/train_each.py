@@ -42,8 +42,9 @@ def train_each(
     on_cpu = jax.default_backend() == "cpu"
     group = config.schedule.windows_at_once or (1 if on_cpu else AT_ONCE)
 
-    optimizer = build.optimizer(config)
-    at_once = jax.vmap(build.update(config, features), in_axes=(0, None, 0))
+    optimizer = build.optimizer(config, updates=updates)
+    one = build.update(config, features, updates=updates)
+    at_once = jax.vmap(one, in_axes=(0, None, 0))
     fit = update.make_fit(at_once, scan=not on_cpu)
     saved = checkpoints.Checkpoints(workdir.checkpoints, keep=count)
     missing = np.setdiff1d(np.arange(count), list(_saved_windows(saved)))

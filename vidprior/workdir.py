@@ -30,7 +30,8 @@ from vidprior.npz import load_npz, save_npz
 CLIP_VERSION = 1
 MAX_CLIP_BYTES = 2**35
 
-# Fields that a run may change when it goes on: they do not alter updates already done.
+# Fields that a run may change when it goes on: they do not alter updates already done. (The
+# number of passes does, where the learning rate decays over them: there it is not free.)
 FREE_FIELDS = (
     "schedule.num_passes",
     "checkpoint.",
@@ -230,8 +231,15 @@ class Workdir:
     def _require_same_config(self, config: Mapping[str, Any]) -> None:
         stored = dict(flatten(self.read_config()[0]))
         for field, value in flatten(config):
-            free = field.startswith(FREE_FIELDS)
-            if not free and stored.get(field) != value:
+            if stored.get(field) == value:
+                continue
+            if field == "schedule.num_passes" and stored.get("optimizer.decay") == "cosine":
+                raise InputError(
+                    f"{self.path} was begun with {field}={stored[field]}, now it is {value}: a "
+                    f"learning rate that decays over all updates fixes their number; choose "
+                    f"another --workdir, or the same value"
+                )
+            if not field.startswith(FREE_FIELDS):
                 raise InputError(
                     f"{self.path} was begun with {field}={stored.get(field)}, now it is {value}: "
                     f"choose another --workdir, or the same value"

@@ -65,6 +65,7 @@ def get_config() -> ConfigDict:
     config.optimizer.b2 = 0.999
     config.optimizer.eps = 1e-8
     config.optimizer.decay = "none"  # of the learning rate; 'cosine': to 0 over all updates
+    config.optimizer.average = 0.0  # decay of the averaged parameters that render; 0: the newest
 
     config.loss = ConfigDict()  # weights of Equation 2; a term of weight 0 is not computed
     config.loss.image = 1.0

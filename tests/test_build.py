@@ -168,6 +168,8 @@ def test_shipped_configurations_pass(name):
         ({"model__refine_kernel": 2}, "--config.model.refine_kernel is 2; it may be 1, 3"),
         ({"model__initializer": "he"}, "it may be 'pytorch', 'lecun'"),
         ({"model__dtype": "float16"}, "it may be 'float32', 'bfloat16'"),
+        ({"optimizer__average": 1.0}, "average is 1.0; it may be from 0 to below 1"),
+        ({"optimizer__average": float("nan")}, "it may be from 0 to below 1"),
         ({"optimizer__decay": "linear"}, "it may be 'none', 'cosine'"),
         ({"vgg__input": "bgr"}, "it may be 'published', 'imagenet'"),
         ({"render__rounding": "up"}, "it may be 'nearest', 'down'"),
@@ -219,6 +221,7 @@ def test_without_any_loss_there_is_nothing_to_train_for():
         ("dip", {"loss__image": 0.0, "loss__perceptual": 0.01}, "loss.image"),
         # A frame's network is looked up by the start of its window: one window for each.
         ("dip", {"window__directions": ("forward", "backward")}, "reset_per_window"),
+        ("dip", {"optimizer__average": 0.9}, "optimizer.average"),
         ("flow", {"schedule__reset_per_window": True}, "reset_per_window"),
     ],
 )

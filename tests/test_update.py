@@ -311,6 +311,30 @@ def test_without_being_asked_no_best_parameters_are_kept(fit, clip, listed, stat
     assert state.best is None
 
 
+def test_parameters_are_averaged(generator, optimizer, bare_clip, listed, random_params):
+    """Shares of the newest: 9/10, 9/11 and then 0.8, which is more than 9/12."""
+    step = update.make_update(
+        generator=generator, optimizer=optimizer, weights=IMAGE_ALONE, average=0.2
+    )
+    fit = update.make_fit(step, scan=False)
+    params = random_params(generator)
+    state = update.keep_average(update.init_state(params, optimizer=optimizer))
+    expected = np.asarray(params["image"]["kernel"], np.float64)
+    for share in (9 / 10, 9 / 11, 0.8):
+        state, _ = fit(state, bare_clip, windows.select(listed, np.array([2])))
+        newest = np.asarray(state.params["image"]["kernel"], np.float64)
+        expected = expected + share * (newest - expected)
+        assert np.allclose(state.average["image"]["kernel"], expected, rtol=1e-5, atol=1e-7)
+        assert not np.allclose(newest, expected, rtol=1e-5, atol=1e-7)
+    assert state.rendered is state.average
+
+
+def test_without_being_asked_no_average_is_kept(fit, clip, listed, state):
+    state, _ = fit(state, clip, windows.select(listed, np.array([0])))
+    assert state.average is None
+    assert state.rendered is state.params
+
+
 def test_a_fresh_state(optimizer):
     params = {"image": {"kernel": np.full((1, 1, 2, 3), 0.5, np.float32)}}
     state = update.init_state(params, optimizer=optimizer)

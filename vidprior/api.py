@@ -45,7 +45,8 @@ class Result:
         training used it; None where no term needs flow.
       metrics: the losses, unweighted, and their weighted sum `total`, one dictionary for
         every `log.every` updates, with the number of the `update` and of the `pass`.
-      state: the network's parameters after the last update, and the optimiser's state;
+      state: the network's parameters after the last update, the averaged ones if there
+        are, and the optimiser's state;
         None where every window has a network of its own (DIP).
       config: the configuration as it was resolved.
     """

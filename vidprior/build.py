@@ -19,7 +19,7 @@ from vidprior.generator import Generator, smallest_side
 from vidprior.npz import load_npz
 from vidprior.render import Frame, render
 from vidprior.types import Array, Clip, Features, Flows, Params, Window
-from vidprior.update import Update, make_update
+from vidprior.update import TrainState, Update, init_state, keep_average, make_update
 from vidprior.workdir import Workdir
 
 
@@ -76,6 +76,7 @@ def update(config: ConfigDict, features: Features | None, *, updates: int = 0) -
         optimizer=optimizer(config, updates=updates),
         weights=config.loss.to_dict(),
         features=features,
+        average=config.optimizer.average,
     )
 
 
@@ -104,6 +105,13 @@ def initial_params(config: ConfigDict, network: int = 0) -> Params:
         initializer=config.model.initializer,
         network=network,
     )
+
+
+def initial_state(config: ConfigDict, params: Params) -> TrainState:
+    """The state before the first update."""
+    # The optimiser's state tells of updates done, not of those to come.
+    state = init_state(params, optimizer=optimizer(config, updates=1))
+    return keep_average(state) if config.optimizer.average else state
 
 
 def optimizer(config: ConfigDict, *, updates: int = 0) -> optax.GradientTransformation:
@@ -219,6 +227,10 @@ def check(config: ConfigDict) -> None:
     for field in ("schedule.windows_per_pass", "log.preview_frames", "video.dilate"):
         if _value(config, field) < 0:
             raise InputError(f"--config.{field} is {_value(config, field)}; it must be at least 0")
+    if not 0 <= config.optimizer.average < 1:
+        raise InputError(
+            f"--config.optimizer.average is {config.optimizer.average}; it may be from 0 to below 1"
+        )
     if not 0 <= config.render.feather <= config.video.dilate:
         raise InputError(
             f"--config.render.feather is {config.render.feather}; the seam lies in the ring by "
@@ -232,6 +244,11 @@ def check(config: ConfigDict) -> None:
             raise InputError(
                 "a network for every window (--config.schedule.reset_per_window) takes one "
                 "--config.window.strides and one --config.window.directions"
+            )
+        if config.optimizer.average:
+            raise InputError(
+                "a network for every window keeps its best update, not the average of many: set "
+                "--config.optimizer.average=0"
             )
         if not config.loss.image:
             raise InputError("the best update is told by the image loss: give --config.loss.image")

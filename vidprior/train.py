@@ -72,8 +72,7 @@ def train(
 
     on_cpu = jax.default_backend() == "cpu"
     fit = update.make_fit(build.update(config, features, updates=total), scan=not on_cpu)
-    optimizer = build.optimizer(config, updates=total)
-    state = update.init_state(build.initial_params(config), optimizer=optimizer)
+    state = build.initial_state(config, build.initial_params(config))
 
     saved = checkpoints.Checkpoints(workdir.checkpoints, keep=config.checkpoint.keep)
     if saved.steps():
@@ -112,7 +111,7 @@ def train(
                 raise Interrupted(f"stopped after update {end} of {total}; its state is saved")
             if pass_over and config.log.preview_frames:
                 path = workdir.previews / f"{end:06d}.png"
-                results.write_preview(path, _preview(state.params, clip.noise, config), prepared)
+                results.write_preview(path, _preview(state.rendered, clip.noise, config), prepared)
     return state
 
 

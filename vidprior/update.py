@@ -28,12 +28,19 @@ class TrainState:
       opt_state: of the optimiser.
       step: scalar int32, updates done.
       best: the parameters with the lowest image loss so far, when they are asked for.
+      average: the parameters averaged over updates, when they are asked for.
     """
 
     params: Params
     opt_state: Any
     step: jax.Array
     best: Any = None
+    average: Any = None
+
+    @property
+    def rendered(self) -> Params:
+        """The parameters that frames are generated with: averaged ones, if there are."""
+        return self.params if self.average is None else self.average
 
 
 @struct.dataclass
@@ -48,6 +55,11 @@ def keep_best(state: TrainState) -> TrainState:
     """The state, from now on remembering its best parameters."""
     params = jax.tree.map(jnp.copy, state.params)  # both are donated: no array twice
     return dataclasses.replace(state, best=Best(params=params, loss=jnp.array(jnp.inf)))
+
+
+def keep_average(state: TrainState) -> TrainState:
+    """The state, from now on averaging its parameters; see `make_update`."""
+    return dataclasses.replace(state, average=jax.tree.map(jnp.copy, state.params))
 
 
 Update = Callable[[TrainState, Clip, Window], tuple[TrainState, Losses]]
@@ -98,11 +110,14 @@ def make_update(
     optimizer: optax.GradientTransformation,
     weights: Mapping[str, float],
     features: Features | None = None,
+    average: float = 0.0,
 ) -> Update:
     """Builds `update(state, clip, window) -> (state, losses)`, a pure function.
 
     The losses are those of the parameters that came in, with their weighted sum
-    under 'total'.
+    under 'total'. A state that keeps averaged parameters (`keep_average`) takes them
+    towards the new ones by a share of 1 - `average`, and by more in its first updates,
+    9 / (10 + u) after u of them: the random beginning is soon forgotten.
     """
 
     def objective(params: Params, batch: Batch) -> tuple[jax.Array, Losses]:
@@ -116,7 +131,8 @@ def make_update(
         changes, opt_state = optimizer.update(grads, state.opt_state, state.params)
         best = _better(state.best, state.params, terms)
         params = optax.apply_updates(state.params, changes)
-        return TrainState(params, opt_state, state.step + 1, best), terms
+        averaged = _averaged(state.average, params, step=state.step, decay=average)
+        return TrainState(params, opt_state, state.step + 1, best, averaged), terms
 
     return update
 
@@ -129,6 +145,13 @@ def _better(best: Best | None, params: Params, terms: Losses) -> Best | None:
         params=jax.tree.map(lambda new, old: jnp.where(is_better, new, old), params, best.params),
         loss=jnp.where(is_better, terms["image"], best.loss),
     )
+
+
+def _averaged(average: Params | None, params: Params, *, step: jax.Array, decay: float) -> Any:
+    if average is None:
+        return None
+    share = jnp.maximum(1 - decay, 9 / (10 + step))
+    return optax.incremental_update(params, average, share)
 
 
 def make_fit(update: Update, *, scan: bool) -> Update:

@@ -72,6 +72,9 @@ def get_config() -> ConfigDict:
     config.loss.flow = 0.0
     config.loss.consistency = 0.0
     config.loss.perceptual = 0.0
+    config.loss.propagated = (
+        0.0  # not the paper's: pixels carried into the hole, see docs/quality.md
+    )
 
     config.vgg = ConfigDict()
     config.vgg.weights = "weights/vgg16.npz"  # made by tools/convert_vgg16.py
@@ -86,6 +89,7 @@ def get_config() -> ConfigDict:
     )
     config.render.audio = True  # copy the source's
     config.render.feather = 0.0  # pixels of the seam at source size, at most video.dilate
+    config.render.propagated = "none"  # carried pixels: 'blend' over the network's, or 'alone'
     config.render.blend = "plain"  # 'gradient': fit the hole's colours to its border
 
     config.checkpoint = ConfigDict()

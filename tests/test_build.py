@@ -10,6 +10,7 @@ from vidprior import build, configuration, vgg
 from vidprior.errors import InputError
 from vidprior.generator import Generator
 from vidprior.npz import save_npz
+from vidprior.types import Propagated
 
 
 def configured(name="flow", **changes):
@@ -176,6 +177,7 @@ def test_shipped_configurations_pass(name):
         ({"render__size": "small"}, "it may be 'source', 'training'"),
         ({"render__format": "avi"}, "it may be 'mp4', 'mkv', 'mov', 'lossless', 'png'"),
         ({"render__blend": "hard"}, "it may be 'plain', 'gradient'"),
+        ({"render__propagated": "over"}, "it may be 'none', 'blend', 'alone'"),
         ({"render__feather": 1.0}, "it may be from 0 to --config.video.dilate, which is 0"),
         ({"render__feather": -1.0}, "it may be from 0 to --config.video.dilate, which is 0"),
         ({"render__feather": float("nan")}, "it may be from 0 to --config.video.dilate"),
@@ -204,6 +206,37 @@ def test_values_that_no_run_can_use_are_refused(changes, words):
 
 def test_a_seam_may_be_as_wide_as_the_ring():
     build.check(configured("dip_vid", video__dilate=4, render__feather=4.0))
+
+
+@pytest.mark.parametrize(
+    ("changes", "needed"),
+    [
+        ({}, False),
+        ({"loss__propagated": 1.0}, True),
+        ({"render__propagated": "blend"}, True),
+        ({"render__propagated": "alone"}, True),
+    ],
+)
+def test_pixels_are_carried_where_a_term_or_the_result_takes_them(changes, needed):
+    config = configured("dip_vid", **changes)
+    build.check(config)
+    assert build.needs_propagated(config) is needed
+    assert build.trains(config) is (config.render.propagated != "alone")
+
+
+def test_without_a_network_what_a_network_needs_may_be_missing():
+    build.check(configured("propagate", loss__image=0.0, video__height=16, video__width=16))
+    with pytest.raises(InputError, match="a side of 8 pixels is too small for flow"):
+        build.check(configured("propagate", video__height=8))
+
+
+def test_the_clip_holds_carried_pixels_for_their_term_alone():
+    carried = Propagated(np.ones((1, 4, 4, 3), np.uint8), np.ones((1, 4, 4), np.float16))
+    arrays = (carried.frames, np.zeros((1, 4, 4), bool), np.zeros((1, 4, 4, 1), np.float32))
+    for weight in (0.0, 1.0):
+        config = configured("dip_vid", loss__propagated=weight, render__propagated="blend")
+        made = build.clip(config, *arrays, flows=None, features=None, propagated=carried)
+        assert (made.propagated is not None) is bool(weight)
 
 
 def test_without_any_loss_there_is_nothing_to_train_for():

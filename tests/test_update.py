@@ -147,6 +147,18 @@ def test_terms_compare_each_pair_with_its_own_flow(clip, listed, index):
     assert terms["perceptual"] == pytest.approx(perceptual, rel=1e-5)
 
 
+def test_carried_pixels_are_those_of_the_frames(clip, listed):
+    window = windows.select(listed, 23)
+    batch = windows.gather(clip, window)
+    prediction = random_prediction()
+    weights = {"image": 0.0, "propagated": 0.5}
+    terms = update.predicted_losses(prediction, batch, weights=weights)
+    assert set(terms) == {"propagated"}
+    error = np.asarray(prediction.image) - np.asarray(clip.propagated)[window.frames] / 255
+    trust = np.asarray(clip.confidence)[window.frames][..., None].astype(np.float64)
+    assert terms["propagated"] == pytest.approx(np.mean(trust * error**2), rel=1e-5)
+
+
 def test_targets_are_computed_anew_where_the_clip_does_not_keep_them(clip, listed):
     window = windows.select(listed, 3)
     batch = windows.gather(clip, window)._replace(features=None)

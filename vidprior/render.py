@@ -105,6 +105,9 @@ def blended(rendered: Iterable[Frame], propagated: Propagated) -> Iterator[Frame
 def blend(image: np.ndarray, propagated: np.ndarray, confidence: np.ndarray) -> np.ndarray:
     """A generated frame with the propagated pixels laid over it by their confidence.
 
+    Their share is twice the confidence, at most 1: the network blurs, so that even a
+    pixel that is trusted by half is the better one.
+
     Args:
       image: [H, W, 3] uint8.
       propagated: [H, W, 3] uint8.
@@ -113,5 +116,5 @@ def blend(image: np.ndarray, propagated: np.ndarray, confidence: np.ndarray) -> 
     Returns:
       [H, W, 3] uint8.
     """
-    share = confidence[..., None].astype(np.float32)
+    share = np.minimum(2 * confidence[..., None].astype(np.float32), 1)
     return np.rint(image + share * (propagated.astype(np.float32) - image)).astype(np.uint8)

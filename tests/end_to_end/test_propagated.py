@@ -42,6 +42,6 @@ def test_carried_pixels_teach_and_are_laid_over(command, clip, trained, tmp_path
         shown[way] = rendered(run)
     np.testing.assert_array_equal(shown["alone"], carried.frames)
     assert (shown["none"] != rendered(trained)).any()  # the term has changed the network
-    share = carried.confidence[..., None].astype(np.float32)
+    share = np.minimum(2 * carried.confidence[..., None].astype(np.float32), 1)
     mixed = shown["none"] + share * (carried.frames - shown["none"].astype(np.float32))
     assert np.abs(shown["blend"] - mixed).max() <= 0.5

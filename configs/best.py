@@ -11,15 +11,14 @@ from vidprior.configuration import load
 
 
 def get_config():
-    """DIP-Vid-Flow without the VGG term; known pixels carried along the flow teach the hole."""
-    config = load("flow")
-    config.flow.estimator = "dis"
+    """The image loss on known pixels, and on those that are carried along the flow."""
+    config = load("dip_vid")
+    config.window.strides = (1, 3, 5)
     config.schedule.num_passes = 10
     config.schedule.windows_per_pass = 200
     config.schedule.updates_per_window = 1
     config.schedule.median_window = "none"
     config.optimizer.decay = "cosine"
-    config.loss.perceptual = 0.0
     config.loss.propagated = 1.0
     config.render.propagated = "blend"
     return config

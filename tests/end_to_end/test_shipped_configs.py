@@ -100,7 +100,7 @@ def test_the_configurations_are_the_systems_that_they_say(command, clip, tmp_pat
             "length": 5,
         },
     }
-    carried = expected["demo"] | {"terms": expected["demo"]["terms"] | {"propagated"}}
+    carried = expected["demo"] | {"terms": {"image", "propagated"}}
     expected["best"] = expected["fast"] = carried
     expected["propagate"] = {"terms": {"image"}, "conv_ndim": 2, "strides": [1], "length": 1}
     expected["footage"] = expected["demo"]

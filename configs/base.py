@@ -64,12 +64,17 @@ def get_config() -> ConfigDict:
     config.optimizer.b1 = 0.9
     config.optimizer.b2 = 0.999
     config.optimizer.eps = 1e-8
+    config.optimizer.decay = "none"  # of the learning rate; 'cosine': to 0 over all updates
+    config.optimizer.average = 0.0  # decay of the averaged parameters that render; 0: the newest
 
     config.loss = ConfigDict()  # weights of Equation 2; a term of weight 0 is not computed
     config.loss.image = 1.0
     config.loss.flow = 0.0
     config.loss.consistency = 0.0
     config.loss.perceptual = 0.0
+    config.loss.propagated = (
+        0.0  # not the paper's: pixels carried into the hole, see docs/quality.md
+    )
 
     config.vgg = ConfigDict()
     config.vgg.weights = "weights/vgg16.npz"  # made by tools/convert_vgg16.py
@@ -84,6 +89,7 @@ def get_config() -> ConfigDict:
     )
     config.render.audio = True  # copy the source's
     config.render.feather = 0.0  # pixels of the seam at source size, at most video.dilate
+    config.render.propagated = "none"  # carried pixels: 'blend' over the network's, or 'alone'
     config.render.blend = "plain"  # 'gradient': fit the hole's colours to its border
 
     config.checkpoint = ConfigDict()

@@ -46,6 +46,8 @@ def make_random_clip():
             flow_scale=random.uniform(1, 9, len(OFFSETS)).astype(np.float32),
             features=tuple(random.random((*s, 3), np.float32) for s in (frames_shape, half)),
             feature_hole=tuple(random.random(s) < 0.3 for s in (frames_shape, half)),
+            propagated=random.integers(0, 256, (*frames_shape, 3), np.uint8),
+            confidence=random.random(frames_shape).astype(np.float16),
         )
         return jax.tree.map(jnp.asarray, arrays)
 

@@ -156,3 +156,11 @@ def test_a_configuration_may_be_named(frames, hole):
 def test_other_names_are_no_attributes():
     with pytest.raises(AttributeError, match="nothing"):
         vidprior.nothing  # noqa: B018
+
+
+def test_carried_pixels_alone_leave_no_state(frames, hole):
+    config = tiny(render__propagated="alone", render__size="training")
+    alone = vidprior.inpaint(frames, hole, config)
+    assert alone.state is alone.flows is None
+    assert alone.metrics == []
+    assert alone.frames.shape == (T, 32, 48, 3)

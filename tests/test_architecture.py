@@ -31,8 +31,8 @@ FLOORS = {
     ),
     # an update, a picture, a file format
     3: (
-        "complexity", "flow_io", "frechet", "initial", "protocols", "render", "update", "video_io",
-        "video_out", "workdir",
+        "complexity", "flow_io", "frechet", "initial", "propagate", "protocols", "render",
+        "update", "video_io", "video_out", "workdir",
     ),
     # what a run reads and leaves behind
     4: ("checkpoints", "compose", "encoder", "inputs", "results", "scores", "build"),

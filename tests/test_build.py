@@ -10,6 +10,7 @@ from vidprior import build, configuration, vgg
 from vidprior.errors import InputError
 from vidprior.generator import Generator
 from vidprior.npz import save_npz
+from vidprior.types import Propagated
 
 
 def configured(name="flow", **changes):
@@ -89,6 +90,19 @@ def test_optimizer_is_adam_with_its_fields():
         assert np.array_equal(ours, theirs)
 
 
+def test_the_learning_rate_falls_along_a_cosine():
+    """Adam's steps of an even gradient are the learning rate: 0.4 (1 + cos(pi u / 4)) / 2."""
+    config = configured(optimizer__learning_rate=0.4, optimizer__decay="cosine")
+    optimizer = build.optimizer(config, updates=4)
+    value = jnp.array(1.0)
+    state, steps = optimizer.init(value), []
+    for _ in range(4):
+        change, state = optimizer.update(value, state)
+        steps.append(-float(change))
+    half = np.sqrt(0.5)
+    assert np.allclose(steps, [0.4, 0.2 * (1 + half), 0.2, 0.2 * (1 - half)], rtol=1e-3)
+
+
 @pytest.fixture(scope="module")
 def arrays():
     random = np.random.default_rng(0)
@@ -155,11 +169,15 @@ def test_shipped_configurations_pass(name):
         ({"model__refine_kernel": 2}, "--config.model.refine_kernel is 2; it may be 1, 3"),
         ({"model__initializer": "he"}, "it may be 'pytorch', 'lecun'"),
         ({"model__dtype": "float16"}, "it may be 'float32', 'bfloat16'"),
+        ({"optimizer__average": 1.0}, "average is 1.0; it may be from 0 to below 1"),
+        ({"optimizer__average": float("nan")}, "it may be from 0 to below 1"),
+        ({"optimizer__decay": "linear"}, "it may be 'none', 'cosine'"),
         ({"vgg__input": "bgr"}, "it may be 'published', 'imagenet'"),
         ({"render__rounding": "up"}, "it may be 'nearest', 'down'"),
         ({"render__size": "small"}, "it may be 'source', 'training'"),
         ({"render__format": "avi"}, "it may be 'mp4', 'mkv', 'mov', 'lossless', 'png'"),
         ({"render__blend": "hard"}, "it may be 'plain', 'gradient'"),
+        ({"render__propagated": "over"}, "it may be 'none', 'blend', 'alone'"),
         ({"render__feather": 1.0}, "it may be from 0 to --config.video.dilate, which is 0"),
         ({"render__feather": -1.0}, "it may be from 0 to --config.video.dilate, which is 0"),
         ({"render__feather": float("nan")}, "it may be from 0 to --config.video.dilate"),
@@ -190,6 +208,37 @@ def test_a_seam_may_be_as_wide_as_the_ring():
     build.check(configured("dip_vid", video__dilate=4, render__feather=4.0))
 
 
+@pytest.mark.parametrize(
+    ("changes", "needed"),
+    [
+        ({}, False),
+        ({"loss__propagated": 1.0}, True),
+        ({"render__propagated": "blend"}, True),
+        ({"render__propagated": "alone"}, True),
+    ],
+)
+def test_pixels_are_carried_where_a_term_or_the_result_takes_them(changes, needed):
+    config = configured("dip_vid", **changes)
+    build.check(config)
+    assert build.needs_propagated(config) is needed
+    assert build.trains(config) is (config.render.propagated != "alone")
+
+
+def test_without_a_network_what_a_network_needs_may_be_missing():
+    build.check(configured("propagate", loss__image=0.0, video__height=16, video__width=16))
+    with pytest.raises(InputError, match="a side of 8 pixels is too small for flow"):
+        build.check(configured("propagate", video__height=8))
+
+
+def test_the_clip_holds_carried_pixels_for_their_term_alone():
+    carried = Propagated(np.ones((1, 4, 4, 3), np.uint8), np.ones((1, 4, 4), np.float16))
+    arrays = (carried.frames, np.zeros((1, 4, 4), bool), np.zeros((1, 4, 4, 1), np.float32))
+    for weight in (0.0, 1.0):
+        config = configured("dip_vid", loss__propagated=weight, render__propagated="blend")
+        made = build.clip(config, *arrays, flows=None, features=None, propagated=carried)
+        assert (made.propagated is not None) is bool(weight)
+
+
 def test_without_any_loss_there_is_nothing_to_train_for():
     with pytest.raises(InputError, match="every loss has weight 0"):
         build.check(configured("dip_vid", loss__image=0.0))
@@ -205,6 +254,7 @@ def test_without_any_loss_there_is_nothing_to_train_for():
         ("dip", {"loss__image": 0.0, "loss__perceptual": 0.01}, "loss.image"),
         # A frame's network is looked up by the start of its window: one window for each.
         ("dip", {"window__directions": ("forward", "backward")}, "reset_per_window"),
+        ("dip", {"optimizer__average": 0.9}, "optimizer.average"),
         ("flow", {"schedule__reset_per_window": True}, "reset_per_window"),
     ],
 )

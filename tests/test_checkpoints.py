@@ -75,6 +75,15 @@ def test_parameters_alone_need_no_optimiser(saved):
     assert extra == {"flow_scale": [1.5, 100]}
 
 
+def test_averaged_parameters_are_those_that_render(tmp_path):
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    state = make_state(3).replace(average=jax.tree.map(lambda x: x / 2, make_state(3).params))
+    checkpoints.save(state, {})
+    assert_identical(checkpoints.restore_params(3)[0], state.average)
+    like = make_state(0).replace(average=make_state(0).params)
+    assert_identical(checkpoints.restore(3, like), state)
+
+
 def test_extra_facts_are_read_alone(saved):
     assert Checkpoints(saved).restore_extra(200) == {"flow_scale": [1.5, 200]}
     with pytest.raises(InputError, match="no checkpoint of update 7"):

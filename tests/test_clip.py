@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from vidprior import clip
-from vidprior.types import OFFSETS
+from vidprior.types import OFFSETS, Propagated
 from vidprior.vgg import feature_holes
 from vidprior.warp import flow_hole
 
@@ -74,6 +74,16 @@ def test_without_flow_and_features_the_rest_stays_empty(inputs):
     assert np.array_equal(made.noise, noise)
     assert made.flow is made.flow_known is made.flow_hole is made.flow_scale is None
     assert made.features is made.feature_hole is None
+    assert made.propagated is made.confidence is None
+
+
+def test_carried_pixels_are_taken_as_they_are(inputs):
+    frames, hole, noise, _ = inputs
+    carried = Propagated(255 - frames, hole.astype(np.float16) / 2)
+    made = clip.make_clip(frames, hole, noise, propagated=carried)
+    assert np.array_equal(made.propagated, carried.frames)
+    assert np.array_equal(made.confidence, carried.confidence)
+    assert (made.propagated.dtype, made.confidence.dtype) == (np.uint8, np.float16)
 
 
 def test_flow_masks_pair_by_pair(inputs):

@@ -454,3 +454,18 @@ def test_a_given_file_of_another_clip_is_refused(config, video, mask, tmp_path, 
     path = str(tmp_path / "given.npz")
     with pytest.raises(InputError, match="source_sha256"):
         inputs.obtain_flows(Workdir(tmp_path / "run"), clip, config=config, given=path)
+
+
+# Carried pixels
+
+
+def test_pixels_are_carried_once_and_kept(config, video, mask, small_workdir, monkeypatch):
+    clip = read_clip(video, mask, config=config)
+    made = inputs.obtain_propagated(small_workdir, clip)
+    assert made.frames.shape == clip.frames.shape
+    np.testing.assert_array_equal(made.frames[~clip.hole], clip.frames[~clip.hole])
+    assert not made.confidence[~clip.hole].any()
+    monkeypatch.setattr(inputs.propagate, "flow_behind", None)
+    again = inputs.obtain_propagated(small_workdir, clip)
+    np.testing.assert_array_equal(again.frames, made.frames)
+    np.testing.assert_array_equal(again.confidence, made.confidence)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vidprior.membrane import membrane
+from vidprior.membrane import complete, membrane
 
 SOURCE = (24, 40)
 
@@ -41,3 +41,15 @@ def test_a_membrane_between_two_values_is_a_slope():
 @pytest.mark.parametrize("hole", [np.ones(SOURCE, bool), np.zeros(SOURCE, bool)])
 def test_without_border_there_is_no_membrane(hole):
     assert not membrane(np.ones((*SOURCE, 3)), hole).any()
+
+
+def test_flow_is_continued_from_beyond_the_rim():
+    """A slope of one pixel a column; in the hole and one pixel about it, something else."""
+    slope = np.zeros((5, 11, 2), np.float32)
+    slope[..., 0] = np.arange(11)
+    hole = box(0, 5, 3, 8, (5, 11))
+    near = box(0, 5, 2, 9, (5, 11))
+    flow = np.where(near[..., None], 99, slope).astype(np.float16)
+    assert np.allclose(complete(flow, hole, rim=1), slope, atol=1e-5)
+    assert not complete(flow, np.ones_like(hole), rim=1).any()
+    assert np.array_equal(complete(flow, np.zeros_like(hole), rim=1), flow)

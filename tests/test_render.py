@@ -7,7 +7,7 @@ import pytest
 
 from vidprior import render
 from vidprior.generator import Generator
-from vidprior.types import Prediction
+from vidprior.types import Prediction, Propagated
 
 
 @pytest.mark.parametrize(
@@ -127,3 +127,22 @@ def test_composite_takes_the_hole_from_the_network():
     assert np.array_equal(result[hole], image[hole])
     assert np.array_equal(result[~hole], known[~hole])
     assert np.array_equal(render.composite(image[2], known[2], hole[2]), result[2])
+
+
+def test_carried_pixels_are_laid_over_by_their_confidence():
+    image = np.full((1, 4, 3), 100, np.uint8)
+    carried = np.full((1, 4, 3), 200, np.uint8)
+    confidence = np.array([[0, 0.25, 0.5, 1]], np.float16)
+    result = render.blend(image, carried, confidence)
+    assert result.dtype == np.uint8
+    assert (result == np.array([100, 150, 200, 200])[:, None]).all()
+
+
+def test_every_frame_gets_its_own_carried_pixels():
+    shown = [render.Frame(n, np.full((2, 2, 3), 10 * n, np.uint8), None) for n in (1, 2)]
+    carried = np.stack([np.full((2, 2, 3), 100 + n, np.uint8) for n in range(3)])
+    confidence = np.zeros((3, 2, 2), np.float16)
+    confidence[1:, 0, 0] = 1
+    for frame in render.blended(shown, Propagated(carried, confidence)):
+        assert (frame.image[0, 0] == 100 + frame.number).all()
+        assert (frame.image[1] == 10 * frame.number).all()

@@ -147,6 +147,18 @@ def test_terms_compare_each_pair_with_its_own_flow(clip, listed, index):
     assert terms["perceptual"] == pytest.approx(perceptual, rel=1e-5)
 
 
+def test_carried_pixels_are_those_of_the_frames(clip, listed):
+    window = windows.select(listed, 23)
+    batch = windows.gather(clip, window)
+    prediction = random_prediction()
+    weights = {"image": 0.0, "propagated": 0.5}
+    terms = update.predicted_losses(prediction, batch, weights=weights)
+    assert set(terms) == {"propagated"}
+    error = np.asarray(prediction.image) - np.asarray(clip.propagated)[window.frames] / 255
+    trust = np.asarray(clip.confidence)[window.frames][..., None].astype(np.float64)
+    assert terms["propagated"] == pytest.approx(np.mean(trust * error**2), rel=1e-5)
+
+
 def test_targets_are_computed_anew_where_the_clip_does_not_keep_them(clip, listed):
     window = windows.select(listed, 3)
     batch = windows.gather(clip, window)._replace(features=None)
@@ -309,6 +321,30 @@ def test_the_best_parameters_are_those_of_the_lowest_image_loss(
 def test_without_being_asked_no_best_parameters_are_kept(fit, clip, listed, state):
     state, _ = fit(state, clip, windows.select(listed, np.array([0])))
     assert state.best is None
+
+
+def test_parameters_are_averaged(generator, optimizer, bare_clip, listed, random_params):
+    """Shares of the newest: 9/10, 9/11 and then 0.8, which is more than 9/12."""
+    step = update.make_update(
+        generator=generator, optimizer=optimizer, weights=IMAGE_ALONE, average=0.2
+    )
+    fit = update.make_fit(step, scan=False)
+    params = random_params(generator)
+    state = update.keep_average(update.init_state(params, optimizer=optimizer))
+    expected = np.asarray(params["image"]["kernel"], np.float64)
+    for share in (9 / 10, 9 / 11, 0.8):
+        state, _ = fit(state, bare_clip, windows.select(listed, np.array([2])))
+        newest = np.asarray(state.params["image"]["kernel"], np.float64)
+        expected = expected + share * (newest - expected)
+        assert np.allclose(state.average["image"]["kernel"], expected, rtol=1e-5, atol=1e-7)
+        assert not np.allclose(newest, expected, rtol=1e-5, atol=1e-7)
+    assert state.rendered is state.average
+
+
+def test_without_being_asked_no_average_is_kept(fit, clip, listed, state):
+    state, _ = fit(state, clip, windows.select(listed, np.array([0])))
+    assert state.average is None
+    assert state.rendered is state.params
 
 
 def test_a_fresh_state(optimizer):

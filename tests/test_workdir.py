@@ -8,6 +8,7 @@ import pytest
 from vidprior import configuration, workdir
 from vidprior.errors import InputError
 from vidprior.npz import save_npz
+from vidprior.types import Propagated
 from vidprior.workdir import Prepared, Workdir
 
 INPUTS = {"video": "a.mp4", "mask": "b.png", "flows": None}
@@ -114,6 +115,18 @@ def test_free_fields_may_change(claimed, config, clip, section, field, value):
     assert claimed.claim(config, INPUTS, clip) is True
 
 
+def test_the_number_of_passes_is_not_free_where_the_learning_rate_decays(tmp_path, config, clip):
+    config["optimizer"]["decay"] = "cosine"
+    claimed = workdir.Workdir(tmp_path / "decaying")
+    claimed.claim(config, INPUTS, clip)
+    assert claimed.claim(config, INPUTS, clip) is True
+    config["schedule"]["num_passes"] += 1
+    with pytest.raises(
+        InputError, match=r"num_passes=20, now it is 21: a learning rate that decays"
+    ):
+        claimed.claim(config, INPUTS, clip)
+
+
 def test_free_fields_are_fields():
     config = configuration.to_dict(configuration.load("base"))
     fields = [name for name, _ in configuration.flatten(config)]
@@ -192,6 +205,17 @@ def test_what_is_no_fraction_is_refused(claimed, name, value):
 
 def rows(claimed):
     return [json.loads(line) for line in claimed.metrics_file.read_text().splitlines()]
+
+
+def test_carried_pixels_survive_their_file(claimed, clip):
+    assert claimed.read_propagated(clip.hole) is None
+    carried = Propagated(clip.frames, (clip.hole / 3).astype(np.float16))
+    claimed.write_propagated(carried)
+    read = claimed.read_propagated(clip.hole)
+    assert np.array_equal(read.frames, carried.frames)
+    assert np.array_equal(read.confidence, carried.confidence)
+    with pytest.raises(InputError, match=r"propagated\.npz.* do not fit the clip's \(2, 4, 5\)"):
+        claimed.read_propagated(clip.hole[:2])
 
 
 def test_metrics_are_one_line_each(claimed):

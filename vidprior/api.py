@@ -45,8 +45,9 @@ class Result:
         training used it; None where no term needs flow.
       metrics: the losses, unweighted, and their weighted sum `total`, one dictionary for
         every `log.every` updates, with the number of the `update` and of the `pass`.
-      state: the network's parameters after the last update, and the optimiser's state;
-        None where every window has a network of its own (DIP).
+      state: the network's parameters after the last update, the averaged ones if there
+        are, and the optimiser's state;
+        None where every window has a network of its own (DIP), or nothing is trained.
       config: the configuration as it was resolved.
     """
 
@@ -153,7 +154,9 @@ def inpaint(
                 composite(frame.image, clip.frames[frame.number], clip.hole[frame.number])
                 for frame in rendered
             ]
-        metrics = [json.loads(row) for row in run.metrics_file.read_text().splitlines()]
+        trained = run.metrics_file.exists()
+        rows = run.metrics_file.read_text().splitlines() if trained else []
+        metrics = [json.loads(row) for row in rows]
     return Result(np.stack(finished), flows, metrics, state, resolved)
 
 

@@ -18,14 +18,24 @@ from vidprior.flow_estimate import MIN_SIDE, PRESETS
 from vidprior.generator import Generator, smallest_side
 from vidprior.npz import load_npz
 from vidprior.render import Frame, render
-from vidprior.types import Array, Clip, Features, Flows, Params, Window
-from vidprior.update import Update, make_update
+from vidprior.types import Array, Clip, Features, Flows, Params, Propagated, Window
+from vidprior.update import TrainState, Update, init_state, keep_average, make_update
 from vidprior.workdir import Workdir
 
 
 def needs_flow(config: ConfigDict) -> bool:
     """Whether any term with a weight looks at flow."""
     return bool(config.loss.flow or config.loss.consistency)
+
+
+def needs_propagated(config: ConfigDict) -> bool:
+    """Whether known pixels are to be carried into the hole."""
+    return bool(config.loss.propagated) or config.render.propagated != "none"
+
+
+def trains(config: ConfigDict) -> bool:
+    """Whether there is a network: none where carried pixels are all that is shown."""
+    return config.render.propagated != "alone"
 
 
 def generator(config: ConfigDict) -> Generator:
@@ -57,6 +67,7 @@ def clip(
     *,
     flows: Flows | None,
     features: Features | None,
+    propagated: Propagated | None = None,
 ) -> Clip:
     """All that updates read, on the device."""
     return make_clip(
@@ -66,16 +77,18 @@ def clip(
         flows=flows,
         features=features,
         keep_features=config.vgg.keep_features,
+        propagated=propagated if config.loss.propagated else None,
     )
 
 
-def update(config: ConfigDict, features: Features | None) -> Update:
-    """One update of the configured network under the configured losses."""
+def update(config: ConfigDict, features: Features | None, *, updates: int = 0) -> Update:
+    """One update of the configured network under the configured losses; see `optimizer`."""
     return make_update(
         generator=generator(config),
-        optimizer=optimizer(config),
+        optimizer=optimizer(config, updates=updates),
         weights=config.loss.to_dict(),
         features=features,
+        average=config.optimizer.average,
     )
 
 
@@ -106,10 +119,26 @@ def initial_params(config: ConfigDict, network: int = 0) -> Params:
     )
 
 
-def optimizer(config: ConfigDict) -> optax.GradientTransformation:
-    """Adam; its state carries over from window to window."""
+def initial_state(config: ConfigDict, params: Params) -> TrainState:
+    """The state before the first update."""
+    # The optimiser's state tells of updates done, not of those to come.
+    state = init_state(params, optimizer=optimizer(config, updates=1))
+    return keep_average(state) if config.optimizer.average else state
+
+
+def optimizer(config: ConfigDict, *, updates: int = 0) -> optax.GradientTransformation:
+    """Adam; its state carries over from window to window.
+
+    Args:
+      config: the configuration.
+      updates: of a network from first to last; must be given where the learning rate
+        decays over them, and is not read elsewhere.
+    """
     fields = config.optimizer
-    return optax.adam(fields.learning_rate, b1=fields.b1, b2=fields.b2, eps=fields.eps)
+    rate = fields.learning_rate
+    if fields.decay == "cosine":
+        rate = optax.cosine_decay_schedule(rate, updates)
+    return optax.adam(rate, b1=fields.b1, b2=fields.b2, eps=fields.eps)
 
 
 def window_list(config: ConfigDict, num_frames: int) -> Window:
@@ -180,10 +209,12 @@ def check(config: ConfigDict) -> None:
         "model.refine_kernel": (1, 3),
         "model.initializer": ("pytorch", "lecun"),
         "model.dtype": ("float32", "bfloat16"),
+        "optimizer.decay": ("none", "cosine"),
         "vgg.input": ("published", "imagenet"),
         "render.rounding": ("nearest", "down"),
         "render.size": ("source", "training"),
         "render.format": ("mp4", "mkv", "mov", "lossless", "png"),
+        "render.propagated": ("none", "blend", "alone"),
         "render.blend": ("plain", "gradient"),
     }
     for field, allowed in choices.items():
@@ -209,6 +240,10 @@ def check(config: ConfigDict) -> None:
     for field in ("schedule.windows_per_pass", "log.preview_frames", "video.dilate"):
         if _value(config, field) < 0:
             raise InputError(f"--config.{field} is {_value(config, field)}; it must be at least 0")
+    if not 0 <= config.optimizer.average < 1:
+        raise InputError(
+            f"--config.optimizer.average is {config.optimizer.average}; it may be from 0 to below 1"
+        )
     if not 0 <= config.render.feather <= config.video.dilate:
         raise InputError(
             f"--config.render.feather is {config.render.feather}; the seam lies in the ring by "
@@ -223,6 +258,11 @@ def check(config: ConfigDict) -> None:
                 "a network for every window (--config.schedule.reset_per_window) takes one "
                 "--config.window.strides and one --config.window.directions"
             )
+        if config.optimizer.average:
+            raise InputError(
+                "a network for every window keeps its best update, not the average of many: set "
+                "--config.optimizer.average=0"
+            )
         if not config.loss.image:
             raise InputError("the best update is told by the image loss: give --config.loss.image")
     if needs_flow(config) and config.model.conv_ndim == 3:
@@ -233,18 +273,19 @@ def check(config: ConfigDict) -> None:
         raise InputError("the flow terms need --config.window.length of at least 2")
     if config.schedule.median_window != "none" and 1 not in config.window.strides:
         raise InputError("the median window has stride 1: add it to --config.window.strides")
-    if not any(config.loss.values()):
+    if trains(config) and not any(config.loss.values()):
         raise InputError("every loss has weight 0: there is nothing to train for")
     scales = len(config.model.channels)
     smallest = smallest_side(scales)
-    if min(config.video.height, config.video.width) < smallest:
+    if trains(config) and min(config.video.height, config.video.width) < smallest:
         raise InputError(
             f"{config.video.width}x{config.video.height} is too small for {scales} scales: "
             f"each side needs at least {smallest}; enlarge --config.video.width and height, or "
             f"give fewer --config.model.channels"
         )
     smaller = min(config.video.height, config.video.width)
-    if needs_flow(config) and config.flow.estimator == "dis" and smaller < MIN_SIDE:
+    estimates = needs_flow(config) and config.flow.estimator == "dis"
+    if (estimates or needs_propagated(config)) and smaller < MIN_SIDE:
         raise InputError(f"a side of {smaller} pixels is too small for flow: it needs {MIN_SIDE}")
 
 

@@ -84,14 +84,19 @@ class Checkpoints:
         return self._read(step, state=ocp.args.StandardRestore(shapes))["state"]
 
     def restore_params(self, step: int) -> tuple[Params, dict[str, Any]]:
-        """The parameters after `step` updates, as NumPy arrays, and the extra facts.
+        """The parameters that render, as NumPy arrays, and the extra facts.
+
+        These are the averaged parameters after `step` updates where they were kept.
 
         Raises:
           InputError: when the checkpoint is missing or unreadable.
         """
         self._require(step)
         read = self._read(step, state=ocp.args.StandardRestore(), extra=ocp.args.JsonRestore())
-        return jax.tree.map(np.asarray, read["state"]["params"]), read["extra"]
+        state = read["state"]
+        # Checkpoints of earlier versions name no average.
+        rendered = state["params"] if state.get("average") is None else state["average"]
+        return jax.tree.map(np.asarray, rendered), read["extra"]
 
     def restore_extra(self, step: int) -> dict[str, Any]:
         """The extra facts that were saved after `step` updates."""

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vidprior.types import Clip, Features, Flows
+from vidprior.types import Clip, Features, Flows, Propagated
 from vidprior.vgg import feature_holes
 from vidprior.warp import flow_hole
 
@@ -51,6 +51,7 @@ def make_clip(
     flows: Flows | None = None,
     features: Features | None = None,
     keep_features: bool = True,
+    propagated: Propagated | None = None,
 ) -> Clip:
     """Places everything that updates read on the device.
 
@@ -62,6 +63,7 @@ def make_clip(
       features: VGG16 with its parameters bound, for the perceptual term.
       keep_features: computes the frames' features once and keeps them; without,
         every update computes those of its window anew, which takes less memory.
+      propagated: of the clip, for the term that supervises the hole; None without.
     """
     clip = Clip(frames=jnp.asarray(frames), hole=jnp.asarray(hole), noise=jnp.asarray(noise))
     if flows is not None:
@@ -78,6 +80,12 @@ def make_clip(
             flow_known=jnp.asarray(known),
             flow_hole=jnp.asarray(in_hole),
             flow_scale=jnp.asarray(flow_scales(flows)),
+        )
+    if propagated is not None:
+        clip = dataclasses.replace(
+            clip,
+            propagated=jnp.asarray(propagated.frames),
+            confidence=jnp.asarray(propagated.confidence),
         )
     if features is not None:
         clip = dataclasses.replace(clip, feature_hole=jax.jit(feature_holes)(clip.hole))

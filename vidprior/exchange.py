@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from vidprior import build, checkpoints, official, update
+from vidprior import build, checkpoints, official
 from vidprior.errors import InputError
 from vidprior.npz import load_npz, save_npz
 from vidprior.types import Params
@@ -60,7 +60,7 @@ def read_published(
 def import_published(published: Published, workdir: Workdir, *, config: ConfigDict) -> None:
     """Makes a network the state of a claimed work directory, before its first update."""
     workdir.write_noise(published.noise)
-    state = update.init_state(published.params, optimizer=build.optimizer(config))
+    state = build.initial_state(config, published.params)
     saved = checkpoints.Checkpoints(workdir.checkpoints, keep=config.checkpoint.keep)
     saved.save(state, {"flow_scale": None, "rows": []})
 

@@ -13,12 +13,12 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from vidprior import flow_estimate, flow_io, geometry, video_io
+from vidprior import flow_estimate, flow_io, geometry, propagate, video_io
 from vidprior.errors import InputError
 from vidprior.geometry import Transform
 from vidprior.npz import save_npz
 from vidprior.progress import Progress
-from vidprior.types import OFFSETS, Flows
+from vidprior.types import OFFSETS, Flows, Propagated
 from vidprior.video_io import Footage
 from vidprior.visibility import never_seen
 from vidprior.workdir import Prepared, Workdir
@@ -288,6 +288,20 @@ def obtain_flows(
             flow_io.save_flows(workdir.flows_file, flows)
             return flows
     return _load_flows(workdir.flows_file, clip)
+
+
+def obtain_propagated(workdir: Workdir, clip: Prepared) -> Propagated:
+    """Known pixels carried into the hole: from the work directory, or made for it.
+
+    Raises:
+      InputError: the file is damaged, or the frames are too small for flow.
+    """
+    kept = workdir.read_propagated(clip.hole)
+    if kept is None:
+        to_next, to_previous = propagate.flow_behind(clip.frames, clip.hole)
+        kept = propagate.propagate(clip.frames, clip.hole, to_next, to_previous)
+        workdir.write_propagated(kept)
+    return kept
 
 
 def _load_flows(path: pathlib.Path, clip: Prepared) -> Flows:

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from vidprior import build, checkpoints, inputs, train, train_each
 from vidprior.progress import Listener
-from vidprior.render import Frame
+from vidprior.render import Frame, blended
 from vidprior.results import Finishing
 from vidprior.types import Features, Flows
 from vidprior.update import TrainState
@@ -24,7 +24,9 @@ def fit(
     flow_file: str | None = None,
     listener: Listener | None = None,
 ) -> tuple[TrainState | None, Flows | None]:
-    """Obtains the flow that is needed, and trains; goes on where the work directory stands.
+    """Obtains flow and carried pixels as needed, and trains, unless these alone are shown.
+
+    Goes on where the work directory stands.
 
     Args:
       config: checked by `build.check`.
@@ -35,30 +37,56 @@ def fit(
       listener: told of the training's progress instead of a bar.
 
     Returns:
-      The state after the last update, None where every window has a network of its own;
-      and the flow, None where no term needs it.
+      The state after the last update, None where every window has a network of its own
+      or nothing is trained; and the flow, None where no term needs it.
 
     Raises:
       InputError: the flow cannot be had.
       NonFiniteLoss, Interrupted: as `train.train`.
     """
-    flows = None
+    flows = propagated = None
+    if build.needs_propagated(config):
+        propagated = inputs.obtain_propagated(workdir, clip)
+        share = (propagated.confidence[clip.hole] > 0).mean()
+        print(f"hole: {share:.1%} of its pixels are carried from other frames", file=sys.stderr)
+    if not build.trains(config):
+        return None, None
     if build.needs_flow(config):
         flows = inputs.obtain_flows(workdir, clip, config=config, given=flow_file)
         print(inputs.sight(clip, flows), file=sys.stderr)
     if config.schedule.reset_per_window:
         train_each.train_each(
-            config, workdir, clip, flows=flows, features=features, listener=listener
+            config,
+            workdir,
+            clip,
+            flows=flows,
+            features=features,
+            propagated=propagated,
+            listener=listener,
         )
         return None, flows
-    state = train.train(config, workdir, clip, flows=flows, features=features, listener=listener)
+    state = train.train(
+        config,
+        workdir,
+        clip,
+        flows=flows,
+        features=features,
+        propagated=propagated,
+        listener=listener,
+    )
     return state, flows
 
 
 def render(
     config: ConfigDict, workdir: Workdir, clip: Prepared, frames: range, *, step: int | None = None
 ) -> Iterator[Frame]:
-    """Generates frames from a saved state, the newest by default: training too ends so."""
+    """Generates frames from a saved state, the newest by default: training too ends so.
+
+    Carried pixels are laid over them, or shown alone, as `config.render` says.
+    """
+    if not build.trains(config):
+        carried = inputs.obtain_propagated(workdir, clip).frames
+        return (Frame(number, carried[number], None) for number in frames)
     saved = checkpoints.Checkpoints(workdir.checkpoints)
     if config.schedule.reset_per_window:
         params_for = train_each.saved_params(saved)
@@ -66,7 +94,10 @@ def render(
         params, _ = saved.restore_params(saved.steps()[-1] if step is None else step)
         params = jax.device_put(params)
         params_for = lambda _: params  # noqa: E731
-    return build.rendered(config, params_for, build.noise(config, workdir, clip.hole), frames)
+    rendered = build.rendered(config, params_for, build.noise(config, workdir, clip.hole), frames)
+    if config.render.propagated == "none":
+        return rendered
+    return blended(rendered, inputs.obtain_propagated(workdir, clip))
 
 
 def finishing(

@@ -1,4 +1,4 @@
-"""The four terms of Equation 2, each a plain function of arrays.
+"""The four terms of Equation 2, and one of our own, each a plain function of arrays.
 
 Every term is a mean over *all* elements: the masks zero entries and do not
 change the divisor, as in the published code. Colour lies in [0, 1], masks are
@@ -80,3 +80,19 @@ def perceptual_loss(
         for ours, theirs, hole in zip(prediction, features, holes, strict=True)
     ]
     return jnp.sum(jnp.stack(terms))
+
+
+def propagated_loss(
+    prediction: jax.Array, propagated: jax.Array, confidence: jax.Array
+) -> jax.Array:
+    """Pixels carried into the hole are reproduced, as far as they are trusted. Not the paper's.
+
+    Args:
+      prediction: [N, H, W, 3], the generated frames.
+      propagated: [N, H, W, 3], carried pixels.
+      confidence: [N, H, W, 1] in [0, 1], 0 outside the hole.
+
+    Returns:
+      A scalar.
+    """
+    return jnp.mean(confidence * jnp.square(prediction - propagated))

@@ -114,10 +114,12 @@ def render_saved(workdir: Workdir) -> None:
     config = configuration.from_stored(fields, where=workdir.config_file)
     _override_rendering(config)
     clip = workdir.read_clip()
-    saved = checkpoints.Checkpoints(workdir.checkpoints)
-    if not saved.steps():
-        raise InputError(f"{workdir.path} has no checkpoint yet: train first")
-    step = saved.steps()[-1] if _CHECKPOINT.value is None else _CHECKPOINT.value
+    step = 0
+    if build.trains(config):
+        saved = checkpoints.Checkpoints(workdir.checkpoints)
+        if not saved.steps():
+            raise InputError(f"{workdir.path} has no checkpoint yet: train first")
+        step = saved.steps()[-1] if _CHECKPOINT.value is None else _CHECKPOINT.value
     frames = _parse_frames(_FRAMES.value, len(clip.frames))
     folder = workdir
     if _CHECKPOINT.value is not None or _FRAMES.value:

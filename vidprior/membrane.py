@@ -5,6 +5,7 @@ changes known pixels too, and once they are put back, the step at the border is 
 again.
 """
 
+import cv2
 import numpy as np
 import scipy.sparse
 import scipy.sparse.linalg
@@ -45,3 +46,19 @@ def membrane(border: np.ndarray, hole: np.ndarray) -> np.ndarray:
     laplacian = scipy.sparse.diags_array(degree, format="csc") - neighbours
     filled[hole] = scipy.sparse.linalg.splu(scipy.sparse.csc_matrix(laplacian)).solve(constants)
     return filled
+
+
+def complete(flow: np.ndarray, hole: np.ndarray, *, rim: int) -> np.ndarray:
+    """A frame's flow, continued smoothly into the hole from beyond its rim.
+
+    Args:
+      flow: [H, W, 2] pixels; what it says in the hole and near it is not read.
+      hole: [H, W] bool.
+      rim: pixels about the hole that count as near.
+
+    Returns:
+      [H, W, 2] float32; 0 in the hole where all is hole.
+    """
+    near = cv2.dilate(hole.astype(np.uint8), np.ones((2 * rim + 1,) * 2, np.uint8)) > 0
+    flow = flow.astype(np.float64)
+    return np.where(near[..., None], membrane(flow, near), flow).astype(np.float32)

@@ -1,7 +1,7 @@
 """From a fitted state to frames: Equation 1, and the final composite."""
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -9,7 +9,7 @@ import numpy as np
 
 from vidprior.compiling import compiler_options
 from vidprior.generator import Generator
-from vidprior.types import Array, Params
+from vidprior.types import Array, Params, Propagated
 
 
 class Frame(NamedTuple):
@@ -17,7 +17,7 @@ class Frame(NamedTuple):
 
     Attributes:
       number: of the frame in the clip, from 0.
-      image: [H, W, 3] uint8, all of it generated.
+      image: [H, W, 3] uint8, all of it generated, but for carried pixels in the hole.
       flow: [H, W, K, 2] float32 in units of the clip's flow scale, or None.
     """
 
@@ -93,3 +93,28 @@ def composite(image: np.ndarray, known: np.ndarray, hole: np.ndarray) -> np.ndar
       hole: [..., H, W] bool.
     """
     return np.where(hole[..., None], image, known)
+
+
+def blended(rendered: Iterable[Frame], propagated: Propagated) -> Iterator[Frame]:
+    """Generated frames, with the carried pixels laid over them by their confidence."""
+    for frame in rendered:
+        carried, confidence = (field[frame.number] for field in propagated)
+        yield frame._replace(image=blend(frame.image, carried, confidence))
+
+
+def blend(image: np.ndarray, propagated: np.ndarray, confidence: np.ndarray) -> np.ndarray:
+    """A generated frame with the propagated pixels laid over it by their confidence.
+
+    Their share is twice the confidence, at most 1: the network blurs, so that even a
+    pixel that is trusted by half is the better one.
+
+    Args:
+      image: [H, W, 3] uint8.
+      propagated: [H, W, 3] uint8.
+      confidence: [H, W] in [0, 1].
+
+    Returns:
+      [H, W, 3] uint8.
+    """
+    share = np.minimum(2 * confidence[..., None].astype(np.float32), 1)
+    return np.rint(image + share * (propagated.astype(np.float32) - image)).astype(np.uint8)

@@ -15,7 +15,7 @@ from vidprior import build, checkpoints, results, update
 from vidprior.progress import Listener, Progress, duration
 from vidprior.render import Frame
 from vidprior.running import DISPATCH, Interrupted, NonFiniteLoss, StopRequest, all_finite
-from vidprior.types import Array, Clip, Features, Flows, Params, Window
+from vidprior.types import Array, Clip, Features, Flows, Params, Propagated, Window
 from vidprior.update import Losses, TrainState
 from vidprior.windows import Schedule, select
 from vidprior.workdir import Prepared, Workdir
@@ -44,6 +44,7 @@ def train(
     *,
     flows: Flows | None,
     features: Features | None,
+    propagated: Propagated | None = None,
     listener: Listener | None = None,
 ) -> TrainState:
     """Fits the clip, from its newest checkpoint if there is one.
@@ -54,6 +55,7 @@ def train(
       prepared: frames and hole at training size.
       flows: of the clip; None when no term needs them.
       features: VGG16; None when the perceptual term is off.
+      propagated: pixels carried into the hole; None when no term needs them.
       listener: told of progress, with the newest losses, instead of a person.
 
     Returns:
@@ -65,14 +67,22 @@ def train(
     """
     num_frames = len(prepared.frames)
     noise = build.noise(config, workdir, prepared.hole)
-    clip = build.clip(config, prepared.frames, prepared.hole, noise, flows=flows, features=features)
+    clip = build.clip(
+        config,
+        prepared.frames,
+        prepared.hole,
+        noise,
+        flows=flows,
+        features=features,
+        propagated=propagated,
+    )
     windows = build.window_list(config, num_frames)
     schedule = build.schedule(config, windows, num_frames)
     total = len(schedule.windows)
 
     on_cpu = jax.default_backend() == "cpu"
-    fit = update.make_fit(build.update(config, features), scan=not on_cpu)
-    state = update.init_state(build.initial_params(config), optimizer=build.optimizer(config))
+    fit = update.make_fit(build.update(config, features, updates=total), scan=not on_cpu)
+    state = build.initial_state(config, build.initial_params(config))
 
     saved = checkpoints.Checkpoints(workdir.checkpoints, keep=config.checkpoint.keep)
     if saved.steps():
@@ -111,7 +121,7 @@ def train(
                 raise Interrupted(f"stopped after update {end} of {total}; its state is saved")
             if pass_over and config.log.preview_frames:
                 path = workdir.previews / f"{end:06d}.png"
-                results.write_preview(path, _preview(state.params, clip.noise, config), prepared)
+                results.write_preview(path, _preview(state.rendered, clip.noise, config), prepared)
     return state
 
 

@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 from vidprior import build, checkpoints, update
 from vidprior.progress import Listener, Progress
 from vidprior.running import DISPATCH, Interrupted, NonFiniteLoss, StopRequest, all_finite
-from vidprior.types import Features, Flows, Params, Window
+from vidprior.types import Features, Flows, Params, Propagated, Window
 from vidprior.update import TrainState
 from vidprior.workdir import Prepared, Workdir
 
@@ -32,18 +32,28 @@ def train_each(
     *,
     flows: Flows | None,
     features: Features | None,
+    propagated: Propagated | None = None,
     listener: Listener | None = None,
 ) -> None:
     """Fits every window from scratch; arguments and errors as of `train.train`."""
     noise = build.noise(config, workdir, prepared.hole)
-    clip = build.clip(config, prepared.frames, prepared.hole, noise, flows=flows, features=features)
+    clip = build.clip(
+        config,
+        prepared.frames,
+        prepared.hole,
+        noise,
+        flows=flows,
+        features=features,
+        propagated=propagated,
+    )
     windows = build.window_list(config, len(prepared.frames))
     count, updates = len(windows.frames), config.schedule.updates_per_window
     on_cpu = jax.default_backend() == "cpu"
     group = config.schedule.windows_at_once or (1 if on_cpu else AT_ONCE)
 
-    optimizer = build.optimizer(config)
-    at_once = jax.vmap(build.update(config, features), in_axes=(0, None, 0))
+    optimizer = build.optimizer(config, updates=updates)
+    one = build.update(config, features, updates=updates)
+    at_once = jax.vmap(one, in_axes=(0, None, 0))
     fit = update.make_fit(at_once, scan=not on_cpu)
     saved = checkpoints.Checkpoints(workdir.checkpoints, keep=count)
     missing = np.setdiff1d(np.arange(count), list(_saved_windows(saved)))

@@ -49,6 +49,20 @@ class Flows(NamedTuple):
     source_sha256: str
 
 
+class Propagated(NamedTuple):
+    """A clip whose hole is filled by carrying known pixels along the flow, on the host.
+
+    Attributes:
+      frames: [T, H, W, 3] uint8; outside the hole those of the clip.
+      confidence: [T, H, W] float16 in [0, 1]: how far a carried pixel is trusted; 0
+        outside the hole, and where nothing could be carried and the frame's own
+        surroundings fill it.
+    """
+
+    frames: np.ndarray
+    confidence: np.ndarray
+
+
 @struct.dataclass
 class Clip:
     """Everything of a clip that an update reads, resident on the device.
@@ -65,6 +79,8 @@ class Clip:
       features: VGG features of the frames, one [T, h, w, c] per layer; None when the
         perceptual term is off or its targets are computed anew in every update.
       feature_hole: one [T, h, w] bool per layer; None when the term is off.
+      propagated: [T, H, W, 3] uint8, as of `Propagated`; None when the term is off.
+      confidence: [T, H, W] float16, as of `Propagated`; None when the term is off.
     """
 
     frames: Array
@@ -76,6 +92,8 @@ class Clip:
     flow_scale: Any = None
     features: Any = None
     feature_hole: Any = None
+    propagated: Any = None
+    confidence: Any = None
 
 
 class Window(NamedTuple):
@@ -110,6 +128,8 @@ class Batch(NamedTuple):
       flow_scale: [P] float32, or None.
       features: one [N, h, w, c] per VGG layer, or None.
       feature_hole: one [N, h, w, 1] per VGG layer, 0 or 1, or None.
+      propagated: [N, H, W, 3] in [0, 1], or None.
+      confidence: [N, H, W, 1] in [0, 1], 0 outside the hole, or None.
     """
 
     noise: jax.Array
@@ -124,6 +144,8 @@ class Batch(NamedTuple):
     flow_scale: Any = None
     features: Any = None
     feature_hole: Any = None
+    propagated: Any = None
+    confidence: Any = None
 
 
 class Prediction(NamedTuple):

@@ -28,12 +28,19 @@ class TrainState:
       opt_state: of the optimiser.
       step: scalar int32, updates done.
       best: the parameters with the lowest image loss so far, when they are asked for.
+      average: the parameters averaged over updates, when they are asked for.
     """
 
     params: Params
     opt_state: Any
     step: jax.Array
     best: Any = None
+    average: Any = None
+
+    @property
+    def rendered(self) -> Params:
+        """The parameters that frames are generated with: averaged ones, if there are."""
+        return self.params if self.average is None else self.average
 
 
 @struct.dataclass
@@ -50,6 +57,11 @@ def keep_best(state: TrainState) -> TrainState:
     return dataclasses.replace(state, best=Best(params=params, loss=jnp.array(jnp.inf)))
 
 
+def keep_average(state: TrainState) -> TrainState:
+    """The state, from now on averaging its parameters; see `make_update`."""
+    return dataclasses.replace(state, average=jax.tree.map(jnp.copy, state.params))
+
+
 Update = Callable[[TrainState, Clip, Window], tuple[TrainState, Losses]]
 
 
@@ -60,12 +72,12 @@ def predicted_losses(
     weights: Mapping[str, float],
     features: Features | None = None,
 ) -> Losses:
-    """The unweighted terms of Equation 2; a term of weight 0 is not computed.
+    """The unweighted terms of the loss; one without a weight, or of weight 0, is not computed.
 
     Args:
       prediction: of the window.
       batch: the window's data.
-      weights: of 'image', 'flow', 'consistency' and 'perceptual'.
+      weights: of 'image', 'flow', 'consistency', 'perceptual' (Equation 2) and 'propagated'.
       features: VGG16 with its parameters bound; needed by the perceptual term.
 
     Returns:
@@ -73,22 +85,26 @@ def predicted_losses(
     """
     terms: Losses = {}
     image = prediction.image
-    if weights["image"]:
+    weighted = {name for name, weight in weights.items() if weight}
+    if "image" in weighted:
         terms["image"] = losses.image_loss(image, batch.image, batch.hole)
-    if weights["flow"] or weights["consistency"]:
+    if weighted & {"flow", "consistency"}:
         assert prediction.flow is not None, "the flow terms need a generator with a flow head"
         flow = prediction.flow[batch.source, ..., batch.offset, :]
         scale = batch.flow_scale[:, None, None, None]
-        if weights["flow"]:
+        if "flow" in weighted:
             terms["flow"] = losses.flow_loss(flow, batch.flow / scale, batch.flow_known)
-        if weights["consistency"]:
+        if "consistency" in weighted:
             terms["consistency"] = losses.consistency_loss(
                 image[batch.target], image[batch.source], flow * scale, batch.flow_hole
             )
-    if weights["perceptual"]:
+    if "perceptual" in weighted:
         assert features is not None, "the perceptual term needs VGG16"
         wanted = features(batch.image) if batch.features is None else batch.features
         terms["perceptual"] = losses.perceptual_loss(features(image), wanted, batch.feature_hole)
+    if "propagated" in weighted:
+        assert batch.propagated is not None, "the propagated term needs propagated pixels"
+        terms["propagated"] = losses.propagated_loss(image, batch.propagated, batch.confidence)
     return terms
 
 
@@ -98,11 +114,14 @@ def make_update(
     optimizer: optax.GradientTransformation,
     weights: Mapping[str, float],
     features: Features | None = None,
+    average: float = 0.0,
 ) -> Update:
     """Builds `update(state, clip, window) -> (state, losses)`, a pure function.
 
     The losses are those of the parameters that came in, with their weighted sum
-    under 'total'.
+    under 'total'. A state that keeps averaged parameters (`keep_average`) takes them
+    towards the new ones by a share of 1 - `average`, and by more in its first updates,
+    9 / (10 + u) after u of them: the random beginning is soon forgotten.
     """
 
     def objective(params: Params, batch: Batch) -> tuple[jax.Array, Losses]:
@@ -116,7 +135,8 @@ def make_update(
         changes, opt_state = optimizer.update(grads, state.opt_state, state.params)
         best = _better(state.best, state.params, terms)
         params = optax.apply_updates(state.params, changes)
-        return TrainState(params, opt_state, state.step + 1, best), terms
+        averaged = _averaged(state.average, params, step=state.step, decay=average)
+        return TrainState(params, opt_state, state.step + 1, best, averaged), terms
 
     return update
 
@@ -129,6 +149,13 @@ def _better(best: Best | None, params: Params, terms: Losses) -> Best | None:
         params=jax.tree.map(lambda new, old: jnp.where(is_better, new, old), params, best.params),
         loss=jnp.where(is_better, terms["image"], best.loss),
     )
+
+
+def _averaged(average: Params | None, params: Params, *, step: jax.Array, decay: float) -> Any:
+    if average is None:
+        return None
+    share = jnp.maximum(1 - decay, 9 / (10 + step))
+    return optax.incremental_update(params, average, share)
 
 
 def make_fit(update: Update, *, scan: bool) -> Update:

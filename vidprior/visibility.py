@@ -7,7 +7,7 @@ Letters
 import cv2
 import numpy as np
 
-from vidprior.membrane import membrane
+from vidprior.membrane import complete
 
 # Flow this near to a hole, in pixels, may still be the object's.
 _RIM = 2
@@ -44,9 +44,7 @@ def never_seen(hole: np.ndarray, to_next: np.ndarray, to_previous: np.ndarray) -
 def _carried(seen: np.ndarray, flow: np.ndarray, hole: np.ndarray) -> np.ndarray:
     """[H, W] float32: what the flow of a frame finds in another; 0 beyond its sides."""
     height, width = hole.shape
-    rim = cv2.dilate(hole.astype(np.uint8), np.ones((2 * _RIM + 1,) * 2, np.uint8)) > 0
-    flow = flow.astype(np.float64)
-    flow = np.where(rim[..., None], membrane(flow, rim), flow).astype(np.float32)
+    flow = complete(flow, hole, rim=_RIM)
     x, y = flow[..., 0] + np.arange(width), flow[..., 1] + np.arange(height)[:, None]
     return cv2.remap(
         seen, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR,

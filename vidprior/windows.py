@@ -165,6 +165,11 @@ def gather(clip: Clip, window: Window) -> Batch:
         batch = batch._replace(
             feature_hole=tuple(_mask(hole[frames]) for hole in clip.feature_hole)
         )
+    if clip.propagated is not None:
+        batch = batch._replace(
+            propagated=clip.propagated[frames].astype(jnp.float32) / 255,
+            confidence=_mask(clip.confidence[frames]),
+        )
     if clip.features is not None:
         batch = batch._replace(features=tuple(layer[frames] for layer in clip.features))
     return batch

@@ -3,6 +3,7 @@
 config.json       the resolved configuration and the inputs' paths
 clip.npz          frames and hole at training size
 flows.npz         optical flow
+propagated.npz    known pixels carried into the hole, once asked for
 checkpoints/      one folder for each saved state
 noise.npz         the network's fixed input, where it did not come from the seed
 metrics.jsonl     one line for every `log.every` updates
@@ -26,11 +27,13 @@ from vidprior.configuration import flatten
 from vidprior.errors import InputError
 from vidprior.files import replacing
 from vidprior.npz import load_npz, save_npz
+from vidprior.types import Propagated
 
 CLIP_VERSION = 1
 MAX_CLIP_BYTES = 2**35
 
-# Fields that a run may change when it goes on: they do not alter updates already done.
+# Fields that a run may change when it goes on: they do not alter updates already done. (The
+# number of passes does, where the learning rate decays over them: there it is not free.)
 FREE_FIELDS = (
     "schedule.num_passes",
     "checkpoint.",
@@ -69,6 +72,7 @@ class Workdir:
         self.config_file = self.path / "config.json"
         self.clip_file = self.path / "clip.npz"
         self.flows_file = self.path / "flows.npz"
+        self.propagated_file = self.path / "propagated.npz"
         self.noise_file = self.path / "noise.npz"
         self.checkpoints = self.path / "checkpoints"
         self.metrics_file = self.path / "metrics.jsonl"
@@ -183,6 +187,28 @@ class Workdir:
             )
         return noise.astype(np.float32)
 
+    def write_propagated(self, propagated: Propagated) -> None:
+        """Keeps the pixels that were carried into the hole."""
+        save_npz(self.propagated_file, **propagated._asdict())
+
+    def read_propagated(self, hole: np.ndarray) -> Propagated | None:
+        """What was carried into a hole [T, H, W]; None where it was not done yet.
+
+        Raises:
+          InputError: when it is damaged or does not fit the clip.
+        """
+        if not self.propagated_file.exists():
+            return None
+        fields = {"frames": ("u", 4), "confidence": ("f", 3)}
+        arrays = load_npz(self.propagated_file, fields=fields, max_bytes=MAX_CLIP_BYTES)
+        frames, confidence = arrays["frames"], arrays["confidence"]
+        if frames.shape != (*hole.shape, 3) or confidence.shape != hole.shape:
+            raise InputError(
+                f"{self.propagated_file} has shapes {frames.shape} and {confidence.shape}, which "
+                f"do not fit the clip's {hole.shape}"
+            )
+        return Propagated(frames, confidence)
+
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         """Adds a line to metrics.jsonl."""
         try:
@@ -230,8 +256,15 @@ class Workdir:
     def _require_same_config(self, config: Mapping[str, Any]) -> None:
         stored = dict(flatten(self.read_config()[0]))
         for field, value in flatten(config):
-            free = field.startswith(FREE_FIELDS)
-            if not free and stored.get(field) != value:
+            if stored.get(field) == value:
+                continue
+            if field == "schedule.num_passes" and stored.get("optimizer.decay") == "cosine":
+                raise InputError(
+                    f"{self.path} was begun with {field}={stored[field]}, now it is {value}: a "
+                    f"learning rate that decays over all updates fixes their number; choose "
+                    f"another --workdir, or the same value"
+                )
+            if not field.startswith(FREE_FIELDS):
                 raise InputError(
                     f"{self.path} was begun with {field}={stored.get(field)}, now it is {value}: "
                     f"choose another --workdir, or the same value"

@@ -77,6 +77,23 @@ def test_a_killed_run_goes_on_to_the_same_bits(seed, trained, command, clip, tmp
     assert_same_run(trained, workdir)
 
 
+def test_a_decaying_rate_and_averaged_parameters_go_on_to_the_same_bits(command, clip, tmp_path):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    arguments = (
+        *TINY, *clip.inputs, "--config.optimizer.decay=cosine", "--config.optimizer.average=0.9",
+        "--config.checkpoint.keep=9",
+    )  # fmt: skip
+    command.succeed(*arguments, f"--workdir={whole}")
+    shutil.copytree(whole, cut)
+    for step in (step for step in CHECKPOINTS if step > 16):
+        shutil.rmtree(cut / "checkpoints" / str(step))
+    shutil.rmtree(cut / "result")
+    command.succeed(*arguments, f"--workdir={cut}")
+    assert_same_run(whole, cut)
+    told = command(*arguments, f"--workdir={cut}", "--config.schedule.num_passes=4")
+    assert_last_error(told, "schedule.num_passes=3, now it is 4", "decays")
+
+
 def test_a_run_killed_before_its_first_checkpoint_begins_again(trained, command, clip, tmp_path):
     workdir = tmp_path / "run"
     code, _ = stop_before_training(command, clip, workdir, signal.SIGKILL)

@@ -30,6 +30,8 @@ SHIPPED = sorted(path.stem for path in (ROOT / "configs").glob("[a-z]*.py"))
 SHRUNK = {
     "flow": ("--config.flow.estimator=dis", "--config.schedule.windows_per_pass=4"),
     "demo": ("--config.schedule.windows_per_pass=4",),
+    "best": ("--config.schedule.windows_per_pass=4",),
+    "fast": ("--config.schedule.windows_per_pass=4",),
     "footage": (
         "--config.schedule.windows_per_pass=4",
         "--config.video.dilate=0",
@@ -69,6 +71,11 @@ def test_configuration_runs_from_clip_to_result(name, command, clip, vgg_weights
     assert (result != frames).any(axis=-1)[hole].mean() > 0.9
 
     config = json.loads((workdir / "config.json").read_text())["config"]
+    carries = config["loss"]["propagated"] > 0 or config["render"]["propagated"] != "none"
+    assert (workdir / "propagated.npz").exists() == carries
+    if config["render"]["propagated"] == "alone":
+        assert not (workdir / "checkpoints").exists()
+        return
     terms = {term for term, weight in config["loss"].items() if weight}
     assert metrics(workdir)[-1].keys() == {"update", "pass", "total", *terms}
     assert (workdir / "flows.npz").exists() == bool(terms & {"flow", "consistency"})
@@ -93,6 +100,9 @@ def test_the_configurations_are_the_systems_that_they_say(command, clip, tmp_pat
             "length": 5,
         },
     }
+    carried = expected["demo"] | {"terms": {"image", "propagated"}}
+    expected["best"] = expected["fast"] = carried
+    expected["propagate"] = {"terms": {"image"}, "conv_ndim": 2, "strides": [1], "length": 1}
     expected["footage"] = expected["demo"]
     code = (
         "import sys; from vidprior import configuration as c; print(c.load(sys.argv[1]).to_json())"

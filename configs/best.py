@@ -1,0 +1,24 @@
+"""Beyond the paper: a new window at every update, a decaying rate, carried pixels.
+
+    python -m vidprior.main --config=configs/best.py \
+        --video=VIDEO --mask=MASK --workdir=out/best
+
+2,000 updates, where the paper spends 100,000, and nothing to fetch. What each switch
+gains: docs/quality.md.
+"""
+
+from vidprior.configuration import load
+
+
+def get_config():
+    """The image loss on known pixels, and on those that are carried along the flow."""
+    config = load("dip_vid")
+    config.window.strides = (1, 3, 5)
+    config.schedule.num_passes = 10
+    config.schedule.windows_per_pass = 200
+    config.schedule.updates_per_window = 1
+    config.schedule.median_window = "none"
+    config.optimizer.decay = "cosine"
+    config.loss.propagated = 1.0
+    config.render.propagated = "blend"
+    return config

@@ -1,0 +1,15 @@
+"""A preview: configs/best.py with a quarter of its updates.
+
+python -m vidprior.main --config=configs/fast.py \
+        --video=VIDEO --mask=MASK --workdir=out/fast
+"""
+
+from vidprior.configuration import load
+
+
+def get_config():
+    """500 updates; their number cannot be raised afterwards, since the rate decays over them."""
+    config = load("best")
+    config.schedule.num_passes = 5
+    config.schedule.windows_per_pass = 100
+    return config

@@ -1,0 +1,18 @@
+"""No training: known pixels carried along the flow into the hole, in seconds.
+
+    python -m vidprior.main --config=configs/propagate.py \
+        --video=VIDEO --mask=MASK --workdir=out/propagate
+
+What no frame shows is filled from its rim. Not a system of the paper: a baseline, and a
+preview.
+"""
+
+from vidprior.configuration import load
+
+
+def get_config():
+    """Carried pixels alone."""
+    config = load("base")
+    config.render.propagated = "alone"
+    config.window.length = 1
+    return config

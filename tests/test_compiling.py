@@ -15,6 +15,13 @@ def test_the_compiler_knows_its_options():
         jax.jit(lambda x: 2 * x, compiler_options={"xla_no_such_option": "1"})(jnp.arange(3))
 
 
+def test_long_sums_are_accurate():
+    """A mean of a million squares, against float64."""
+    x = np.random.default_rng(0).random(2**20, np.float32)
+    mean = jax.jit(lambda x: jnp.mean(x * x), compiler_options=compiling.compiler_options())
+    assert float(mean(x)) == pytest.approx(np.mean(x.astype(np.float64) ** 2), rel=3e-7)
+
+
 def test_only_a_cpu_needs_any(monkeypatch):
     assert compiling.compiler_options()
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")

@@ -24,6 +24,13 @@ resource.setrlimit(resource.RLIMIT_FSIZE, 2 * (int(sys.argv[1]),))
 os.execv(sys.argv[2], sys.argv[2:])
 """
 
+# Becomes another program that Ctrl-C reaches, also where the tests are a background job.
+FOREGROUND = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
 NUM_FRAMES, HEIGHT, WIDTH = 12, 32, 48
 RATE = (30000, 1001)
 
@@ -102,7 +109,7 @@ class Command:
         if compiled is not None:
             environment["JAX_COMPILATION_CACHE_DIR"] = str(compiled)
         return subprocess.Popen(
-            [*COMMAND, *map(str, arguments)],
+            [sys.executable, "-c", FOREGROUND, *COMMAND, *map(str, arguments)],
             cwd=self.cwd,
             env=environment,
             stdout=subprocess.PIPE,

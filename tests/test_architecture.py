@@ -20,14 +20,14 @@ FLOORS = {
     0: ("types", "errors"),
     # one idea each, of arrays or of files
     1: (
-        "carry", "compiling", "configuration", "figures", "files", "geometry", "layers",
-        "membrane", "metrics", "official", "progress", "shots", "vgg", "visualize", "warp",
-        "windows",
+        "carried", "carry", "compiling", "configuration", "figures", "files", "geometry",
+        "layers", "membrane", "metrics", "official", "parallel", "progress", "rehearsal",
+        "shots", "vgg", "visualize", "warp", "windows",
     ),
     # built from those
     2: (
-        "generator", "losses", "running", "clip", "flow_estimate", "npz", "image_io",
-        "finish", "video_file", "visibility",
+        "align", "generator", "losses", "running", "clip", "flow_estimate", "follow", "npz",
+        "image_io", "finish", "video_file", "visibility",
     ),
     # an update, a picture, a file format
     3: (

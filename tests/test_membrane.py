@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vidprior.membrane import complete, membrane
+from vidprior.membrane import complete, membrane, spread
 
 SOURCE = (24, 40)
 
@@ -53,3 +53,25 @@ def test_flow_is_continued_from_beyond_the_rim():
     assert np.allclose(complete(flow, hole, rim=1), slope, atol=1e-5)
     assert not complete(flow, np.ones_like(hole), rim=1).any()
     assert np.array_equal(complete(flow, np.zeros_like(hole), rim=1), flow)
+
+
+def test_spread_is_a_weighted_mean_of_what_is_known():
+    """One known pixel alone gives its value everywhere; of two, the nearer counts more."""
+    values = np.zeros((9, 40, 1), np.float32)
+    known = np.zeros((9, 40), bool)
+    known[4, 5], values[4, 5] = True, 7
+    assert np.allclose(spread(values, known, 3.0), 7)
+    known[4, 15], values[4, 15] = True, 17
+    made = spread(values, known, 3.0)
+    assert made[4, 10, 0] == pytest.approx(12, abs=1e-3)
+    assert 7 < made[4, 7, 0] < 8
+    assert made[4, 39, 0] == pytest.approx(12, abs=0.2)  # out of reach: the mean
+
+
+def test_spread_reads_no_unknown_value():
+    random = np.random.default_rng(0)
+    values = random.random((12, 13, 2)).astype(np.float32)
+    known = random.random((12, 13)) < 0.5
+    other = np.where(known[..., None], values, np.nan).astype(np.float32)
+    np.testing.assert_array_equal(spread(values, known, 2.0), spread(other, known, 2.0))
+    assert not spread(values, np.zeros_like(known), 2.0).any()

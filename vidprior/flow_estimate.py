@@ -5,10 +5,8 @@ of other kinds run apart and hand over a flow file (`flow_io`).
 """
 
 import math
-import os
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import cv2
@@ -16,6 +14,7 @@ import jax
 import numpy as np
 
 from vidprior.errors import InputError
+from vidprior.parallel import in_threads
 from vidprior.types import Flows
 from vidprior.warp import reliable
 
@@ -85,7 +84,7 @@ def estimate_dis(
 
     def estimate(pair: tuple[int, int]) -> None:
         if not hasattr(local, "dis"):
-            local.dis = _make_dis(preset, height, width)
+            local.dis = make_dis(preset, height, width)
         first, second = pair
         there = _calculate(local.dis, gray[first], gray[second])
         back = _calculate(local.dis, gray[second], gray[first])
@@ -105,16 +104,9 @@ def estimate_dis(
         for distance in sorted({abs(d) for d in offsets})
         for first in range(num_frames - distance)
     ]
-    # One thread per pair keeps all processors busy; OpenCV's own would compete with them.
-    opencv_threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-            for done, _ in enumerate(pool.map(estimate, pairs), start=1):
-                if on_progress is not None:
-                    on_progress(done, len(pairs))
-    finally:
-        cv2.setNumThreads(opencv_threads)
+    for done, _ in enumerate(in_threads(estimate, pairs, workers=workers), start=1):
+        if on_progress is not None:
+            on_progress(done, len(pairs))
     return Flows(
         offsets=np.asarray(offsets, np.int32),
         flow=flow,
@@ -155,7 +147,7 @@ def fill_hole(frames: np.ndarray, hole: np.ndarray, *, radius: float = 3.0) -> n
 _reliable = jax.jit(reliable)
 
 
-def _make_dis(preset: str, height: int, width: int) -> cv2.DISOpticalFlow:
+def make_dis(preset: str, height: int, width: int) -> cv2.DISOpticalFlow:
     """DIS whose finest level lies within the pyramid that the frame size allows.
 
     Left to itself, DIS chooses the levels of a small frame by the width alone, and crashes

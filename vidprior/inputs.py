@@ -298,8 +298,7 @@ def obtain_propagated(workdir: Workdir, clip: Prepared) -> Propagated:
     """
     kept = workdir.read_propagated(clip.hole)
     if kept is None:
-        to_next, to_previous = propagate.flow_behind(clip.frames, clip.hole)
-        kept = propagate.propagate(clip.frames, clip.hole, to_next, to_previous)
+        kept = propagate.propagate(clip.frames, clip.hole)
         workdir.write_propagated(kept)
     return kept
 

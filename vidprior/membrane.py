@@ -10,6 +10,9 @@ import numpy as np
 import scipy.sparse
 import scipy.sparse.linalg
 
+# A share of known surroundings as small as this counts as none.
+_FAR = 1e-3
+
 
 def membrane(border: np.ndarray, hole: np.ndarray) -> np.ndarray:
     """The smoothest continuation of values into a hole: Laplace's equation, five points.
@@ -46,6 +49,31 @@ def membrane(border: np.ndarray, hole: np.ndarray) -> np.ndarray:
     laplacian = scipy.sparse.diags_array(degree, format="csc") - neighbours
     filled[hole] = scipy.sparse.linalg.splu(scipy.sparse.csc_matrix(laplacian)).solve(constants)
     return filled
+
+
+def spread(values: np.ndarray, known: np.ndarray, reach: float) -> np.ndarray:
+    """Means of the known values around every pixel, weighted by a Gaussian.
+
+    Far from all that is known they go over to the mean of the whole picture.
+
+    Args:
+      values: [h, w, C] float32; what it says elsewhere is not read.
+      known: [h, w] bool.
+      reach: standard deviation of the Gaussian, pixels.
+
+    Returns:
+      [h, w, C] float32; 0 if nothing is known.
+    """
+    if not known.any():
+        return np.zeros_like(values)
+    weight = known.astype(np.float32)
+    mean = values[known].mean(axis=0)
+    # Above the mean, so that what is far away adds nothing.
+    above = np.where(known[..., None], values - mean, 0).astype(np.float32)
+    blurred = cv2.GaussianBlur(above, (0, 0), reach).reshape(values.shape)
+    share = cv2.GaussianBlur(weight, (0, 0), reach)[..., None]
+    result: np.ndarray = mean + blurred / (share + _FAR)
+    return result
 
 
 def complete(flow: np.ndarray, hole: np.ndarray, *, rim: int) -> np.ndarray:

@@ -1,43 +1,80 @@
-"""Known pixels carried along the flow into the hole: no training, no network.
+"""Known pixels carried into the hole: no training, no network.
 
-What lies behind the hole is taken to move as its surroundings do: flow is estimated on
-frames whose hole is filled from its rim, and continued smoothly through the hole. From
-every pixel of the hole its path is followed, forwards and backwards, to the first frame
-that shows it, and its colour is sampled there once: what is sampled hop by hop blurs.
+What lies behind the hole is taken to move as its surroundings do. Three kinds of
+candidates are had for every pixel of it: the path along the flow, forwards and backwards,
+to the first frame that shows it (`follow`); other frames laid over this one by the
+camera's motion (`align`); and the surroundings in the frame itself. They are joined by
+the errors that are to be expected of them (`carried`).
 
 Letters
     T  frames     H  rows     W  columns     n  pixels of one hole
 """
 
+import functools
+import threading
+
 import cv2
 import numpy as np
-import scipy.ndimage
 
-from vidprior.flow_estimate import estimate_dis, fill_hole
+from vidprior.align import Points, align, camera_motion, find_points
+from vidprior.carried import Carried, confidence, join
+from vidprior.flow_estimate import estimate_dis, fill_hole, make_dis
+from vidprior.follow import follow
 from vidprior.membrane import complete
+from vidprior.parallel import in_threads
 from vidprior.types import Propagated
 
 # DIS is to search at full resolution: its patches of 8 pixels then reach 4 across the rim.
 _PRESET, _RIM = "fine", 4
-# A path ends where flow there and back misses its beginning by more than so many pixels.
-GATE = 1.5
-# Pixels of such misses, in all, at which confidence has fallen to exp(-1/2).
-_MISS = 1.0
-# What is left of it after every hop.
-_PER_HOP = 0.95
-# Difference of the colours (0 to 255) from either side at which it has fallen to exp(-1/2).
-_DIFFERENCE = 20.0
-# All of the four pixels that a sample takes in must be known; the rest is rounding.
-_KNOWN = 0.999
-# The neighbourhood, in pixels, that the filling of what is left looks at.
-_RADIUS = 3.0
+# Frames that are laid over one another are so far apart, either way.
+DISTANCES = (1, 2, 3, 5, 8, 13, 21, 34)
+# Expected error of what is filled from the rim, of 255: beside it, and what is added to it
+# at a distance of the picture's height.
+_AT_RIM, _PER_HEIGHT = 12.0, 240.0
 
 
-def flow_behind(frames: np.ndarray, hole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The flow of what lies behind the hole, between neighbouring frames.
+def propagate(frames: np.ndarray, hole: np.ndarray) -> Propagated:
+    """Fills the hole of a clip from the clip itself.
 
     Args:
       frames: [T, H, W, 3] uint8; what they show in the hole has no effect.
+      hole: [T, H, W] bool.
+
+    Returns:
+      The filled frames, and a confidence of 1 / (1 + (e / 10)^2) where an error e, of 255,
+      is to be expected.
+
+    Raises:
+      InputError: frames too small for flow.
+    """
+    filled = _filled(frames, hole)
+    to_next, to_previous = flow_behind(filled, hole)
+    lay_over = _Layers(filled, hole)
+
+    def candidates(number: int) -> Carried:
+        return join(
+            [
+                _from_rim(filled[number], hole[number]),
+                follow(number, frames, hole, to_next, to_previous, step=1),
+                follow(number, frames, hole, to_previous, to_next, step=-1),
+                *lay_over(number),
+            ]
+        )
+
+    result = filled.copy()
+    trust = np.zeros(hole.shape, np.float16)
+    numbers = np.flatnonzero(hole.any(axis=(1, 2))).tolist()
+    for number, joined in zip(numbers, in_threads(candidates, numbers), strict=True):
+        result[number][hole[number]] = np.clip(np.rint(joined.colour), 0, 255)
+        trust[number][hole[number]] = confidence(joined.error)
+    return Propagated(result, trust)
+
+
+def flow_behind(filled: np.ndarray, hole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The flow of what lies behind the hole, between neighbouring frames.
+
+    Args:
+      filled: [T, H, W, 3] uint8, the hole filled from its rim.
       hole: [T, H, W] bool.
 
     Returns:
@@ -47,9 +84,6 @@ def flow_behind(frames: np.ndarray, hole: np.ndarray) -> tuple[np.ndarray, np.nd
     Raises:
       InputError: frames too small for flow.
     """
-    filled = np.where(hole[..., None], 0, frames).astype(np.uint8)
-    shown = ~hole.all(axis=(1, 2))
-    filled[shown] = fill_hole(frames[shown], hole[shown])
     flows = estimate_dis(filled, offsets=(1, -1), source_sha256="", preset=_PRESET)
     to_next, to_previous = (
         np.stack([complete(one, mask, rim=_RIM) for one, mask in zip(flow, hole, strict=True)])
@@ -58,101 +92,58 @@ def flow_behind(frames: np.ndarray, hole: np.ndarray) -> tuple[np.ndarray, np.nd
     return to_next, to_previous
 
 
-def propagate(
-    frames: np.ndarray, hole: np.ndarray, to_next: np.ndarray, to_previous: np.ndarray
-) -> Propagated:
-    """Carries known pixels into the hole; what no path reaches is filled from its rim.
+class _Layers:
+    """Other frames of a clip laid over one of them by the camera's motion."""
 
-    Confidence is exp(-m / 2) 0.95^h, where m is the sum of squared misses of there and back
-    in pixels, and h the hops. Colours from both sides are averaged by it; it is then the
-    larger of both, less where they differ.
-
-    Args:
-      frames: [T, H, W, 3] uint8.
-      hole: [T, H, W] bool.
-      to_next: [T, H, W, 2] float32 pixels, as of `flow_behind`; the last is not read.
-      to_previous: [T, H, W, 2] float32; the first is not read.
-    """
-    result = frames.copy()
-    confidence = np.zeros(hole.shape, np.float32)
-    for frame in np.flatnonzero(hole.any(axis=(1, 2))).tolist():
-        sides = [
-            _from_one_side(frame, frames, hole, there, back, step=step)
-            for there, back, step in ((to_next, to_previous, 1), (to_previous, to_next, -1))
-        ]
-        colour, trust = _joined(*sides)
-        confidence[frame][hole[frame]] = trust
-        result[frame][hole[frame]] = np.rint(colour)
-    _fill_rest(result, hole & (confidence == 0))
-    return Propagated(result, confidence.astype(np.float16))
-
-
-def _from_one_side(
-    frame: int,
-    frames: np.ndarray,
-    hole: np.ndarray,
-    there: np.ndarray,
-    back: np.ndarray,
-    *,
-    step: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Colours [n, 3] and confidence [n] of a frame's hole, from the frames on one side of it."""
-    count, height, width = hole.shape
-    position = np.stack(np.nonzero(hole[frame]), axis=1).astype(np.float64)  # rows, columns
-    colour, confidence = np.zeros((len(position), 3)), np.zeros(len(position))
-    missed = np.zeros(len(position))
-    on_way = np.arange(len(position))
-    last = np.array([height - 1, width - 1])
-    hops = 0
-    while len(on_way) and 0 <= frame + step < count:
-        begin = position[on_way]
-        moved = _sample(there[frame], begin)
-        end = begin + moved[:, ::-1]
-        frame, hops = frame + step, hops + 1
-        miss = np.square(moved + _sample(back[frame], end)).sum(axis=1)
-        good = ((end >= 0) & (end <= last)).all(axis=1) & (miss < GATE**2)
-        on_way, end = on_way[good], end[good]
-        position[on_way] = end
-        missed[on_way] += miss[good]
-        seen = _sample(~hole[frame, ..., None], end)[:, 0] > _KNOWN
-        arrived = on_way[seen]
-        colour[arrived] = _sample(frames[frame], end[seen])
-        confidence[arrived] = np.exp(-missed[arrived] / (2 * _MISS**2)) * _PER_HOP**hops
-        on_way = on_way[~seen]
-    return colour, confidence
-
-
-def _joined(
-    one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Colours [n, 3] and confidence [n] of both sides together."""
-    (first, trust), (second, distrust) = one, other
-    total = np.maximum(trust + distrust, 1e-9)[:, None]
-    colour = (trust[:, None] * first + distrust[:, None] * second) / total
-    differ = np.square(first - second).mean(axis=1)
-    agreement = np.exp(-differ / (2 * _DIFFERENCE**2))
-    both = (trust > 0) & (distrust > 0)
-    return colour, np.maximum(trust, distrust) * np.where(both, agreement, 1)
-
-
-def _sample(image: np.ndarray, position: np.ndarray) -> np.ndarray:
-    """[n, C] float64: an image [H, W, C] at rows and columns [n, 2], bilinear."""
-    channels = [
-        scipy.ndimage.map_coordinates(
-            image[..., c].astype(np.float32), position.T, order=1, mode="nearest"
+    def __init__(self, filled: np.ndarray, hole: np.ndarray):
+        self._frames, self._hole = filled, hole
+        self._greys = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in filled]
+        pairs = zip(self._greys, hole, strict=True)
+        self._points: list[Points] = list(in_threads(lambda pair: find_points(*pair), pairs))
+        self._local = threading.local()
+        # Kept for the way back. Two threads may both find one: they find the same.
+        self._motion = functools.cache(
+            lambda one, other: camera_motion(self._points[one], self._points[other])
         )
-        for c in range(image.shape[2])
-    ]
-    return np.stack(channels, axis=1).astype(np.float64)
+
+    def __call__(self, number: int) -> list[Carried]:
+        if not hasattr(self._local, "dis"):
+            self._local.dis = make_dis(_PRESET, *self._hole.shape[1:])
+        steps = (step for distance in DISTANCES for step in (distance, -distance))
+        others = [number + step for step in steps if 0 <= number + step < len(self._frames)]
+        made = (self._lay_over(number, other) for other in others)
+        return [candidates for candidates in made if candidates is not None]
+
+    def _lay_over(self, here: int, there: int) -> Carried | None:
+        motion = self._motion(min(here, there), max(here, there))
+        if motion is None:
+            return None
+        return align(
+            (self._frames[here], self._frames[there]),
+            (self._greys[here], self._greys[there]),
+            (self._hole[here], self._hole[there]),
+            motion if here < there else np.linalg.inv(motion),
+            self._local.dis,
+        )
 
 
-def _fill_rest(frames: np.ndarray, rest: np.ndarray) -> None:
-    """Fills in place what no path reached: from its rim, or from the nearest frame's filling."""
-    bare = rest.all(axis=(1, 2))
-    for frame in np.flatnonzero(rest.any(axis=(1, 2)) & ~bare):
-        mask = rest[frame].astype(np.uint8)
-        filled = cv2.inpaint(frames[frame], mask, _RADIUS, cv2.INPAINT_TELEA)
-        frames[frame][rest[frame]] = filled[rest[frame]]
+def _filled(frames: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """Every frame filled from its rim; a frame that is all hole repeats the nearest other."""
+    filled = np.where(hole[..., None], 0, frames).astype(np.uint8)
+    bare = hole.all(axis=(1, 2))
+    filled[~bare] = fill_hole(filled[~bare], hole[~bare])
     others = np.flatnonzero(~bare)
-    for frame in np.flatnonzero(bare):
-        frames[frame] = frames[others[np.abs(others - frame).argmin()]]
+    for number in np.flatnonzero(bare) if len(others) else ():
+        filled[number] = filled[others[np.abs(others - number).argmin()]]
+    return filled
+
+
+def _from_rim(filled: np.ndarray, hole: np.ndarray) -> Carried:
+    """What the frame itself suggests; there is always that."""
+    distance = np.full(hole.shape, max(hole.shape), np.float32)
+    if not hole.all():
+        distance[:] = cv2.distanceTransform(
+            hole.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE
+        )
+    error = _AT_RIM + _PER_HEIGHT * distance[hole] / len(hole)
+    return Carried(filled[hole].astype(np.float32), error.astype(np.float32))

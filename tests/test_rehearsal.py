@@ -1,0 +1,55 @@
+"""Holes moved to where the clip is known."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vidprior.rehearsal import rehearsal_hole
+
+
+def block(count=6, height=30, width=40, rows=(5, 12), columns=(4, 12)):
+    hole = np.zeros((count, height, width), bool)
+    hole[:, slice(*rows), slice(*columns)] = True
+    return hole
+
+
+def test_a_standing_block_is_moved_whole():
+    hole = block()
+    moved = rehearsal_hole(hole, seed=0)
+    assert moved.sum() == hole.sum()
+    for frame in moved:
+        rows, columns = np.nonzero(frame)
+        assert np.ptp(rows) == 6
+        assert np.ptp(columns) == 7
+
+
+def test_its_motion_is_that_of_the_hole():
+    """A block that goes right by one pixel a frame goes right, or left where time turns."""
+    hole = np.zeros((8, 30, 60), bool)
+    for t in range(8):
+        hole[t, 4:9, 5 + t : 10 + t] = True
+    moved = rehearsal_hole(hole, seed=3)
+    assert moved.any(axis=(1, 2)).all()
+    left = np.array([np.nonzero(frame)[1].min() for frame in moved])
+    assert (np.abs(np.diff(left)) <= 1).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.floats(0, 1))
+def test_it_never_touches_the_hole(seed, density):
+    hole = np.random.default_rng(seed).random((3, 9, 11)) < density
+    moved = rehearsal_hole(hole, seed=seed)
+    assert moved.shape == hole.shape
+    assert not (moved & hole).any()
+    assert moved.sum() <= 3 * hole.sum(axis=(1, 2)).max(initial=0)
+
+
+def test_the_seed_decides():
+    one, same, other = (rehearsal_hole(block(), seed=seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, same)
+    assert (one != other).any()
+
+
+def test_without_a_hole_or_without_room_there_is_none():
+    assert not rehearsal_hole(np.zeros((2, 8, 8), bool), seed=0).any()
+    assert not rehearsal_hole(np.ones((2, 8, 8), bool), seed=0).any()

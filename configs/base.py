@@ -47,6 +47,7 @@ def get_config() -> ConfigDict:
     config.schedule.updates_per_window = 100  # M
     config.schedule.median_window = "last"  # of a pass: 'last', 'extra' (once more) or 'none'
 
+    config.schedule.rehearse = False  # treat some known pixels as missing, to measure errors
     config.schedule.reset_per_window = False  # a fresh network for every window (DIP)
     config.schedule.windows_at_once = placeholder(int)  # of those; None: 1 on a CPU, else 8
 
@@ -89,7 +90,7 @@ def get_config() -> ConfigDict:
     )
     config.render.audio = True  # copy the source's
     config.render.feather = 0.0  # pixels of the seam at source size, at most video.dilate
-    config.render.propagated = "none"  # carried pixels: 'blend' over the network's, or 'alone'
+    config.render.propagated = "none"  # carried pixels: 'blend' as measured, or 'alone'
     config.render.blend = "plain"  # 'gradient': fit the hole's colours to its border
 
     config.checkpoint = ConfigDict()

@@ -19,6 +19,7 @@ def get_config():
     config.schedule.updates_per_window = 1
     config.schedule.median_window = "none"
     config.optimizer.decay = "cosine"
+    config.schedule.rehearse = True
     config.loss.propagated = 1.0
     config.render.propagated = "blend"
     return config

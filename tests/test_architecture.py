@@ -22,7 +22,7 @@ FLOORS = {
     1: (
         "carried", "carry", "compiling", "configuration", "figures", "files", "geometry",
         "layers", "membrane", "metrics", "official", "parallel", "progress", "rehearsal",
-        "shots", "vgg", "visualize", "warp", "windows",
+        "shares", "shots", "vgg", "visualize", "warp", "windows",
     ),
     # built from those
     2: (

@@ -213,7 +213,8 @@ def test_a_seam_may_be_as_wide_as_the_ring():
     [
         ({}, False),
         ({"loss__propagated": 1.0}, True),
-        ({"render__propagated": "blend"}, True),
+        ({"render__propagated": "blend", "schedule__rehearse": True}, True),
+        ({"schedule__rehearse": True}, True),
         ({"render__propagated": "alone"}, True),
     ],
 )
@@ -231,12 +232,21 @@ def test_without_a_network_what_a_network_needs_may_be_missing():
 
 
 def test_the_clip_holds_carried_pixels_for_their_term_alone():
-    carried = Propagated(np.ones((1, 4, 4, 3), np.uint8), np.ones((1, 4, 4), np.float16))
+    rehearsal = np.zeros((1, 4, 4), bool)
+    rehearsal[0, 2, 2] = True
+    carried = Propagated(np.ones((1, 4, 4, 3), np.uint8), np.ones((1, 4, 4), np.float16), rehearsal)
     arrays = (carried.frames, np.zeros((1, 4, 4), bool), np.zeros((1, 4, 4, 1), np.float32))
     for weight in (0.0, 1.0):
         config = configured("dip_vid", loss__propagated=weight, render__propagated="blend")
         made = build.clip(config, *arrays, flows=None, features=None, propagated=carried)
         assert (made.propagated is not None) is bool(weight)
+        assert np.array_equal(made.hole, rehearsal)  # a hole to the training
+
+
+def test_what_is_blended_must_have_been_rehearsed():
+    with pytest.raises(InputError, match=r"needs --config\.schedule\.rehearse=True"):
+        build.check(configured("dip_vid", render__propagated="blend"))
+    build.check(configured("dip_vid", render__propagated="blend", schedule__rehearse=True))
 
 
 def test_without_any_loss_there_is_nothing_to_train_for():

@@ -11,9 +11,9 @@ import pytest
 from vidprior import flow_io, geometry, inputs
 from vidprior.configuration import load
 from vidprior.errors import InputError
-from vidprior.types import OFFSETS
+from vidprior.types import OFFSETS, Propagated
 from vidprior.video_out import write_video
-from vidprior.workdir import Workdir
+from vidprior.workdir import Prepared, Workdir
 
 T, H, W = 6, 20, 40
 
@@ -461,11 +461,34 @@ def test_a_given_file_of_another_clip_is_refused(config, video, mask, tmp_path, 
 
 def test_pixels_are_carried_once_and_kept(config, video, mask, small_workdir, monkeypatch):
     clip = read_clip(video, mask, config=config)
-    made = inputs.obtain_propagated(small_workdir, clip)
+    config.schedule.rehearse = True
+    made = inputs.obtain_propagated(small_workdir, clip, config=config)
     assert made.frames.shape == clip.frames.shape
-    np.testing.assert_array_equal(made.frames[~clip.hole], clip.frames[~clip.hole])
-    assert not made.confidence[~clip.hole].any()
-    monkeypatch.setattr(inputs.propagate, "flow_behind", None)
-    again = inputs.obtain_propagated(small_workdir, clip)
-    np.testing.assert_array_equal(again.frames, made.frames)
-    np.testing.assert_array_equal(again.confidence, made.confidence)
+    assert made.rehearsal.any()
+    assert not (made.rehearsal & clip.hole).any()
+    known = ~(clip.hole | made.rehearsal)
+    np.testing.assert_array_equal(made.frames[known], clip.frames[known])
+    assert not made.confidence[known].any()
+    monkeypatch.setattr(inputs.propagate, "propagate", None)
+    again = inputs.obtain_propagated(small_workdir, clip, config=config)
+    for kept, first in zip(again, made, strict=True):
+        np.testing.assert_array_equal(kept, first)
+
+
+def test_what_is_trusted_and_what_the_rehearsal_says_is_told():
+    clip = Prepared(
+        frames=np.zeros((1, 2, 4, 3), np.uint8),
+        hole=np.array([[[1, 1, 1, 1], [0, 0, 0, 0]]], bool),
+        source_sha256="", rate=(25, 1), pixel_aspect=(1, 1), transform="",
+    )  # fmt: skip
+    carried = Propagated(
+        frames=clip.frames + np.uint8(3),
+        confidence=np.float16([[[0.9, 0.5, 0.4, 0.2], [0, 0, 0, 0]]]),
+        rehearsal=np.zeros_like(clip.hole),
+    )
+    told = "hole: 50.0% of its pixels are carried from other frames and trusted"
+    assert inputs.trusted(clip, carried) == told
+    carried.rehearsal[0, 1, 1] = True
+    assert inputs.trusted(clip, carried) == (
+        f"{told}; where this is rehearsed, they deviate by 3.0 of 255"
+    )

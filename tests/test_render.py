@@ -129,20 +129,36 @@ def test_composite_takes_the_hole_from_the_network():
     assert np.array_equal(render.composite(image[2], known[2], hole[2]), result[2])
 
 
-def test_carried_pixels_are_laid_over_by_their_confidence():
-    image = np.full((1, 4, 3), 100, np.uint8)
-    carried = np.full((1, 4, 3), 200, np.uint8)
-    confidence = np.array([[0, 0.25, 0.5, 1]], np.float16)
-    result = render.blend(image, carried, confidence)
-    assert result.dtype == np.uint8
-    assert (result == np.array([100, 150, 200, 200])[:, None]).all()
-
-
-def test_every_frame_gets_its_own_carried_pixels():
-    shown = [render.Frame(n, np.full((2, 2, 3), 10 * n, np.uint8), None) for n in (1, 2)]
+def carried_clip():
+    """Three frames of 2x2: carried colours 100, 101, 102; one pixel each of a hole, trusted."""
     carried = np.stack([np.full((2, 2, 3), 100 + n, np.uint8) for n in range(3)])
     confidence = np.zeros((3, 2, 2), np.float16)
-    confidence[1:, 0, 0] = 1
-    for frame in render.blended(shown, Propagated(carried, confidence)):
-        assert (frame.image[0, 0] == 100 + frame.number).all()
-        assert (frame.image[1] == 10 * frame.number).all()
+    confidence[:, 0, 0] = 1
+    rehearsal = np.zeros((3, 2, 2), bool)
+    rehearsal[:, 0, 1] = rehearsal[2, 1, 1] = True
+    return Propagated(carried, confidence, rehearsal)
+
+
+def shown(*numbers):
+    return [render.Frame(n, np.full((2, 2, 3), 10 * n, np.uint8), None) for n in numbers]
+
+
+def test_carried_pixels_are_laid_over_by_their_share():
+    """Nothing of what is not trusted, half of what is: (10 n + 100 + n) / 2, to even."""
+    shares = np.float32([0, 0, 0, 0, 0, 0, 0.5])
+    for frame in render.blended(shown(1, 2), carried_clip(), shares):
+        number = frame.number
+        assert (frame.image[0, 0] == np.rint((11 * number + 100) / 2)).all()
+        assert (frame.image[1] == 10 * number).all()
+        assert frame.image.dtype == np.uint8
+
+
+def test_what_was_rehearsed_is_gathered_from_the_frames_shown():
+    propagated = carried_clip()
+    propagated.confidence[2, 1, 1] = 0.25
+    truth = np.full((3, 2, 2, 3), 7, np.uint8)
+    generated, carried, known, confidence = render.rehearsed(shown(0, 2), propagated, truth)
+    assert generated[:, 0].tolist() == [0, 20, 20]
+    assert carried[:, 0].tolist() == [100, 102, 102]
+    assert (known == 7).all()
+    assert confidence.tolist() == [0, 0, 0.25]

@@ -30,7 +30,8 @@ def needs_flow(config: ConfigDict) -> bool:
 
 def needs_propagated(config: ConfigDict) -> bool:
     """Whether known pixels are to be carried into the hole."""
-    return bool(config.loss.propagated) or config.render.propagated != "none"
+    wanted = config.loss.propagated or config.schedule.rehearse
+    return bool(wanted) or config.render.propagated != "none"
 
 
 def trains(config: ConfigDict) -> bool:
@@ -69,10 +70,10 @@ def clip(
     features: Features | None,
     propagated: Propagated | None = None,
 ) -> Clip:
-    """All that updates read, on the device."""
+    """All that updates read, on the device. A rehearsal hole is a hole to them."""
     return make_clip(
         frames,
-        hole,
+        hole if propagated is None else hole | propagated.rehearsal,
         noise,
         flows=flows,
         features=features,
@@ -265,6 +266,12 @@ def check(config: ConfigDict) -> None:
             )
         if not config.loss.image:
             raise InputError("the best update is told by the image loss: give --config.loss.image")
+    if config.render.propagated == "blend" and not config.schedule.rehearse:
+        raise InputError(
+            "how much of the carried pixels is to be laid over the network's is measured: "
+            "--config.render.propagated=blend needs --config.schedule.rehearse=True, from the "
+            "beginning of the run"
+        )
     if needs_flow(config) and config.model.conv_ndim == 3:
         raise InputError(
             "the 3D network predicts no flow: set --config.loss.flow=0 and consistency=0"

@@ -18,6 +18,7 @@ from vidprior.errors import InputError
 from vidprior.geometry import Transform
 from vidprior.npz import save_npz
 from vidprior.progress import Progress
+from vidprior.rehearsal import rehearsal_hole
 from vidprior.types import OFFSETS, Flows, Propagated
 from vidprior.video_io import Footage
 from vidprior.visibility import never_seen
@@ -290,17 +291,34 @@ def obtain_flows(
     return _load_flows(workdir.flows_file, clip)
 
 
-def obtain_propagated(workdir: Workdir, clip: Prepared) -> Propagated:
+def obtain_propagated(workdir: Workdir, clip: Prepared, *, config: ConfigDict) -> Propagated:
     """Known pixels carried into the hole: from the work directory, or made for it.
+
+    With `schedule.rehearse` also into a rehearsal hole.
 
     Raises:
       InputError: the file is damaged, or the frames are too small for flow.
     """
     kept = workdir.read_propagated(clip.hole)
     if kept is None:
-        kept = propagate.propagate(clip.frames, clip.hole)
+        rehearsal = None
+        if config.schedule.rehearse:
+            rehearsal = rehearsal_hole(clip.hole, seed=config.seed)
+        kept = propagate.propagate(clip.frames, clip.hole, rehearsal)
         workdir.write_propagated(kept)
     return kept
+
+
+def trusted(clip: Prepared, propagated: Propagated) -> str:
+    """What is to be told about carried pixels before the training."""
+    share = (propagated.confidence[clip.hole] >= 0.5).mean() if clip.hole.any() else 0
+    told = f"hole: {share:.1%} of its pixels are carried from other frames and trusted"
+    where = propagated.rehearsal
+    if where.any():
+        error = propagated.frames[where].astype(np.float64) - clip.frames[where]
+        told += f"; where this is rehearsed, they deviate by {np.sqrt(np.square(error).mean()):.1f}"
+        told += " of 255"
+    return told
 
 
 def _load_flows(path: pathlib.Path, clip: Prepared) -> Flows:

@@ -4,15 +4,20 @@ import sys
 from collections.abc import Iterator
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
 from vidprior import build, checkpoints, inputs, train, train_each
 from vidprior.progress import Listener
-from vidprior.render import Frame, blended
+from vidprior.render import Frame, blended, rehearsed
 from vidprior.results import Finishing
+from vidprior.shares import fit_shares
 from vidprior.types import Features, Flows
 from vidprior.update import TrainState
 from vidprior.workdir import Prepared, Workdir
+
+# Frames, spread over the clip, whose rehearsal tells how much of carried pixels is shown.
+REHEARSED = 24
 
 
 def fit(
@@ -46,9 +51,8 @@ def fit(
     """
     flows = propagated = None
     if build.needs_propagated(config):
-        propagated = inputs.obtain_propagated(workdir, clip)
-        share = (propagated.confidence[clip.hole] > 0).mean()
-        print(f"hole: {share:.1%} of its pixels are carried from other frames", file=sys.stderr)
+        propagated = inputs.obtain_propagated(workdir, clip, config=config)
+        print(inputs.trusted(clip, propagated), file=sys.stderr)
     if not build.trains(config):
         return None, None
     if build.needs_flow(config):
@@ -85,7 +89,7 @@ def render(
     Carried pixels are laid over them, or shown alone, as `config.render` says.
     """
     if not build.trains(config):
-        carried = inputs.obtain_propagated(workdir, clip).frames
+        carried = inputs.obtain_propagated(workdir, clip, config=config).frames
         return (Frame(number, carried[number], None) for number in frames)
     saved = checkpoints.Checkpoints(workdir.checkpoints)
     if config.schedule.reset_per_window:
@@ -94,10 +98,16 @@ def render(
         params, _ = saved.restore_params(saved.steps()[-1] if step is None else step)
         params = jax.device_put(params)
         params_for = lambda _: params  # noqa: E731
-    rendered = build.rendered(config, params_for, build.noise(config, workdir, clip.hole), frames)
+    noise = build.noise(config, workdir, clip.hole)
+    rendered = build.rendered(config, params_for, noise, frames)
     if config.render.propagated == "none":
         return rendered
-    return blended(rendered, inputs.obtain_propagated(workdir, clip))
+    propagated = inputs.obtain_propagated(workdir, clip, config=config)
+    # Always of the same frames, so that a frame does not depend on which others are wanted.
+    some = np.unique(np.linspace(0, len(clip.frames) - 1, REHEARSED).astype(int)).tolist()
+    sample = build.rendered(config, params_for, noise, some)
+    shares = fit_shares(*rehearsed(sample, propagated, clip.frames))
+    return blended(rendered, propagated, shares)
 
 
 def finishing(

@@ -9,6 +9,7 @@ import numpy as np
 
 from vidprior.compiling import compiler_options
 from vidprior.generator import Generator
+from vidprior.shares import share
 from vidprior.types import Array, Params, Propagated
 
 
@@ -95,26 +96,46 @@ def composite(image: np.ndarray, known: np.ndarray, hole: np.ndarray) -> np.ndar
     return np.where(hole[..., None], image, known)
 
 
-def blended(rendered: Iterable[Frame], propagated: Propagated) -> Iterator[Frame]:
-    """Generated frames, with the carried pixels laid over them by their confidence."""
-    for frame in rendered:
-        carried, confidence = (field[frame.number] for field in propagated)
-        yield frame._replace(image=blend(frame.image, carried, confidence))
-
-
-def blend(image: np.ndarray, propagated: np.ndarray, confidence: np.ndarray) -> np.ndarray:
-    """A generated frame with the propagated pixels laid over it by their confidence.
-
-    Their share is twice the confidence, at most 1: the network blurs, so that even a
-    pixel that is trusted by half is the better one.
+def blended(
+    rendered: Iterable[Frame], propagated: Propagated, shares: np.ndarray
+) -> Iterator[Frame]:
+    """Generated frames, with carried pixels laid over them by their share.
 
     Args:
-      image: [H, W, 3] uint8.
-      propagated: [H, W, 3] uint8.
-      confidence: [H, W] in [0, 1].
+      rendered: generated frames.
+      propagated: of the clip.
+      shares: of `shares.fit_shares`.
+    """
+    for frame in rendered:
+        weight = share(propagated.confidence[frame.number], shares)[..., None]
+        carried = propagated.frames[frame.number].astype(np.float32)
+        image = np.rint(frame.image + weight * (carried - frame.image)).astype(np.uint8)
+        yield frame._replace(image=image)
+
+
+def rehearsed(
+    rendered: Iterable[Frame], propagated: Propagated, truth: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The pixels of a rehearsal hole in some frames: arguments of `shares.fit_shares`.
+
+    Args:
+      rendered: generated frames.
+      propagated: of the clip.
+      truth: [T, H, W, 3] uint8, the clip.
 
     Returns:
-      [H, W, 3] uint8.
+      [n, 3] uint8 generated, carried and true, and their confidence, [n] float16.
     """
-    share = np.minimum(2 * confidence[..., None].astype(np.float32), 1)
-    return np.rint(image + share * (propagated.astype(np.float32) - image)).astype(np.uint8)
+    pixels = []
+    for number, image, _ in rendered:
+        where = propagated.rehearsal[number]
+        pixels.append(
+            (
+                image[where],
+                propagated.frames[number][where],
+                truth[number][where],
+                propagated.confidence[number][where],
+            )
+        )
+    generated, carried, known, confidence = map(np.concatenate, zip(*pixels, strict=True))
+    return generated, carried, known, confidence

@@ -199,15 +199,17 @@ class Workdir:
         """
         if not self.propagated_file.exists():
             return None
-        fields = {"frames": ("u", 4), "confidence": ("f", 3)}
+        fields = {"frames": ("u", 4), "confidence": ("f", 3), "rehearsal": ("b", 3)}
         arrays = load_npz(self.propagated_file, fields=fields, max_bytes=MAX_CLIP_BYTES)
-        frames, confidence = arrays["frames"], arrays["confidence"]
-        if frames.shape != (*hole.shape, 3) or confidence.shape != hole.shape:
+        read = Propagated(arrays["frames"], arrays["confidence"], arrays["rehearsal"])
+        if read.frames.shape != (*hole.shape, 3) or not (
+            read.confidence.shape == read.rehearsal.shape == hole.shape
+        ):
             raise InputError(
-                f"{self.propagated_file} has shapes {frames.shape} and {confidence.shape}, which "
-                f"do not fit the clip's {hole.shape}"
+                f"{self.propagated_file} has shapes {[x.shape for x in read]}, which do not fit "
+                f"the clip's {hole.shape}"
             )
-        return Propagated(frames, confidence)
+        return read
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         """Adds a line to metrics.jsonl."""

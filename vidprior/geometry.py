@@ -195,21 +195,24 @@ def place_back(transform: Transform, images: np.ndarray, source: np.ndarray) -> 
     return placed
 
 
-def seen_through(view: Transform, other: Transform, images: np.ndarray) -> np.ndarray:
-    """Images of one view as another view of the same source shows them; 0 beyond them.
+def replace_by(
+    view: Transform, images: np.ndarray, other: Transform, others: np.ndarray
+) -> np.ndarray:
+    """Images of a view, as far as another view of the same source goes made from its images.
 
     Args:
       view: the one that is wanted.
-      other: the one of `images`.
-      images: [T, H, W, 3] uint8, of `other.size`.
+      images: [T, H, W, 3] uint8, of `view.size`.
+      other: the other view.
+      others: [T, H, W, 3] uint8, of `other.size`.
 
     Returns:
-      [T, H, W, 3] uint8, of `view.size`; `images` themselves where the views are equal.
+      [T, H, W, 3] uint8, of `view.size`; `others` themselves where the views are equal.
     """
     if view == other:
-        return images
-    nothing = np.zeros((len(images), *other.source_size, 3), np.uint8)
-    return apply(view, place_back(other, images, nothing))
+        return others
+    source = np.zeros((len(images), *view.source_size, 3), np.uint8)
+    return apply(view, place_back(other, others, place_back(view, images, source)))
 
 
 def dilate(masks: np.ndarray, pixels: float) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from vidprior.compiling import compiler_options
 from vidprior.generator import Generator
-from vidprior.geometry import Transform, seen_through
+from vidprior.geometry import Transform, replace_by
 from vidprior.types import Array, Params, Propagated
 
 
@@ -68,7 +68,7 @@ def join(first: Shown, second: Shown, share: float) -> Shown:
     (owner, weight), (other, rest) = (first, 1 - share), (second, share)
     if rest >= weight:
         (owner, weight), (other, rest) = (other, rest), (owner, weight)
-    image = seen_through(owner.view, other.view, other.image[None])[0]
+    image = replace_by(owner.view, owner.image[None], other.view, other.image[None])[0]
     mixed = weight * owner.image.astype(np.float32) + rest * image.astype(np.float32)
     return owner._replace(image=np.rint(mixed).astype(np.uint8))
 

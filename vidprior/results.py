@@ -38,9 +38,10 @@ def beside(rendered: Iterable[Frame], clip: Prepared, *, first: int = 0) -> Iter
       clip: a run, or a part of it.
       first: the number in the run of its first frame.
     """
+    view = clip.view
     for number, image, flow in rendered:
         known, hole = clip.frames[number], clip.hole[number]
-        yield Shown(first + number, image, flow, known, hole, clip.view)
+        yield Shown(first + number, image, flow, known, hole, view)
 
 
 def panels(shown: Shown) -> list[np.ndarray]:

@@ -75,16 +75,6 @@ def train(
       Interrupted: after saving.
     """
     num_frames = len(prepared.frames)
-    noise = build.noise(config, workdir, prepared.hole)
-    clip = build.clip(
-        config,
-        prepared.frames,
-        prepared.hole,
-        noise,
-        flows=flows,
-        features=features,
-        propagated=propagated,
-    )
     windows = build.window_list(config, num_frames)
     schedule = build.schedule(config, windows, num_frames)
     total = len(schedule.windows)
@@ -99,12 +89,23 @@ def train(
     begin = int(state.step)
     rows = saved.restore_extra(begin)["rows"] if begin else []
     workdir.forget_metrics_after(begin)
+    if begin >= total:
+        return state
+    noise = build.noise(config, workdir, prepared.hole)
+    clip = build.clip(
+        config,
+        prepared.frames,
+        prepared.hole,
+        noise,
+        flows=flows,
+        features=features,
+        propagated=propagated,
+    )
     scale = clip.flow_scale
     extra = {"flow_scale": None if scale is None else np.asarray(scale).tolist()}
     size = 1 if on_cpu else DISPATCH
     grid = frozenset(range(0, total, config.log.every)) | frozenset(schedule.pass_ends.tolist())
-    if begin < total:
-        announce(fit, state, clip, windows, schedule, begin=begin, size=size, after=updates_after)
+    announce(fit, state, clip, windows, schedule, begin=begin, size=size, after=updates_after)
 
     log = _Log(workdir, schedule, windows, begin=begin, every=config.log.every, rows=rows)
     with (

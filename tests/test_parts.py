@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ def config():
     config = configuration.load("base")
     config.video.height, config.video.width = H, W
     config.video.shots = "split"
+    config.model.channels = (8,)
     return config
 
 
@@ -112,6 +114,13 @@ def test_a_shot_shorter_than_a_window_has_shorter_windows_and_one_frame_no_flow(
     assert (three.config.loss.flow, three.config.loss.consistency) == (0.1, 1.0)
 
 
+def test_a_single_frame_of_which_flow_alone_would_be_learnt_is_refused(config, open_source):
+    config.loss.flow, config.loss.image = 0.1, 0.0
+    config.video.start, config.video.stop = CUT - 1, CUT + 3
+    with pytest.raises(InputError, match="nothing to train for"):
+        divided(open_source(config), config)
+
+
 def test_a_whole_run_keeps_its_windows(config, open_source):
     config.video.shots = "whole"
     config.video.stop = 3
@@ -170,6 +179,36 @@ def test_the_footage_is_decoded_once(config, open_source, frames, masks):
 
     assert len(list(parts.read_clips(source._replace(footage=Counted()), divided))) == 5
     assert decoded == list(range(T))
+
+
+def test_two_parts_at_most_stand_in_memory(config):
+    """400 frames of 64x36 in parts of 22: each is 4 bytes a pixel."""
+    count, one = 400, 22 * H * W * 4
+
+    class Endless:
+        size, rate, pixel_aspect, start = (H, W), None, None, 0
+
+        def part(self, begin, end):
+            return self
+
+        def frames(self):
+            for number in range(count):
+                yield np.full((H, W, 3), number % 256, np.uint8)
+
+    config.video.shots, config.video.segment, config.video.overlap = "whole", 22, 6
+    footage = Endless()
+    footage.count = count
+    masks = np.full((count, H, W), 255, np.uint8)
+    masks[:, :, W // 2 :] = 0
+    source = inputs.Source(footage, "masks", masks, 0, inputs.view_of((H, W), masks, config=config))
+    found = parts.divide(source, config=config, workdir=RUN)
+    assert len(found[0].frames) == 22
+    tracemalloc.start()
+    number = sum(1 for clip in parts.read_clips(source, found))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert number == len(found) == 25
+    assert one < peak < 3.5 * one  # two, the one that was taken, and hashing
 
 
 def test_each_part_is_seen_around_its_own_hole(config, open_source, frames):

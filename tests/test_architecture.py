@@ -21,8 +21,8 @@ FLOORS = {
     # one idea each, of arrays or of files
     1: (
         "carried", "carry", "compiling", "configuration", "division", "figures", "files",
-        "geometry", "layers", "membrane", "metrics", "official", "parallel", "progress", "rehearsal",
-        "shots", "vgg", "visualize", "warp", "windows",
+        "geometry", "layers", "membrane", "metrics", "official", "parallel", "progress",
+        "rehearsal", "shots", "vgg", "visualize", "warp", "windows",
     ),
     # built from those
     2: (

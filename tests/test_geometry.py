@@ -261,6 +261,7 @@ def test_crop_around_a_path_by_hand(source_size, size, box, context, crop):
     assert (made.source_size, made.size) == (source_size, size)
 
 
+@hypothesis.settings(deadline=None)
 @hypothesis.given(data=st.data(), H=st.integers(1, 90), W=st.integers(1, 90))
 def test_crop_around_a_path_holds_it_keeps_the_aspect_and_enlarges_nothing(data, H, W):
     h, w = data.draw(st.integers(1, 120)), data.draw(st.integers(1, 120))

@@ -28,6 +28,11 @@ def get_config() -> ConfigDict:
     config.video.dilate = 0  # pixels by which the mask grows, at source size
     config.video.allow_truncated = False  # use the frames of a video that breaks off
     config.video.rate = 25.0  # frames per second of a folder of images
+    config.video.region = "frame"  # that is trained on; 'hole': a crop around the hole's path
+    config.video.context = 0.5  # of that crop beyond the path, on each side, as a share of it
+    config.video.shots = "whole"  # 'split': what lies between cuts is fitted by itself
+    config.video.segment = 0  # frames that are fitted together, at most; 0: no limit
+    config.video.overlap = 10  # frames that neighbouring segments share, and blend over
 
     config.flow = ConfigDict()
     config.flow.estimator = "dis"  # 'dis' (OpenCV) or 'pwcnet' (third_party/pwcnet_torch)

@@ -16,5 +16,7 @@ def get_config():
     config.flow.estimator = "dis"
     config.loss.perceptual = 0.0
     config.video.dilate = 8
+    config.video.shots = "split"
+    config.video.segment = 100
     config.render.feather = 8.0
     return config

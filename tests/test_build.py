@@ -181,6 +181,13 @@ def test_shipped_configurations_pass(name):
         ({"render__feather": 1.0}, "it may be from 0 to --config.video.dilate, which is 0"),
         ({"render__feather": -1.0}, "it may be from 0 to --config.video.dilate, which is 0"),
         ({"render__feather": float("nan")}, "it may be from 0 to --config.video.dilate"),
+        ({"video__region": "all"}, "--config.video.region is 'all'; it may be 'frame', 'hole'"),
+        ({"video__shots": "cut"}, "--config.video.shots is 'cut'; it may be 'whole', 'split'"),
+        ({"video__context": -0.1}, "--config.video.context is -0.1; it may be 0 to 10"),
+        ({"video__context": float("nan")}, "it may be 0 to 10"),
+        ({"video__segment": -1}, "--config.video.segment is -1; it must be at least 0"),
+        ({"video__segment": 29}, "overlap is 10; it may be from 0 to a third of --config.video."),
+        ({"video__segment": 30, "video__overlap": -1}, "--config.video.overlap is -1"),
         ({"window__strides": (1, 2)}, "--config.window.strides is (1, 2); it may hold (1, 3, 5)"),
         ({"window__strides": ()}, "--config.window.strides is (); it may hold (1, 3, 5)"),
         ({"window__directions": ("up",)}, "it may hold ('forward', 'backward')"),
@@ -202,6 +209,25 @@ def test_values_that_no_run_can_use_are_refused(changes, words):
         build.check(configured(**changes))
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "count", "updates"),
+    [
+        # 8 windows of 5, two times: 7 in the shuffle and the median, 100 updates each.
+        ("dip_vid", {"schedule__num_passes": 2}, 12, 2 * (7 + 1) * 100),
+        # 20 passes of 50 windows, and the median once more.
+        ("footage", {}, 80, 20 * 51 * 100),
+        ("dip", {}, 3, 3 * 5000),
+        ("propagate", {}, 9, 0),
+    ],
+)
+def test_updates_are_counted_beforehand(name, changes, count, updates):
+    assert build.num_updates(configured(name, **changes), count) == updates
+
+
+def test_segments_may_share_a_third():
+    build.check(configured("dip_vid", video__segment=30))
 
 
 def test_a_seam_may_be_as_wide_as_the_ring():

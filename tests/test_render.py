@@ -7,6 +7,8 @@ import pytest
 
 from vidprior import render
 from vidprior.generator import Generator
+from vidprior.geometry import Transform
+from vidprior.render import Shown, join
 from vidprior.types import Prediction, Propagated
 
 
@@ -162,3 +164,47 @@ def test_what_was_rehearsed_is_gathered_from_the_frames_shown():
     assert carried[:, 0].tolist() == [100, 102, 102]
     assert (known == 7).all()
     assert confidence.tolist() == [0, 0, 0.25]
+
+
+# One frame of two parts
+
+
+def part_shown(level, *, left=0):
+    """A flat picture of a source of 4x10, from a column on."""
+    view = Transform((4, 10), 0, left, 4, 6, (4, 6))
+    image = np.full((4, 6, 3), level, np.uint8)
+    hole = np.ones((4, 6), bool)
+    return Shown(7, image, None, np.full((4, 6, 3), left, np.uint8), hole, view)
+
+
+@pytest.mark.parametrize(
+    ("share", "value", "owner"),
+    # 100 + share (200 - 100)
+    [(0.0, 100, "first"), (0.25, 125, "first"), (0.5, 150, "second"), (0.75, 175, "second")],
+)
+def test_two_parts_of_a_frame_are_mixed_by_their_shares(share, value, owner):
+    first, second = part_shown(100), part_shown(200)
+    joined = join(first, second, share)
+    assert (joined.image == value).all()
+    assert joined.known is (first if owner == "first" else second).known
+
+
+def test_parts_that_are_seen_otherwise_are_mixed_in_the_view_of_the_larger_share():
+    """Columns 0..5 and 2..7: what the first sees of the second begins in its column 2."""
+    joined = join(part_shown(100), part_shown(200, left=2), 0.25)
+    assert joined.view.left == 0
+    assert (joined.image[:, 2:] == 125).all()
+    assert (joined.image[:, :2] == 100).all()  # which the second does not see
+    joined = join(part_shown(100), part_shown(200, left=2), 0.75)
+    assert joined.view.left == 2
+    assert (joined.image[:, :4] == 175).all()
+
+
+def test_a_frame_is_composed_and_later_finished():
+    frame = part_shown(100)._replace(
+        hole=np.eye(4, 6, dtype=bool), known=np.zeros((4, 6, 3), np.uint8)
+    )
+    assert np.array_equal(frame.composed[..., 0], 100 * np.eye(4, 6, dtype=np.uint8))
+    assert np.array_equal(frame.result, frame.composed)
+    finished = np.ones((4, 10, 3), np.uint8)
+    assert frame._replace(finished=finished).result is finished

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidprior.shares import EDGES, fit_shares, share
+from vidprior.shares import EDGES, fit_shares, share_of
 
 CLASSES = len(EDGES) + 1
 
@@ -78,6 +78,6 @@ def test_no_other_share_is_better_where_pixels_are_many(seed):
 
 def test_shares_go_over_into_each_other():
     shares = np.float32([0, 0, 0, 0, 0, 0.5, 1])
-    assert share(np.float32([0.55, 0.85, 1]), shares) == pytest.approx([0.5, 1, 1])
-    assert share(np.float32([0.7]), shares) == pytest.approx([0.75])
-    assert share(np.zeros((2, 3), np.float16), shares).shape == (2, 3)
+    assert share_of(np.float32([0.55, 0.85, 1]), shares) == pytest.approx([0.5, 1, 1])
+    assert share_of(np.float32([0.7]), shares) == pytest.approx([0.75])
+    assert share_of(np.zeros((2, 3), np.float16), shares).shape == (2, 3)

@@ -166,6 +166,16 @@ def schedule(config: ConfigDict, window_list: Window, num_frames: int) -> window
     )
 
 
+def num_updates(config: ConfigDict, num_frames: int) -> int:
+    """Updates of a run of so many frames, from first to last."""
+    if not trains(config):
+        return 0
+    listed = window_list(config, num_frames)
+    if config.schedule.reset_per_window:
+        return len(listed.frames) * config.schedule.updates_per_window
+    return len(schedule(config, listed, num_frames).windows)
+
+
 def features(config: ConfigDict) -> Features | None:
     """VGG16 with its weights, or None when the perceptual term is off.
 
@@ -203,6 +213,8 @@ def check(config: ConfigDict) -> None:
       InputError: naming the field, its value and what it may be.
     """
     choices: dict[str, tuple[Any, ...]] = {
+        "video.region": ("frame", "hole"),
+        "video.shots": ("whole", "split"),
         "flow.estimator": ("dis", "pwcnet"),
         "flow.dis_preset": tuple(PRESETS),
         "schedule.median_window": ("last", "extra", "none"),
@@ -238,9 +250,20 @@ def check(config: ConfigDict) -> None:
             raise InputError(f"--config.{field} is {_value(config, field)}; it must be at least 1")
     if not (math.isfinite(config.video.rate) and config.video.rate > 0):
         raise InputError(f"--config.video.rate is {config.video.rate}; it must be above 0")
-    for field in ("schedule.windows_per_pass", "log.preview_frames", "video.dilate"):
+    if not 0 <= config.video.context <= 10:
+        raise InputError(f"--config.video.context is {config.video.context}; it may be 0 to 10")
+    at_least_nothing = (
+        "schedule.windows_per_pass", "log.preview_frames", "video.dilate", "video.segment",
+    )  # fmt: skip
+    for field in at_least_nothing:
         if _value(config, field) < 0:
             raise InputError(f"--config.{field} is {_value(config, field)}; it must be at least 0")
+    shared, longest = config.video.overlap, config.video.segment
+    if longest and not 0 <= shared <= longest // 3:
+        raise InputError(
+            f"--config.video.overlap is {shared}; it may be from 0 to a third of "
+            f"--config.video.segment, which is {longest}"
+        )
     if not 0 <= config.optimizer.average < 1:
         raise InputError(
             f"--config.optimizer.average is {config.optimizer.average}; it may be from 0 to below 1"

@@ -9,7 +9,8 @@ import numpy as np
 
 from vidprior.compiling import compiler_options
 from vidprior.generator import Generator
-from vidprior.shares import share
+from vidprior.geometry import Transform, replace_by
+from vidprior.shares import share_of
 from vidprior.types import Array, Params, Propagated
 
 
@@ -25,6 +26,52 @@ class Frame(NamedTuple):
     number: int
     image: np.ndarray
     flow: np.ndarray | None
+
+
+class Shown(NamedTuple):
+    """A generated frame, and what it is generated for, on the host.
+
+    Attributes:
+      number: of the frame in the run, from 0.
+      image, flow: as of `Frame`.
+      known: [H, W, 3] uint8, the input.
+      hole: [H, W] bool.
+      view: from the source to this picture of it.
+      finished: [h, w, 3] uint8, the frame at the size of its source; None before that.
+    """
+
+    number: int
+    image: np.ndarray
+    flow: np.ndarray | None
+    known: np.ndarray
+    hole: np.ndarray
+    view: Transform
+    finished: np.ndarray | None = None
+
+    @property
+    def composed(self) -> np.ndarray:
+        """[H, W, 3] uint8: the final frame at training size."""
+        return composite(self.image, self.known, self.hole)
+
+    @property
+    def result(self) -> np.ndarray:
+        """The final frame, at the size of its source if it is finished."""
+        return self.composed if self.finished is None else self.finished
+
+
+def join(first: Shown, second: Shown, share: float) -> Shown:
+    """One frame of two parts of a run, in the view of the one that has the larger share.
+
+    Args:
+      first, second: the same frame.
+      share: of the second, in [0, 1].
+    """
+    (owner, weight), (other, rest) = (first, 1 - share), (second, share)
+    if rest >= weight:
+        (owner, weight), (other, rest) = (other, rest), (owner, weight)
+    image = replace_by(owner.view, owner.image[None], other.view, other.image[None])[0]
+    mixed = weight * owner.image.astype(np.float32) + rest * image.astype(np.float32)
+    return owner._replace(image=np.rint(mixed).astype(np.uint8))
 
 
 def window_start(frame: int, *, num_frames: int, length: int) -> int:
@@ -107,7 +154,7 @@ def blended(
       shares: of `shares.fit_shares`.
     """
     for frame in rendered:
-        weight = share(propagated.confidence[frame.number], shares)[..., None]
+        weight = share_of(propagated.confidence[frame.number], shares)[..., None]
         carried = propagated.frames[frame.number].astype(np.float32)
         image = np.rint(frame.image + weight * (carried - frame.image)).astype(np.uint8)
         yield frame._replace(image=image)

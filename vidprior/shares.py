@@ -63,7 +63,7 @@ def _fit_stretch(
     return shares
 
 
-def share(confidence: np.ndarray, shares: np.ndarray) -> np.ndarray:
+def share_of(confidence: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """The share of carried pixels of any confidence: `fit_shares`, without steps.
 
     Args:

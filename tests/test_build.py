@@ -1,5 +1,7 @@
 """From configuration fields to parts, and the values that are refused."""
 
+import pathlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +13,10 @@ from vidprior.errors import InputError
 from vidprior.generator import Generator
 from vidprior.npz import save_npz
 from vidprior.types import Propagated
+
+SHIPPED = sorted(
+    path.stem for path in (pathlib.Path(__file__).parents[1] / "configs").glob("[a-z]*.py")
+)
 
 
 def configured(name="flow", **changes):
@@ -154,7 +160,7 @@ def test_weights_of_another_network_name_the_array(arrays, tmp_path):
         build.features(config)
 
 
-@pytest.mark.parametrize("name", ["flow", "footage", "dip_vid", "dip_vid_3dcn", "dip", "demo"])
+@pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_configurations_pass(name):
     build.check(configured(name))
 
@@ -217,7 +223,8 @@ def test_values_that_no_run_can_use_are_refused(changes, words):
         # 8 windows of 5, two times: 7 in the shuffle and the median, 100 updates each.
         ("dip_vid", {"schedule__num_passes": 2}, 12, 2 * (7 + 1) * 100),
         # 20 passes of 50 windows, and the median once more.
-        ("footage", {}, 80, 20 * 51 * 100),
+        ("flow", {}, 80, 20 * 51 * 100),
+        ("footage", {}, 80, 10 * 200),
         ("dip", {}, 3, 3 * 5000),
         ("propagate", {}, 9, 0),
     ],

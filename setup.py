@@ -52,6 +52,7 @@ setup(
             "pytest>=8,<10",
             "pytest-xdist>=3.6,<4",
             "ruff>=0.14,<1",
+            "setuptools>=77",
         ],
     },
 )

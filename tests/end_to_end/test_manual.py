@@ -56,10 +56,10 @@ def begin(folder, command):
 
 
 def lay_out_for_weights(folder, command):
-    """A network in the published layout: that of the first run."""
-    begin(folder, command)
-    export = "--mode=export --workdir=out/clip --published=net.npz"
-    run(f".venv/bin/python -m vidprior.main {export}", folder, command)
+    """A network in the published layout."""
+    python, inputs = ".venv/bin/python -m vidprior.main", "--video=clip.mp4 --mask=masks/"
+    run(f"{python} --config=configs/flow.py {inputs} --workdir=out/ours", folder, command)
+    run(f"{python} --mode=export --workdir=out/ours --published=net.npz", folder, command)
 
 
 def lay_out_for_evaluation(folder, command):
@@ -85,6 +85,7 @@ def lay_out_for_evaluation(folder, command):
 # What a page takes for granted besides.
 LAY_OUT = {
     "evaluation": lay_out_for_evaluation,
+    "long_clips": begin,
     "rendering": begin,
     "result": begin,
     "weights": lay_out_for_weights,

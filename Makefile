@@ -10,7 +10,7 @@ TORCH_VENV := .venv-pwcnet
 TORCH_STAMP := $(TORCH_VENV)/.installed
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -q
 TORCH_PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(TORCH_VENV)/bin/python -m pip install -q
-CODE := vidprior configs tools tests third_party setup.py
+CODE := vidprior configs tools tests third_party docs setup.py
 # One process for each processor: XLA uses several threads only in long stretches.
 WORKERS ?= auto
 

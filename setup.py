@@ -46,10 +46,13 @@ setup(
         "test": [
             *FIGURES,
             "hypothesis>=6.100,<7",
+            "ipykernel>=6.29,<8",
             "mypy>=1.13,<3",
+            "nbclient>=0.10,<1",
             "pytest>=8,<10",
             "pytest-xdist>=3.6,<4",
             "ruff>=0.14,<1",
+            "setuptools>=77",
         ],
     },
 )

@@ -8,7 +8,7 @@ outlined, and `masks.json`, a confidence for every frame. Frames count from 0; a
 FRAME:LEFT,TOP,WIDTH,HEIGHT.
 
 A painted mask (white on black, of the video's size) follows the object both ways through
-the clip. Where the confidence is low the object is hidden, has turned, or was lost: look
+the clip. Where the confidence is low the object is hidden, has turned, or is lost: look
 at the preview, paint that frame too, and give both. Each frame takes the painted mask that
 fits it best. Between two boxes the box changes evenly; before the first and after the last
 it stays.
@@ -27,9 +27,6 @@ import numpy as np
 from vidprior import carry, flow_estimate, image_io, video_io, video_out
 from vidprior.errors import InputError
 from vidprior.visualize import outline_hole
-
-# Below this a frame is worth painting: on real clips, objects that are half missed.
-DOUBTFUL = 0.55
 
 
 def box_masks(boxes: Mapping[int, tuple[float, ...]], count: int, size: tuple[int, int]):
@@ -74,7 +71,7 @@ def carried_masks(
 
 def describe(confidence: np.ndarray) -> str:
     """How sure the masks are, and which frame is worth painting next."""
-    doubtful = np.flatnonzero(confidence < DOUBTFUL)
+    doubtful = np.flatnonzero(confidence < carry.SURE)
     told = f"confidence: {confidence.mean():.2f} on average, {confidence.min():.2f} at least"
     if not len(doubtful):
         return told

@@ -8,6 +8,9 @@ Not run by itself. An overlay states what it changes:
         config = load("base")
         config.loss.flow = 0.1
         return config
+
+Work directories of earlier versions lack the fields added since, and take these defaults:
+the default of a new field means "as before".
 """
 
 from ml_collections import ConfigDict

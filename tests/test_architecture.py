@@ -35,9 +35,9 @@ FLOORS = {
         "update", "video_io", "video_out", "workdir",
     ),
     # what a run reads and leaves behind
-    4: ("checkpoints", "compose", "encoder", "inputs", "results", "scores", "build"),
-    5: ("ablation", "evaluate", "exchange", "doctor", "report", "train", "train_each"),
-    6: ("job",),
+    4: ("checkpoints", "compose", "encoder", "mask_fit", "results", "scores", "build"),
+    5: ("ablation", "exchange", "inputs", "report", "train", "train_each"),
+    6: ("doctor", "evaluate", "job"),
     7: ("main", "api"),
     8: ("__init__",),
 }  # fmt: skip

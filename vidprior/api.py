@@ -139,8 +139,10 @@ def inpaint(
     build.window_list(resolved, len(clip.frames))
     for note in inputs.notes(source):
         print(note, file=sys.stderr)
-    with tempfile.TemporaryDirectory(prefix="vidprior-") as temporary:
-        run = Workdir(pathlib.Path(temporary) / "run" if workdir is None else workdir)
+    with (
+        tempfile.TemporaryDirectory(prefix="vidprior-") as temporary,
+        Workdir(pathlib.Path(temporary) / "run" if workdir is None else workdir).held() as run,
+    ):
         nowhere = {"video": None, "mask": None, "flows": None}
         run.claim(configuration.to_dict(resolved), nowhere, clip)
         state, flows = job.fit(resolved, run, clip, features=features, listener=on_progress)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from vidprior import flow_estimate, flow_io, geometry, propagate, video_io
+from vidprior import flow_estimate, flow_io, geometry, mask_fit, propagate, video_io
 from vidprior.errors import InputError
 from vidprior.geometry import Transform
 from vidprior.npz import save_npz
@@ -41,6 +41,7 @@ class Source(NamedTuple):
       masks: [T, h, w] uint8, as given.
       dilate: pixels by which they grow.
       transform: from the footage to training size.
+      fitted: what was done to make the masks fit, a line; empty where they do.
     """
 
     footage: Footage
@@ -48,6 +49,7 @@ class Source(NamedTuple):
     masks: np.ndarray
     dilate: float
     transform: Transform
+    fitted: str = ""
 
     def part(self, frames: range) -> "Source":
         """Some consecutive frames of it."""
@@ -60,13 +62,14 @@ class Source(NamedTuple):
             yield frame[None], geometry.dilate(self.masks[number : number + 1], self.dilate)
 
 
-def open_source(video: str, mask: str, *, config: ConfigDict) -> Source:
+def open_source(video: str, mask: str, *, config: ConfigDict, fit_mask: bool = False) -> Source:
     """Looks at the video, and reads its masks.
 
     Args:
       video: path of a video or of a folder of images.
       mask: path of a video, a folder, or one image for all frames.
       config: fields `video.*`.
+      fit_mask: resample masks of another number, rate or size.
 
     Raises:
       InputError: when either cannot be read, or when they do not fit each other.
@@ -79,25 +82,25 @@ def open_source(video: str, mask: str, *, config: ConfigDict) -> Source:
         max_frames=fields.max_frames,
         allow_truncated=fields.allow_truncated,
     )
-    masks = video_io.read_masks(
-        mask,
-        size=footage.size,
-        num_frames=footage.count,
-        start=footage.start,
-        total_frames=footage.total,
-    )
+    masks, fitted = mask_fit.read_masks(mask, footage, rate=_image_rate(config), fit=fit_mask)
     transform = geometry.centre_crop(footage.size, (fields.height, fields.width))
-    return Source(footage, mask, masks, fields.dilate, transform)
+    return Source(footage, mask, masks, fields.dilate, transform, fitted)
 
 
-def reopen_source(video: str, mask: str, clip: Prepared, *, config: ConfigDict) -> Source:
+def _image_rate(config: ConfigDict) -> Fraction:
+    return Fraction(config.video.rate).limit_denominator(1001)
+
+
+def reopen_source(
+    video: str, mask: str, clip: Prepared, *, config: ConfigDict, fit_mask: bool = False
+) -> Source:
     """The source of a clip that was prepared earlier.
 
     Raises:
       InputError: as `open_source`, or its size is another by now.
     """
     try:
-        source = open_source(video, mask, config=config)
+        source = open_source(video, mask, config=config, fit_mask=fit_mask)
     except InputError as error:
         raise InputError(f"{error}; {_WITHOUT_SOURCE}") from error
     if json.dumps(source.transform.to_dict()) != clip.transform:
@@ -130,7 +133,7 @@ def read_clip(source: Source, *, config: ConfigDict) -> Prepared:
             f"{source.mask}: the hole covers every frame in full: nothing to learn from"
         )
     aspect = footage.pixel_aspect or Fraction(1)
-    rate = footage.rate or Fraction(config.video.rate).limit_denominator(1001)
+    rate = footage.rate or _image_rate(config)
     return Prepared(
         frames=frames,
         hole=hole,
@@ -142,7 +145,9 @@ def read_clip(source: Source, *, config: ConfigDict) -> Prepared:
 
 
 def notes(source: Source) -> Iterator[str]:
-    """What the masks and the crop make likely to go wrong, a line each."""
+    """What was done to the masks, and what they and the crop make likely to go wrong."""
+    if source.fitted:
+        yield source.fitted
     if not source.dilate:
         yield (
             "warning: the mask is used as it is; if it follows the object closely, a rim or a "

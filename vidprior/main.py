@@ -34,6 +34,9 @@ _MODE = flags.DEFINE_enum(
 )
 _VIDEO = flags.DEFINE_string("video", None, "A video file or a folder of frames.")
 _MASK = flags.DEFINE_string("mask", None, "A video, a folder, or one image for all frames.")
+_FIT_MASK = flags.DEFINE_boolean(
+    "fit_mask", None, "Fit masks of another number, rate or size to the video."
+)
 _FLOWS = flags.DEFINE_string("flows", None, "A flow file; without it, flow is estimated.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; made if it is missing.")
 _CHECKPOINT = flags.DEFINE_integer("checkpoint", None, "Update to render; the newest by default.")
@@ -50,21 +53,20 @@ def train_and_render(config: ConfigDict, workdir: Workdir) -> None:
     features = build.features(config)
     if build.needs_flow(config) and not _FLOWS.value and not workdir.flows_file.exists():
         inputs.require_estimator(config)
-    source = inputs.open_source(video, mask, config=config)
+    source = inputs.open_source(video, mask, config=config, fit_mask=_fits_mask(workdir))
     clip = inputs.read_clip(source, config=config)
     build.window_list(config, len(clip.frames))
     if build.needs_flow(config) and _FLOWS.value:
         inputs.check_flows(workdir, clip, _FLOWS.value)
-    resumed = _claim(config, workdir, clip)
-    _describe(config, clip, resumed=resumed)
-    for note in inputs.notes(source):
-        print(note, file=sys.stderr)
-
-    job.fit(config, workdir, clip, features=features, flow_file=_FLOWS.value)
     at_size = source if config.render.size == "source" else None
-    _render(
-        config, workdir, clip, range(len(clip.frames)), step=None, folder=workdir, source=at_size
-    )
+    frames = range(len(clip.frames))
+    with workdir.held():
+        resumed = _claim(config, workdir, clip)
+        _describe(config, clip, resumed=resumed)
+        for note in inputs.notes(source):
+            print(note, file=sys.stderr)
+        job.fit(config, workdir, clip, features=features, flow_file=_FLOWS.value)
+        _render(config, workdir, clip, frames, step=None, folder=workdir, source=at_size)
 
 
 def _asked_inputs() -> tuple[str, str]:
@@ -74,10 +76,18 @@ def _asked_inputs() -> tuple[str, str]:
     return video, mask
 
 
+def _fits_mask(workdir: Workdir) -> bool:
+    """Whether masks are fitted: as asked now, or else as when the run began."""
+    if _FIT_MASK.value is None and workdir.config_file.exists():
+        return bool(workdir.read_config()[1].get("fit_mask"))
+    return bool(_FIT_MASK.value)
+
+
 def _claim(config: ConfigDict, workdir: Workdir, clip: Prepared) -> bool:
     asked = {"video": _VIDEO.value, "mask": _MASK.value, "flows": _FLOWS.value}
     absolute = {name: path and os.path.abspath(path) for name, path in asked.items()}
-    return workdir.claim(configuration.to_dict(config), absolute, clip)
+    asked_beside = {**absolute, "fit_mask": _FIT_MASK.value}
+    return workdir.claim(configuration.to_dict(config), asked_beside, clip)
 
 
 def import_network(config: ConfigDict, workdir: Workdir) -> None:
@@ -88,11 +98,12 @@ def import_network(config: ConfigDict, workdir: Workdir) -> None:
     build.check(config)
     if workdir.config_file.exists():
         raise InputError(f"{workdir.path} holds a run already: choose another --workdir")
-    source = inputs.open_source(video, mask, config=config)
+    source = inputs.open_source(video, mask, config=config, fit_mask=_fits_mask(workdir))
     clip = inputs.read_clip(source, config=config)
     published = exchange.read_published(_PUBLISHED.value, clip, config=config)
-    _claim(config, workdir, clip)
-    exchange.import_published(published, workdir, config=config)
+    with workdir.held():
+        _claim(config, workdir, clip)
+        exchange.import_published(published, workdir, config=config)
     print(f"imported: {workdir.path}; render it with --mode=render --workdir={workdir.path}")
 
 
@@ -115,6 +126,11 @@ def render_saved(workdir: Workdir) -> None:
     _override_rendering(config)
     clip = workdir.read_clip()
     step = 0
+    if _CHECKPOINT.value is not None and config.schedule.reset_per_window:
+        raise InputError(
+            "--checkpoint chooses one network, but this run has one for every window "
+            "(schedule.reset_per_window): leave it out"
+        )
     if build.trains(config):
         saved = checkpoints.Checkpoints(workdir.checkpoints)
         if not saved.steps():
@@ -132,8 +148,11 @@ def render_saved(workdir: Workdir) -> None:
                 f"{workdir.path} was begun from arrays: give their --video and --mask, or render "
                 f"at training size by --config.render.size=training"
             )
-        source = inputs.reopen_source(video, mask, clip, config=config)
-    _render(config, workdir, clip, frames, step=step, folder=folder, source=source)
+        source = inputs.reopen_source(
+            video, mask, clip, config=config, fit_mask=_fits_mask(workdir)
+        )
+    with folder.held():
+        _render(config, workdir, clip, frames, step=step, folder=folder, source=source)
 
 
 def _override_rendering(config: ConfigDict) -> None:
@@ -282,7 +301,8 @@ def _parse_flags(arguments: Sequence[str]) -> list[str]:
 
 def _with_config_file(arguments: Sequence[str]) -> list[str]:
     """The arguments with the configuration's path for its name, and its fields checked."""
-    completed, path, fields = list(arguments), None, []
+    completed, path = list(arguments), None
+    given: list[tuple[str, range]] = []  # fields, and the places of flag and value
     for i, argument in enumerate(arguments):
         flag, equals, value = argument.partition("=")
         flag = flag.removeprefix("-").removeprefix("-")
@@ -292,12 +312,24 @@ def _with_config_file(arguments: Sequence[str]) -> list[str]:
                 path = str(configuration.find(value if equals else arguments[at]))
                 completed[at] = f"--config={path}" if equals else path
         elif flag.startswith("config."):
-            fields.append(flag.removeprefix("config."))
-    if fields and path is None and _is_rendering(arguments):
-        path = str(configuration.find("base"))  # it only carries the fields
-        completed.insert(1, f"--config={path}")
+            given.append((flag.removeprefix("config."), range(i, i + (1 if equals else 2))))
+    only_carries_fields = path is None and bool(given) and _is_rendering(arguments)
+    if only_carries_fields:
+        path = str(configuration.find("base"))
     if path:
-        configuration.check_overrides(configuration.load(path), fields)
+        config = configuration.load(path)
+        fields = [field for field, _ in given]
+        configuration.check_overrides(config, fields)
+        # A tuple that is given twice would be both, one after the other.
+        outdone = {
+            place
+            for number, (field, places) in enumerate(given)
+            if field in fields[number + 1 :] and configuration.holds_tuple(config, field)
+            for place in places
+        }
+        completed = [word for place, word in enumerate(completed) if place not in outdone]
+    if only_carries_fields:
+        completed.insert(1, f"--config={path}")
     return completed
 
 

@@ -102,6 +102,14 @@ class Footage:
             advice = "; use them with --config.video.allow_truncated=True" if decoded else ""
             raise InputError(_describe_cut(self._clip, self.start + decoded) + advice)
 
+    def seconds(self, rate: Fraction) -> tuple[Fraction, ...]:
+        """When each frame is shown, seconds after the whole clip's first; images at `rate`."""
+        stop = self.start + self.count
+        if isinstance(self._clip, VideoFile):
+            times = self._clip.times
+            return tuple(time - times[0] for time in times[self.start : stop])
+        return tuple(number / rate for number in range(self.start, stop))
+
     def shown_at(self) -> tuple[Fraction, ...] | None:
         """When each frame is shown, seconds after the first; None at a constant rate."""
         if not (isinstance(self._clip, VideoFile) and self._clip.variable):

@@ -21,6 +21,7 @@ from harness import (
 )
 
 from vidprior.video_out import write_video
+from vidprior.workdir import Workdir
 
 
 def write_images(folder, pictures):
@@ -295,13 +296,39 @@ def test_work_directory_with_a_damaged_clip(command, copy_of_trained):
     assert_untouched(command, copy_of_trained, "--mode=render", says=[str(path)])
 
 
+def change_stored(workdir, change):
+    stored = json.loads((workdir / "config.json").read_text())
+    change(stored["config"])
+    (workdir / "config.json").write_text(json.dumps(stored))
+
+
 @pytest.mark.slow
-def test_stored_configuration_without_a_field(command, copy_of_trained):
-    """For example of an older version."""
-    stored = json.loads((copy_of_trained / "config.json").read_text())
-    del stored["config"]["model"]
-    (copy_of_trained / "config.json").write_text(json.dumps(stored))
-    assert_untouched(command, copy_of_trained, "--mode=render", says=["model"])
+def test_a_run_of_an_earlier_version_goes_on(command, clip, copy_of_trained):
+    """Its configuration lacks what later versions have added."""
+
+    def forget(config):
+        del config["log"], config["render"]["blend"], config["video"]["rate"]
+
+    change_stored(copy_of_trained, forget)
+    command.succeed("--mode=render", f"--workdir={copy_of_trained}")
+    command.succeed(*TINY, *clip.inputs, f"--workdir={copy_of_trained}")
+
+
+@pytest.mark.slow
+def test_a_run_of_a_later_version_is_refused(command, clip, copy_of_trained):
+    change_stored(copy_of_trained, lambda config: config["model"].update(beauty=1))
+    for arguments in (["--mode=render"], [*TINY, *clip.inputs]):
+        assert_untouched(
+            command, copy_of_trained, *arguments, says=["this version has no fields model.beauty"]
+        )
+
+
+@pytest.mark.slow
+def test_a_work_directory_in_use(command, clip, copy_of_trained):
+    with Workdir(copy_of_trained).held():
+        for arguments in (["--mode=render"], [*TINY, *clip.inputs]):
+            assert_untouched(command, copy_of_trained, *arguments, says=["another process"])
+    command.succeed("--mode=render", f"--workdir={copy_of_trained}")
 
 
 def test_work_directory_below_a_file(command, clip, tmp_path):
@@ -335,6 +362,15 @@ def test_what_cannot_be_rendered(flag, says, command, copy_of_trained):
     before = contents(copy_of_trained)
     finished = command("--mode=render", f"--workdir={copy_of_trained}", flag)
     assert_one_error(finished, *says)
+    assert contents(copy_of_trained) == before
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_many_networks_cannot_be_chosen(command, copy_of_trained):
+    change_stored(copy_of_trained, lambda config: config["schedule"].update(reset_per_window=True))
+    before = contents(copy_of_trained)
+    finished = command("--mode=render", f"--workdir={copy_of_trained}", "--checkpoint=30")
+    assert_one_error(finished, "--checkpoint", "schedule.reset_per_window")
     assert contents(copy_of_trained) == before
 
 

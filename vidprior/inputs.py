@@ -145,7 +145,12 @@ def read_clip(source: Source, *, config: ConfigDict) -> Prepared:
 
 
 def notes(source: Source) -> Iterator[str]:
-    """What was done to the masks, and what they and the crop make likely to go wrong."""
+    """What was done to video and masks, and what is likely to go wrong, a line each."""
+    if source.footage.unseen:
+        yield (
+            f"note: {source.footage.path} does not begin with a key frame: the "
+            f"{source.footage.unseen} frames before it cannot be decoded, and are left out"
+        )
     if source.fitted:
         yield source.fitted
     if not source.dilate:

@@ -81,6 +81,11 @@ class Footage:
         """Frames of the whole clip as its container announces them."""
         return self._clip.total
 
+    @property
+    def unseen(self) -> int:
+        """Frames before the whole clip, which cannot be decoded: see `VideoFile`."""
+        return self._clip.unseen if isinstance(self._clip, VideoFile) else 0
+
     def part(self, begin: int, end: int) -> "Footage":
         """Frames begin, begin + 1, ... end - 1 of this range."""
         return dataclasses.replace(self, start=self.start + begin, count=end - begin)

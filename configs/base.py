@@ -102,4 +102,5 @@ def get_config() -> ConfigDict:
     config.log = ConfigDict()
     config.log.every = 100  # updates; one line of metrics.jsonl each
     config.log.preview_frames = 3  # frames of the preview image after each pass; 0: none
+    config.log.tensorboard = False  # the same as summaries; needs vidprior[tensorboard]
     return config.lock()

@@ -32,7 +32,7 @@ FLOORS = {
     # an update, a picture, a file format
     3: (
         "complexity", "flow_io", "frechet", "initial", "propagate", "protocols", "render",
-        "update", "video_io", "video_out", "workdir",
+        "summaries", "update", "video_io", "video_out", "workdir",
     ),
     # what a run reads and leaves behind
     4: ("checkpoints", "compose", "encoder", "mask_fit", "results", "scores", "build"),

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from vidprior import initial, vgg, windows
+from vidprior import initial, summaries, vgg, windows
 from vidprior.clip import make_clip, make_noise
 from vidprior.errors import InputError
 from vidprior.flow_estimate import MIN_SIDE, PRESETS
@@ -135,10 +135,22 @@ def optimizer(config: ConfigDict, *, updates: int = 0) -> optax.GradientTransfor
         decays over them, and is not read elsewhere.
     """
     fields = config.optimizer
-    rate = fields.learning_rate
-    if fields.decay == "cosine":
-        rate = optax.cosine_decay_schedule(rate, updates)
+    rate = learning_rate(config, updates=updates)
     return optax.adam(rate, b1=fields.b1, b2=fields.b2, eps=fields.eps)
+
+
+def learning_rate(config: ConfigDict, *, updates: int) -> float | optax.Schedule:
+    """Adam's; a function of the updates done where it decays over `updates` of them."""
+    rate = config.optimizer.learning_rate
+    if config.optimizer.decay == "cosine":
+        return optax.cosine_decay_schedule(rate, updates)
+    return rate
+
+
+def learning_rate_at(config: ConfigDict, done: int, *, updates: int) -> float:
+    """That of the update after `done` of a network's `updates`."""
+    rate = learning_rate(config, updates=updates)
+    return float(rate(done) if callable(rate) else rate)
 
 
 def window_list(config: ConfigDict, num_frames: int) -> Window:
@@ -228,6 +240,8 @@ def check(config: ConfigDict) -> None:
         values = tuple(_value(config, field))
         if not values or not set(values) <= set(allowed):
             raise InputError(f"--config.{field} is {values}; it may hold {allowed}")
+    if config.log.tensorboard:
+        summaries.require()
     at_least_one = (
         "window.length", "schedule.num_passes", "schedule.updates_per_window",
         "checkpoint.every", "checkpoint.keep", "log.every",

@@ -165,7 +165,7 @@ def probe(path: Path) -> VideoFile:
         except av.error.FFmpegError:
             packets += 1  # the one that could not be read
         first = _first_shown(path)
-        seen = [time for time in shown if None in (time, first) or time >= first]
+        seen = [time for time in shown if time is None or first is None or time >= first]
         unseen = len(shown) - len(seen)
         packets, discarded = packets - unseen, discarded + unseen
         total = max(packets, stream.frames - discarded)
@@ -184,7 +184,7 @@ def _first_shown(path: Path) -> Fraction | None:
     """The time of the first frame that can be decoded, seconds; None where it is not known."""
     with open_video(path) as (container, stream):
         frame = next(_decode(container, stream), None)
-        return None if frame is None or frame.pts is None else frame.pts * frame.time_base
+        return None if frame is None or frame.pts is None else frame.pts * stream.time_base
 
 
 def _timing(

@@ -8,6 +8,7 @@ checkpoints/      one folder for each saved state
 noise.npz         the network's fixed input, where it did not come from the seed
 metrics.jsonl     one line for every `log.every` updates
 previews/         a picture after each pass
+tensorboard/      losses and previews as TensorBoard's event files, once asked for
 result.mp4        the finished footage at source size (or .mkv, .mov, result_png/)
 result/           the final frames at training size, lossless: what is measured
 comparison.mp4    input with the hole outlined, result, generated flow, at training size
@@ -80,6 +81,7 @@ class Workdir:
         self.checkpoints = self.path / "checkpoints"
         self.metrics_file = self.path / "metrics.jsonl"
         self.previews = self.path / "previews"
+        self.summaries = self.path / "tensorboard"
         self.evaluation_file = self.path / "evaluation.json"
 
     @contextlib.contextmanager

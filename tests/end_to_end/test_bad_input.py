@@ -1,5 +1,6 @@
 """Input that cannot be used: one line that says so, exit code 2, and nothing half-written."""
 
+import contextlib
 import json
 import shutil
 from fractions import Fraction
@@ -14,6 +15,7 @@ from harness import (
     SMALLEST,
     TINY,
     WIDTH,
+    assert_last_error,
     assert_one_error,
     checkpoint_steps,
     contents,
@@ -337,6 +339,46 @@ def test_work_directory_below_a_file(command, clip, tmp_path):
     finished = command(*TINY, *clip.inputs, f"--workdir={workdir}")
     assert_one_error(finished, str(workdir))
     assert (tmp_path / "file").read_text() == "in the way"
+
+
+@contextlib.contextmanager
+def read_only(folder):
+    """Takes the right to write from a folder and all folders below it."""
+    folders = [folder, *(path for path in folder.rglob("*") if path.is_dir())]
+    for path in folders:
+        path.chmod(0o555)
+    try:
+        yield
+    finally:
+        for path in folders:
+            path.chmod(0o755)
+
+
+def test_work_directory_in_a_read_only_folder(command, clip, tmp_path):
+    workdir = tmp_path / "shelf" / "run"
+    workdir.parent.mkdir()
+    with read_only(workdir.parent):
+        finished = command.obediently(*TINY, *clip.inputs, f"--workdir={workdir}")
+    assert_one_error(finished, f"cannot make {workdir}: Permission denied")
+    assert not workdir.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "file"),
+    [
+        (["--mode=render"], "result/00000.png"),
+        (["--mode=render", "--frames=1:3"], "render_000030_1-3"),
+        ([*TINY, "--config.schedule.num_passes=4"], "config.json"),
+        (TINY, "metrics.jsonl"),
+    ],
+)
+def test_read_only_work_directory(arguments, file, command, clip, copy_of_trained):
+    before = contents(copy_of_trained)
+    with read_only(copy_of_trained):
+        finished = command.obediently(*arguments, *clip.inputs, f"--workdir={copy_of_trained}")
+    assert_last_error(finished, str(copy_of_trained / file), "Permission denied")
+    assert contents(copy_of_trained) == before
 
 
 def test_work_directory_that_is_a_file(command, clip, tmp_path):

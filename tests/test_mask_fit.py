@@ -62,9 +62,22 @@ def fitted(path, footage):
 
 @pytest.mark.parametrize("fit", [False, True])
 def test_masks_that_fit_are_taken_as_they_are(film, mask_video, fit):
-    path, footage = mask_video(5, Fraction(7)), film(5)  # one for each frame, whatever its rate
-    masks, told = mask_fit.read_masks(path, footage, rate=RATE, fit=fit)
+    masks, told = mask_fit.read_masks(mask_video(5, RATE), film(5), rate=RATE, fit=fit)
     assert (columns(masks), told) == ([0, 1, 2, 3, 4], "")
+
+
+@pytest.mark.parametrize("fit", [False, True])
+def test_one_mask_for_each_frame_fits_whatever_its_rate(film, mask_video, fit):
+    """Many tools write masks at a rate of their own. It is said all the same."""
+    path, ntsc = mask_video(5, Fraction(24)), film(5, Fraction(30000, 1001))
+    masks, told = mask_fit.read_masks(path, ntsc, rate=RATE, fit=fit)
+    assert columns(masks) == [0, 1, 2, 3, 4]
+    assert told == (
+        "mask: 5 masks of 12x8 at 24 frames/s for 5 frames of 12x8 at 29.97 frames/s: "
+        "taken frame by frame"
+    )
+    path = mask_video(5, Fraction(2997, 100))
+    assert mask_fit.read_masks(path, ntsc, rate=RATE, fit=fit)[1] == ""
 
 
 def test_masks_of_another_number_name_all_of_both(film, mask_video):

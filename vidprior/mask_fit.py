@@ -32,13 +32,14 @@ def read_masks(
 
     Returns:
       [T, H, W] uint8, 255 where content is missing; and a line for a person, empty where
-      the masks fit as they are.
+      there is nothing to say of masks that fit as they are.
 
     Raises:
       InputError: the masks cannot be read; or they do not fit and are not to be fitted, with
         number, size and rate of both clips.
     """
     masks = video_io.open_footage(path)
+    these, those = _describe(masks, "mask"), _describe(footage, "frame")
     one_for_all = image_io.is_image(masks.path) and masks.path.is_file()
     in_step = one_for_all or masks.total in (footage.count, footage.total)
     if in_step and masks.size == footage.size:
@@ -49,8 +50,8 @@ def read_masks(
             start=footage.start,
             total_frames=footage.total,
         )
-        return whole, ""
-    these, those = _describe(masks, "mask"), _describe(footage, "frame")
+        agree = None in (masks.rate, footage.rate) or _rate(masks) == _rate(footage)
+        return whole, "" if agree else f"mask: {these} for {those}: taken frame by frame"
     if not fit:
         raise InputError(
             f"{path} has {these}, but {footage.path} has {those}: give one mask for each frame, "
@@ -109,4 +110,9 @@ def _describe(clip: Footage, noun: str) -> str:
     if clip.count < clip.total:
         text += f" (of {clip.total})"
     text += f" of {image_io.width_x_height(clip.size)}"
-    return text if clip.rate is None else f"{text} at {float(clip.rate):.5g} frames/s"
+    return text if clip.rate is None else f"{text} at {_rate(clip)} frames/s"
+
+
+def _rate(clip: Footage) -> str:
+    """Frames per second as people write it: 29.97."""
+    return f"{float(clip.rate or 0):.4g}"

@@ -1,6 +1,7 @@
 """Summaries, read back as TensorBoard reads them."""
 
 import importlib.util
+import re
 import subprocess
 import sys
 
@@ -9,8 +10,7 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from vidprior import build
-from vidprior.configuration import load
+from vidprior import summaries
 from vidprior.errors import InputError
 from vidprior.summaries import open_summaries
 
@@ -86,13 +86,27 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
         pass
 
 
+def test_a_full_disk_is_named(tmp_path):
+    code = (
+        "import pathlib, resource, sys; from vidprior.summaries import open_summaries\n"
+        "with open_summaries(pathlib.Path(sys.argv[1]), begin=0) as told:\n"
+        "    told.losses({'update': 1, 'pass': 1}, learning_rate=1)\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+        "    told.losses({'update': 2, 'pass': 1}, learning_rate=1)"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert re.search(
+        r"InputError: .*/events\S+: cannot be written \(File too large", finished.stderr
+    )
+
+
 def test_without_the_extra_the_command_that_installs_it_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    config = load("dip_vid")
-    build.check(config)
-    config.log.tensorboard = True
+    summaries.require(False)
     for ask in (
-        lambda: build.check(config),
+        lambda: summaries.require(True),
         lambda: open_summaries(tmp_path / "run", begin=0).__enter__(),
     ):
         with pytest.raises(InputError, match=r"pip install 'vidprior\[tensorboard\]'"):

@@ -22,7 +22,17 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from vidprior import build, configuration, geometry, image_io, inputs, job, video_io, video_out
+from vidprior import (
+    build,
+    configuration,
+    geometry,
+    image_io,
+    inputs,
+    job,
+    summaries,
+    video_io,
+    video_out,
+)
 from vidprior.errors import InputError
 from vidprior.render import composite
 from vidprior.types import Flows
@@ -123,6 +133,7 @@ def inpaint(
     resolved = _resolve(config)
     build.check(resolved)
     frames, hole = _check_arrays(frames, hole)
+    summaries.require(resolved.log.tensorboard)
     features = build.features(resolved)
     if build.needs_flow(resolved):
         inputs.require_estimator(resolved)

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from vidprior import initial, summaries, vgg, windows
+from vidprior import initial, vgg, windows
 from vidprior.clip import make_clip, make_noise
 from vidprior.errors import InputError
 from vidprior.flow_estimate import MIN_SIDE, PRESETS
@@ -240,8 +240,6 @@ def check(config: ConfigDict) -> None:
         values = tuple(_value(config, field))
         if not values or not set(values) <= set(allowed):
             raise InputError(f"--config.{field} is {values}; it may hold {allowed}")
-    if config.log.tensorboard:
-        summaries.require()
     at_least_one = (
         "window.length", "schedule.num_passes", "schedule.updates_per_window",
         "checkpoint.every", "checkpoint.keep", "log.every",

@@ -19,7 +19,17 @@ import jax
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from vidprior import build, checkpoints, configuration, doctor, exchange, inputs, job, results
+from vidprior import (
+    build,
+    checkpoints,
+    configuration,
+    doctor,
+    exchange,
+    inputs,
+    job,
+    results,
+    summaries,
+)
 from vidprior.errors import InputError
 from vidprior.running import Interrupted, NonFiniteLoss
 from vidprior.windows import strides_that_fit
@@ -50,6 +60,7 @@ def train_and_render(config: ConfigDict, workdir: Workdir) -> None:
     """Mode 'train': from the inputs to the result."""
     video, mask = _asked_inputs()
     build.check(config)
+    summaries.require(config.log.tensorboard)
     features = build.features(config)
     if build.needs_flow(config) and not _FLOWS.value and not workdir.flows_file.exists():
         inputs.require_estimator(config)

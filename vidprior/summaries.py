@@ -30,13 +30,13 @@ class Summaries:
         """Takes an image [H, W, 3] uint8 RGB, as it is after so many updates."""
 
 
-def require() -> None:
-    """Checks that summaries can be written.
+def require(wanted: bool) -> None:
+    """Checks, before anything is written, that summaries can be where they are wanted.
 
     Raises:
       InputError: naming the command that installs what is missing.
     """
-    if importlib.util.find_spec("tensorboard") is None:
+    if wanted and importlib.util.find_spec("tensorboard") is None:
         raise InputError(f"--config.log.tensorboard needs the package tensorboard: {INSTALL}")
 
 
@@ -55,12 +55,20 @@ def open_summaries(folder: pathlib.Path | None, *, begin: int) -> Iterator[Summa
     if folder is None:
         yield Summaries()
         return
-    require()
+    require(True)
     path = folder / f"events.out.tfevents.{time.time():.0f}.{os.getpid()}"
-    try:
+    with _refusals(path):
         folder.mkdir(parents=True, exist_ok=True)
-        with path.open("wb", buffering=0) as file:
-            yield _EventFile(file, begin)
+        file = path.open("wb", buffering=0)
+    with file:
+        yield _EventFile(file, path, begin)
+
+
+@contextlib.contextmanager
+def _refusals(path: pathlib.Path) -> Iterator[None]:
+    """Makes what the file system refuses a problem of the input."""
+    try:
+        yield
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from error
 
@@ -68,12 +76,12 @@ def open_summaries(folder: pathlib.Path | None, *, begin: int) -> Iterator[Summa
 class _EventFile(Summaries):
     """Writes each thing that it is told at once, so that a person can watch."""
 
-    def __init__(self, file: Any, begin: int):
+    def __init__(self, file: Any, path: pathlib.Path, begin: int):
         from tensorboard.compat.proto import event_pb2, summary_pb2
         from tensorboard.summary.writer.record_writer import RecordWriter
 
         self._event, self._summary = event_pb2.Event, summary_pb2.Summary
-        self._records = RecordWriter(file)
+        self._records, self._path = RecordWriter(file), path
         self._write(file_version="brain.Event:2")
         start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
         self._write(step=begin + 1, session_log=start)
@@ -99,4 +107,5 @@ class _EventFile(Summaries):
 
     def _write(self, **fields: Any) -> None:
         event = self._event(wall_time=time.time(), **fields)
-        self._records.write(event.SerializeToString())
+        with _refusals(self._path):
+            self._records.write(event.SerializeToString())

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import shutil
+import sys
 from fractions import Fraction
 
 import imageio.v3
@@ -181,7 +182,20 @@ def test_missing_flag(missing, command, clip, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-# Weights and estimators
+# Weights, estimators and extras
+
+
+def test_summaries_without_the_package_that_writes_them(command, clip, tmp_path):
+    code = (
+        "import importlib.util as util; find = util.find_spec\n"
+        "util.find_spec = lambda name, *rest: None if name == 'tensorboard' else find(name)\n"
+        "from vidprior import main; main.run()"
+    )
+    workdir = tmp_path / "run"
+    flags = (*TINY, *clip.inputs, f"--workdir={workdir}", "--config.log.tensorboard=True")
+    finished = command.execute([sys.executable, "-c", code, *flags])
+    assert_one_error(finished, "--config.log.tensorboard", "pip install 'vidprior[tensorboard]'")
+    assert not workdir.exists()
 
 
 def test_vgg_weights_that_are_missing(refuses, tmp_path):

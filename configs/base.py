@@ -31,6 +31,11 @@ def get_config() -> ConfigDict:
     config.video.dilate = 0  # pixels by which the mask grows, at source size
     config.video.allow_truncated = False  # use the frames of a video that breaks off
     config.video.rate = 25.0  # frames per second of a folder of images
+    config.video.region = "frame"  # that is trained on; 'hole': a crop around the hole's path
+    config.video.context = 0.5  # of that crop beyond the path, on each side, as a share of it
+    config.video.shots = "whole"  # 'split': what lies between cuts is fitted by itself
+    config.video.segment = 0  # frames that are fitted together, at most; 0: no limit
+    config.video.overlap = 10  # frames that neighbouring segments share, and blend over
 
     config.flow = ConfigDict()
     config.flow.estimator = "dis"  # 'dis' (OpenCV) or 'pwcnet' (third_party/pwcnet_torch)
@@ -50,6 +55,7 @@ def get_config() -> ConfigDict:
     config.schedule.updates_per_window = 100  # M
     config.schedule.median_window = "last"  # of a pass: 'last', 'extra' (once more) or 'none'
 
+    config.schedule.rehearse = False  # treat some known pixels as missing, to measure errors
     config.schedule.reset_per_window = False  # a fresh network for every window (DIP)
     config.schedule.windows_at_once = placeholder(int)  # of those; None: 1 on a CPU, else 8
 
@@ -92,7 +98,7 @@ def get_config() -> ConfigDict:
     )
     config.render.audio = True  # copy the source's
     config.render.feather = 0.0  # pixels of the seam at source size, at most video.dilate
-    config.render.propagated = "none"  # carried pixels: 'blend' over the network's, or 'alone'
+    config.render.propagated = "none"  # carried pixels: 'blend' as measured, or 'alone'
     config.render.blend = "plain"  # 'gradient': fit the hole's colours to its border
 
     config.checkpoint = ConfigDict()

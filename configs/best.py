@@ -13,12 +13,15 @@ from vidprior.configuration import load
 def get_config():
     """The image loss on known pixels, and on those that are carried along the flow."""
     config = load("dip_vid")
+    config.video.shots = "split"
+    config.video.segment = 100
     config.window.strides = (1, 3, 5)
     config.schedule.num_passes = 10
     config.schedule.windows_per_pass = 200
     config.schedule.updates_per_window = 1
     config.schedule.median_window = "none"
     config.optimizer.decay = "cosine"
+    config.schedule.rehearse = True
     config.loss.propagated = 1.0
     config.render.propagated = "blend"
     return config

@@ -1,4 +1,4 @@
-"""Own footage with nothing to fetch: the full method on OpenCV's flow, without the VGG term.
+"""Own footage, with nothing to fetch: configs/best.py where the hole is, and a soft seam.
 
     python -m vidprior.main --config=configs/footage.py \
         --video=VIDEO --mask=MASK --workdir=out/footage
@@ -11,10 +11,9 @@ from vidprior.configuration import load
 
 
 def get_config():
-    """DIP-Vid-Flow, made easy to begin with."""
-    config = load("flow")
-    config.flow.estimator = "dis"
-    config.loss.perceptual = 0.0
+    """What gives the best picture of a person's own video."""
+    config = load("best")
+    config.video.region = "hole"
     config.video.dilate = 8
     config.render.feather = 8.0
     return config

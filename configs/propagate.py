@@ -13,6 +13,8 @@ from vidprior.configuration import load
 def get_config():
     """Carried pixels alone."""
     config = load("base")
+    config.video.shots = "split"
+    config.video.segment = 100
     config.render.propagated = "alone"
     config.window.length = 1
     return config

@@ -164,3 +164,24 @@ def test_carried_pixels_alone_leave_no_state(frames, hole):
     assert alone.state is alone.flows is None
     assert alone.metrics == []
     assert alone.frames.shape == (T, 32, 48, 3)
+
+
+@pytest.mark.slow
+def test_a_clip_of_two_shots_has_two_parts(frames, hole):
+    """Shots of 3 and 4 frames: 1 and 2 windows of 3, and as many updates."""
+    shots = frames // 4
+    shots[:3, ..., 0] += 190
+    shots[3:, ..., 2] += 190
+    told = []
+    made = vidprior.inpaint(
+        shots, hole, tiny(video__shots="split"), lambda *now: told.append(now[:2])
+    )
+    assert [part.frames for part in made.parts] == [range(0, 3), range(3, 7)]
+    assert [int(part.state.step) for part in made.parts] == [1, 2]
+    assert [part.metrics[-1]["update"] for part in made.parts] == [1, 2]
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    grown = geometry.dilate(255 * hole.astype(np.uint8), 2) > 127
+    assert np.array_equal(made.frames[~grown], shots[~grown])
+    for field in ("flows", "metrics", "state"):
+        with pytest.raises(InputError, match="2 parts: see `parts`"):
+            getattr(made, field)

@@ -20,9 +20,9 @@ FLOORS = {
     0: ("types", "errors"),
     # one idea each, of arrays or of files
     1: (
-        "carried", "carry", "compiling", "configuration", "figures", "files", "geometry",
-        "layers", "membrane", "metrics", "official", "parallel", "progress", "rehearsal",
-        "shots", "vgg", "visualize", "warp", "windows",
+        "carried", "carry", "compiling", "configuration", "division", "figures", "files",
+        "geometry", "layers", "membrane", "metrics", "official", "parallel", "progress",
+        "rehearsal", "shares", "shots", "vgg", "visualize", "warp", "windows",
     ),
     # built from those
     2: (
@@ -37,15 +37,16 @@ FLOORS = {
     # what a run reads and leaves behind
     4: ("checkpoints", "compose", "encoder", "mask_fit", "results", "scores", "build"),
     5: ("ablation", "exchange", "inputs", "report", "train", "train_each"),
-    6: ("doctor", "evaluate", "job"),
-    7: ("main", "api"),
-    8: ("__init__",),
+    6: ("doctor", "parts"),
+    7: ("evaluate", "job"),
+    8: ("main", "api"),
+    9: ("__init__",),
 }  # fmt: skip
 
 # The edge where the fields of a configuration become arguments.
 KNOW_CONFIGURATIONS = {
-    "configuration", "build", "inputs", "evaluate", "train", "train_each", "exchange", "job",
-    "doctor", "main", "api",
+    "configuration", "build", "inputs", "train", "train_each", "exchange", "job",
+    "doctor", "main", "api", "parts",
 }  # fmt: skip
 
 # The files that know codecs, images and video.

@@ -1,5 +1,7 @@
 """From configuration fields to parts, and the values that are refused."""
 
+import pathlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +13,10 @@ from vidprior.errors import InputError
 from vidprior.generator import Generator
 from vidprior.npz import save_npz
 from vidprior.types import Propagated
+
+SHIPPED = sorted(
+    path.stem for path in (pathlib.Path(__file__).parents[1] / "configs").glob("[a-z]*.py")
+)
 
 
 def configured(name="flow", **changes):
@@ -154,7 +160,7 @@ def test_weights_of_another_network_name_the_array(arrays, tmp_path):
         build.features(config)
 
 
-@pytest.mark.parametrize("name", ["flow", "footage", "dip_vid", "dip_vid_3dcn", "dip", "demo"])
+@pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_configurations_pass(name):
     build.check(configured(name))
 
@@ -181,6 +187,13 @@ def test_shipped_configurations_pass(name):
         ({"render__feather": 1.0}, "it may be from 0 to --config.video.dilate, which is 0"),
         ({"render__feather": -1.0}, "it may be from 0 to --config.video.dilate, which is 0"),
         ({"render__feather": float("nan")}, "it may be from 0 to --config.video.dilate"),
+        ({"video__region": "all"}, "--config.video.region is 'all'; it may be 'frame', 'hole'"),
+        ({"video__shots": "cut"}, "--config.video.shots is 'cut'; it may be 'whole', 'split'"),
+        ({"video__context": -0.1}, "--config.video.context is -0.1; it may be 0 to 10"),
+        ({"video__context": float("nan")}, "it may be 0 to 10"),
+        ({"video__segment": -1}, "--config.video.segment is -1; it must be at least 0"),
+        ({"video__segment": 29}, "overlap is 10; it may be from 0 to a third of --config.video."),
+        ({"video__segment": 30, "video__overlap": -1}, "--config.video.overlap is -1"),
         ({"window__strides": (1, 2)}, "--config.window.strides is (1, 2); it may hold (1, 3, 5)"),
         ({"window__strides": ()}, "--config.window.strides is (); it may hold (1, 3, 5)"),
         ({"window__directions": ("up",)}, "it may hold ('forward', 'backward')"),
@@ -204,6 +217,26 @@ def test_values_that_no_run_can_use_are_refused(changes, words):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "changes", "count", "updates"),
+    [
+        # 8 windows of 5, two times: 7 in the shuffle and the median, 100 updates each.
+        ("dip_vid", {"schedule__num_passes": 2}, 12, 2 * (7 + 1) * 100),
+        # 20 passes of 50 windows, and the median once more.
+        ("flow", {}, 80, 20 * 51 * 100),
+        ("footage", {}, 80, 10 * 200),
+        ("dip", {}, 3, 3 * 5000),
+        ("propagate", {}, 9, 0),
+    ],
+)
+def test_updates_are_counted_beforehand(name, changes, count, updates):
+    assert build.num_updates(configured(name, **changes), count) == updates
+
+
+def test_segments_may_share_a_third():
+    build.check(configured("dip_vid", video__segment=30))
+
+
 def test_a_seam_may_be_as_wide_as_the_ring():
     build.check(configured("dip_vid", video__dilate=4, render__feather=4.0))
 
@@ -213,7 +246,8 @@ def test_a_seam_may_be_as_wide_as_the_ring():
     [
         ({}, False),
         ({"loss__propagated": 1.0}, True),
-        ({"render__propagated": "blend"}, True),
+        ({"render__propagated": "blend", "schedule__rehearse": True}, True),
+        ({"schedule__rehearse": True}, True),
         ({"render__propagated": "alone"}, True),
     ],
 )
@@ -231,12 +265,21 @@ def test_without_a_network_what_a_network_needs_may_be_missing():
 
 
 def test_the_clip_holds_carried_pixels_for_their_term_alone():
-    carried = Propagated(np.ones((1, 4, 4, 3), np.uint8), np.ones((1, 4, 4), np.float16))
+    rehearsal = np.zeros((1, 4, 4), bool)
+    rehearsal[0, 2, 2] = True
+    carried = Propagated(np.ones((1, 4, 4, 3), np.uint8), np.ones((1, 4, 4), np.float16), rehearsal)
     arrays = (carried.frames, np.zeros((1, 4, 4), bool), np.zeros((1, 4, 4, 1), np.float32))
     for weight in (0.0, 1.0):
         config = configured("dip_vid", loss__propagated=weight, render__propagated="blend")
         made = build.clip(config, *arrays, flows=None, features=None, propagated=carried)
         assert (made.propagated is not None) is bool(weight)
+        assert np.array_equal(made.hole, rehearsal)  # a hole to the training
+
+
+def test_what_is_blended_must_have_been_rehearsed():
+    with pytest.raises(InputError, match=r"needs --config\.schedule\.rehearse=True"):
+        build.check(configured("dip_vid", render__propagated="blend"))
+    build.check(configured("dip_vid", render__propagated="blend", schedule__rehearse=True))
 
 
 def test_without_any_loss_there_is_nothing_to_train_for():

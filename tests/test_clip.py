@@ -79,7 +79,7 @@ def test_without_flow_and_features_the_rest_stays_empty(inputs):
 
 def test_carried_pixels_are_taken_as_they_are(inputs):
     frames, hole, noise, _ = inputs
-    carried = Propagated(255 - frames, hole.astype(np.float16) / 2)
+    carried = Propagated(255 - frames, hole.astype(np.float16) / 2, ~hole)
     made = clip.make_clip(frames, hole, noise, propagated=carried)
     assert np.array_equal(made.propagated, carried.frames)
     assert np.array_equal(made.confidence, carried.confidence)

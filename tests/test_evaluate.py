@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from vidprior import configuration, evaluate, image_io, protocols
+from vidprior import configuration, evaluate, geometry, image_io, protocols
 from vidprior.errors import InputError
 from vidprior.workdir import Prepared, Workdir
 
@@ -36,7 +36,8 @@ def workdir(tmp_path, truth, result, config):
     hole = np.zeros((6, *SIZE), bool)
     hole[:, 5:] = True
     made = Workdir(tmp_path / "run")
-    clip = Prepared(truth, hole, "", rate=(25, 1), pixel_aspect=(1, 1), transform="")
+    view = json.dumps(geometry.centre_crop(SIZE, SIZE).to_dict())
+    clip = Prepared(truth, hole, "", rate=(25, 1), pixel_aspect=(1, 1), transform=view)
     made.claim(configuration.to_dict(config), {}, clip)
     image_io.write_frames(made.path / "result", result)
     return made
@@ -52,12 +53,12 @@ def expected(truth, result, workdir):
     return protocols.measure(HOLE, truth, result, masks)
 
 
-def run(workdir, truth_path, config):
-    return evaluate.evaluate(workdir, truth_path, config=config, protocol=HOLE)
+def run(workdir, truth_path):
+    return evaluate.evaluate(workdir, truth_path, protocol=HOLE)
 
 
 def test_measures_are_those_of_the_frames(workdir, config, truth, result, tmp_path):
-    evaluation = run(workdir, folder_of(tmp_path / "truth", truth), config)
+    evaluation = run(workdir, folder_of(tmp_path / "truth", truth))
     assert list(evaluation["clips"]) == ["run"]
     measures = evaluation["clips"]["run"]
     assert measures == expected(truth, result, workdir)
@@ -67,7 +68,7 @@ def test_measures_are_those_of_the_frames(workdir, config, truth, result, tmp_pa
 
 
 def test_measures_are_stored_beside_the_result(workdir, config, truth, tmp_path):
-    run(workdir, folder_of(tmp_path / "truth", truth), config)
+    run(workdir, folder_of(tmp_path / "truth", truth))
     stored = json.loads(workdir.evaluation_file.read_text())
     assert stored["protocol"]["name"] == "hole"
     for ending in ("clips", "frames"):
@@ -75,26 +76,27 @@ def test_measures_are_stored_beside_the_result(workdir, config, truth, tmp_path)
 
 
 def test_truth_of_the_whole_source_is_cut_to_the_range(workdir, config, truth, result, tmp_path):
-    config = config.copy_and_resolve_references()
-    config.video.start = 3
+    stored = json.loads(workdir.config_file.read_text())
+    stored["config"]["video"]["start"] = 3
+    workdir.config_file.write_text(json.dumps(stored))
     longer = np.concatenate([truth[:3] // 2, truth, truth[:1]])
-    evaluation = run(workdir, folder_of(tmp_path / "truth", longer), config)
+    evaluation = run(workdir, folder_of(tmp_path / "truth", longer))
     assert evaluation["clips"]["run"] == expected(truth, result, workdir)
 
 
 def test_without_a_result_there_is_nothing_to_measure(tmp_path, workdir, config, truth):
     (workdir.path / "result").rename(tmp_path / "elsewhere")
     with pytest.raises(InputError, match="has no result yet: train or render first"):
-        run(workdir, folder_of(tmp_path / "truth", truth), config)
+        run(workdir, folder_of(tmp_path / "truth", truth))
 
 
 def test_a_truth_too_short_is_refused(workdir, config, truth, tmp_path):
     with pytest.raises(InputError, match=r"truth has 4 frames, the result has 6"):
-        run(workdir, folder_of(tmp_path / "truth", truth[:4]), config)
+        run(workdir, folder_of(tmp_path / "truth", truth[:4]))
     assert not workdir.evaluation_file.exists()
 
 
 def test_a_result_in_part_is_refused(workdir, config, truth, result, tmp_path):
     image_io.write_frames(workdir.path / "result", result[:4])
-    with pytest.raises(InputError, match="has 4 frames of 24x16, the truth 6 of 24x16"):
-        run(workdir, folder_of(tmp_path / "truth", truth), config)
+    with pytest.raises(InputError, match="has 4 frames of 6: render all frames first"):
+        run(workdir, folder_of(tmp_path / "truth", truth))

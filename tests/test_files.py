@@ -1,9 +1,9 @@
-"""Files that come into being in full or not at all."""
+"""Files and folders that come into being in full or not at all."""
 
 import pytest
 
 from vidprior.errors import InputError
-from vidprior.files import replacing
+from vidprior.files import replacing, replacing_folder
 
 
 def write_half(path, error):
@@ -63,3 +63,40 @@ def test_a_full_disk_is_named(tmp_path):
     with pytest.raises(InputError, match=r"cannot be written \(No space left on device\)"):
         write_half(tmp_path / "file.txt", OSError(28, "No space left on device"))
     assert list(tmp_path.iterdir()) == []
+
+
+def make_half(path, error):
+    with replacing_folder(path) as temporary:
+        (temporary / "inner").mkdir()
+        (temporary / "inner" / "file").write_text("half")
+        raise error
+
+
+def test_a_folder_takes_its_name_at_the_end(tmp_path):
+    with replacing_folder(tmp_path / "deep" / "folder") as temporary:
+        assert temporary.parent == tmp_path / "deep"
+        assert temporary.name.startswith(".")
+        (temporary / "file").write_text("new")
+        assert not (tmp_path / "deep" / "folder").exists()
+    assert (tmp_path / "deep" / "folder" / "file").read_text() == "new"
+    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["folder"]
+
+
+def test_a_failure_leaves_no_folder(tmp_path):
+    with pytest.raises(KeyError):
+        make_half(tmp_path / "folder", KeyError())
+    with pytest.raises(InputError, match=r"folder: cannot be written \(No space left on device\)"):
+        make_half(tmp_path / "folder", OSError(28, "No space left on device"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_never_replaced(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "old").write_text("old")
+    with (
+        pytest.raises(InputError, match="folder: cannot be written"),
+        replacing_folder(tmp_path / "folder"),
+    ):
+        pass
+    assert [p.name for p in tmp_path.iterdir()] == ["folder"]
+    assert (tmp_path / "folder" / "old").read_text() == "old"

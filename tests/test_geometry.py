@@ -222,3 +222,76 @@ def test_golden_clip():
     assert np.array_equal(sub, expected_frames)
     assert np.array_equal(geometry.apply_to_masks(made, masks), expected_hole.astype(bool))
     assert cv2.countNonZero(expected_hole.reshape(-1)) > 0
+
+
+# Around the hole
+
+
+def path_of(source_size, box):
+    """A path that is a box: rows and columns (first, stop)."""
+    path = np.zeros(source_size, bool)
+    (top, bottom), (left, right) = box
+    path[top:bottom, left:right] = True
+    return path
+
+
+@pytest.mark.parametrize(
+    ("source_size", "size", "box", "context", "crop"),
+    [
+        # 40x60 and half of it on each side: 80x120, of aspect 2:1 80x160, about (320, 430).
+        ((720, 1280), (20, 40), ((300, 340), (400, 460)), 0.5, (280, 350, 80, 160)),
+        # The same at a larger training size: nothing is enlarged, the crop is that size.
+        ((720, 1280), (192, 384), ((300, 340), (400, 460)), 0.5, (224, 238, 192, 384)),
+        # Near the corner it is moved inside.
+        ((720, 1280), (192, 384), ((700, 720), (0, 30)), 0.5, (528, 0, 192, 384)),
+        # 300 + 2 * 300 rows and 1800 columns: more than there is. The largest crop of 2:1 is
+        # 640x1280, about row 450 as far as that goes: 80 to 720.
+        ((720, 1280), (192, 384), ((300, 600), (400, 460)), 1.0, (80, 0, 640, 1280)),
+        # A path of 700 rows does not fit into 640: the aspect ratio is given up for it.
+        ((720, 1280), (192, 384), ((10, 710), (400, 460)), 0.5, (10, 0, 700, 1280)),
+        # A path that covers everything: the whole frame.
+        ((720, 1280), (192, 384), ((0, 720), (0, 1280)), 0.5, (0, 0, 720, 1280)),
+        # A source smaller than the training size is enlarged, there is no more of it.
+        ((100, 200), (192, 384), ((10, 20), (10, 20)), 0.5, (0, 0, 100, 200)),
+    ],
+)
+def test_crop_around_a_path_by_hand(source_size, size, box, context, crop):
+    made = geometry.crop_around(path_of(source_size, box), size, context=context)
+    assert (made.top, made.left, made.height, made.width) == crop
+    assert (made.source_size, made.size) == (source_size, size)
+
+
+@hypothesis.settings(deadline=None)
+@hypothesis.given(data=st.data(), H=st.integers(1, 90), W=st.integers(1, 90))
+def test_crop_around_a_path_holds_it_keeps_the_aspect_and_enlarges_nothing(data, H, W):
+    h, w = data.draw(st.integers(1, 120)), data.draw(st.integers(1, 120))
+    top, left = data.draw(st.integers(0, h - 1)), data.draw(st.integers(0, w - 1))
+    bottom, right = data.draw(st.integers(top + 1, h)), data.draw(st.integers(left + 1, w))
+    path = path_of((h, w), ((top, bottom), (left, right)))
+    made = geometry.crop_around(path, (H, W), context=data.draw(st.floats(0, 3)))
+    assert path[made.crop].sum() == path.sum()
+    if h >= H and w >= W:
+        assert made.height >= H
+        assert made.width >= W
+    # Half a pixel of rounding on a side, unless the path itself asks for more.
+    if made.height > bottom - top and made.width > right - left:
+        assert abs(made.height - made.width * H / W) <= 0.5 + 0.5 * H / W + 1e-6
+
+
+def test_another_view_of_the_same_source_by_hand():
+    """Columns 0 to 4 and columns 2 to 6 of a source of 2x6: two are shared."""
+    first = geometry.Transform((2, 6), 0, 0, 2, 4, (2, 4))
+    second = geometry.Transform((2, 6), 0, 2, 2, 4, (2, 4))
+    theirs, own = random_images(2, 1, 2, 4, 3)
+    seen = geometry.replace_by(second, own, first, theirs)
+    assert np.array_equal(seen[:, :, :2], theirs[:, :, 2:])
+    assert np.array_equal(seen[:, :, 2:], own[:, :, 2:])
+    assert geometry.replace_by(first, own, first, theirs) is theirs
+
+
+def test_another_view_at_another_scale():
+    """A flat picture stays so: from half the resolution, enlarged, to the crop itself."""
+    half = geometry.Transform((40, 60), 0, 0, 40, 60, (20, 30))
+    whole = geometry.Transform((40, 60), 10, 20, 20, 30, (20, 30))
+    images = np.full((2, 20, 30, 3), (200, 100, 50), np.uint8)
+    assert np.array_equal(geometry.replace_by(whole, 0 * images, half, images), images)

@@ -8,12 +8,13 @@ import imageio.v3
 import numpy as np
 import pytest
 
-from vidprior import flow_io, geometry, inputs
+from vidprior import flow_io, geometry, inputs, parts, results
 from vidprior.configuration import load
 from vidprior.errors import InputError
-from vidprior.types import OFFSETS
+from vidprior.render import Frame
+from vidprior.types import OFFSETS, Propagated
 from vidprior.video_out import write_video
-from vidprior.workdir import Workdir
+from vidprior.workdir import Prepared, Workdir
 
 T, H, W = 6, 20, 40
 
@@ -58,7 +59,9 @@ def mask(hole, tmp_path):
 
 
 def read_clip(video, mask, *, config):
-    return inputs.read_clip(inputs.open_source(video, mask, config=config), config=config)
+    source = inputs.open_source(video, mask, config=config)
+    (clip,) = parts.read_clips(source, parts.divide(source, config=config, workdir=Workdir("-")))
+    return clip
 
 
 # The clip
@@ -209,9 +212,15 @@ def test_a_hole_may_cover_some_frames_in_full(config, video, hole, tmp_path):
 # The source once more
 
 
+def shown(clip, frames):
+    return results.beside((Frame(number, clip.frames[number], None) for number in frames), clip)
+
+
 def read_again(config, clip, video, mask, frames=range(T)):
-    source = inputs.reopen_source(video, mask, clip, config=config)
-    return list(inputs.same_frames(source, clip, frames))
+    source = inputs.reopen_source(video, mask, clip.view.source_size, config=config).part(frames)
+    again = list(inputs.same_frames(source, shown(clip, frames)))
+    assert [one.number for one, _, _ in again] == list(frames)
+    return [(frame, hole) for _, frame, hole in again]
 
 
 @pytest.mark.parametrize("numbers", [range(T), range(2, 5)])
@@ -264,23 +273,10 @@ def test_a_source_that_has_become_shorter_is_named(config, frames, mask, tmp_pat
     config.video.allow_truncated = True
     write_video(path, frames, rate=Fraction(25), lossless=True)
     clip = read_clip(str(path), mask, config=config)
-    source = inputs.reopen_source(str(path), mask, clip, config=config)
-    short = inputs.open_source(str(path), mask, config=config).footage.part(0, 4)
+    source = inputs.open_source(str(path), mask, config=config)
+    short = source._replace(footage=source.footage.part(0, 4))
     with pytest.raises(InputError, match="ends before frame 4"):
-        list(inputs.same_frames(source._replace(footage=_Short(short)), clip, range(T)))
-
-
-class _Short:
-    """Footage that ends where it should not."""
-
-    def __init__(self, footage):
-        self.footage, self.path = footage, footage.path
-
-    def part(self, begin, end):
-        return self
-
-    def frames(self):
-        return self.footage.frames()
+        list(inputs.same_frames(short, shown(clip, range(T))))
 
 
 # What is told beforehand
@@ -326,27 +322,41 @@ def clip(config, video, mask):
 
 
 def test_truth_of_the_whole_source_gives_the_range(config, clip, video, frames):
-    truth = inputs.read_truth(video, config=config, like=clip)
+    truth = inputs.read_truth(video, config=config, count=len(clip.frames))
     np.testing.assert_array_equal(truth, frames[1:5])
 
 
 def test_truth_of_just_the_range(config, clip, frames, tmp_path):
     path = write_images(tmp_path / "truth", frames[1:5])
-    truth = inputs.read_truth(path, config=config, like=clip)
+    truth = inputs.read_truth(path, config=config, count=len(clip.frames))
     np.testing.assert_array_equal(truth, frames[1:5])
 
 
 def test_truth_goes_through_the_crop_and_resize_of_the_clip(config, video, mask):
     config.video.height = config.video.width = 10
     clip = read_clip(video, mask, config=config)
-    truth = inputs.read_truth(video, config=config, like=clip)
-    np.testing.assert_array_equal(truth, clip.frames)
+    truth = inputs.read_truth(video, config=config, count=T)
+    seen = inputs.view_truth(truth, clip.view, config=config)
+    np.testing.assert_array_equal(seen, clip.frames)
+
+
+def test_truth_of_another_size_fits_the_frame_but_no_crop_around_the_hole(
+    config, video, mask, frames
+):
+    """A truth of training size, where the source was twice as large."""
+    config.video.height, config.video.width = H // 2, W // 2
+    clip = read_clip(video, mask, config=config)
+    small = geometry.apply(clip.view, frames)
+    np.testing.assert_array_equal(inputs.view_truth(small, clip.view, config=config), small)
+    config.video.region = "hole"
+    with pytest.raises(InputError, match=r"truth is 20x10, the source was 40x20"):
+        inputs.view_truth(small, clip.view, config=config)
 
 
 def test_truth_that_is_too_short_names_both_numbers(config, clip, frames, tmp_path):
     path = write_images(tmp_path / "truth", frames[:3])
     with pytest.raises(InputError, match=r"truth has 3 frames, .* 4"):
-        inputs.read_truth(path, config=config, like=clip)
+        inputs.read_truth(path, config=config, count=len(clip.frames))
 
 
 # The estimators
@@ -461,11 +471,34 @@ def test_a_given_file_of_another_clip_is_refused(config, video, mask, tmp_path, 
 
 def test_pixels_are_carried_once_and_kept(config, video, mask, small_workdir, monkeypatch):
     clip = read_clip(video, mask, config=config)
-    made = inputs.obtain_propagated(small_workdir, clip)
+    config.schedule.rehearse = True
+    made = inputs.obtain_propagated(small_workdir, clip, config=config)
     assert made.frames.shape == clip.frames.shape
-    np.testing.assert_array_equal(made.frames[~clip.hole], clip.frames[~clip.hole])
-    assert not made.confidence[~clip.hole].any()
-    monkeypatch.setattr(inputs.propagate, "flow_behind", None)
-    again = inputs.obtain_propagated(small_workdir, clip)
-    np.testing.assert_array_equal(again.frames, made.frames)
-    np.testing.assert_array_equal(again.confidence, made.confidence)
+    assert made.rehearsal.any()
+    assert not (made.rehearsal & clip.hole).any()
+    known = ~(clip.hole | made.rehearsal)
+    np.testing.assert_array_equal(made.frames[known], clip.frames[known])
+    assert not made.confidence[known].any()
+    monkeypatch.setattr(inputs.propagate, "propagate", None)
+    again = inputs.obtain_propagated(small_workdir, clip, config=config)
+    for kept, first in zip(again, made, strict=True):
+        np.testing.assert_array_equal(kept, first)
+
+
+def test_what_is_trusted_and_what_the_rehearsal_says_is_told():
+    clip = Prepared(
+        frames=np.zeros((1, 2, 4, 3), np.uint8),
+        hole=np.array([[[1, 1, 1, 1], [0, 0, 0, 0]]], bool),
+        source_sha256="", rate=(25, 1), pixel_aspect=(1, 1), transform="",
+    )  # fmt: skip
+    carried = Propagated(
+        frames=clip.frames + np.uint8(3),
+        confidence=np.float16([[[0.9, 0.5, 0.4, 0.2], [0, 0, 0, 0]]]),
+        rehearsal=np.zeros_like(clip.hole),
+    )
+    told = "hole: 50.0% of its pixels are carried from other frames and trusted"
+    assert inputs.trusted(clip, carried) == told
+    carried.rehearsal[0, 1, 1] = True
+    assert inputs.trusted(clip, carried) == (
+        f"{told}; where this is rehearsed, they deviate by 3.0 of 255"
+    )

@@ -7,6 +7,8 @@ import pytest
 
 from vidprior import render
 from vidprior.generator import Generator
+from vidprior.geometry import Transform
+from vidprior.render import Shown, join
 from vidprior.types import Prediction, Propagated
 
 
@@ -129,20 +131,80 @@ def test_composite_takes_the_hole_from_the_network():
     assert np.array_equal(render.composite(image[2], known[2], hole[2]), result[2])
 
 
-def test_carried_pixels_are_laid_over_by_their_confidence():
-    image = np.full((1, 4, 3), 100, np.uint8)
-    carried = np.full((1, 4, 3), 200, np.uint8)
-    confidence = np.array([[0, 0.25, 0.5, 1]], np.float16)
-    result = render.blend(image, carried, confidence)
-    assert result.dtype == np.uint8
-    assert (result == np.array([100, 150, 200, 200])[:, None]).all()
-
-
-def test_every_frame_gets_its_own_carried_pixels():
-    shown = [render.Frame(n, np.full((2, 2, 3), 10 * n, np.uint8), None) for n in (1, 2)]
+def carried_clip():
+    """Three frames of 2x2: carried colours 100, 101, 102; one pixel each of a hole, trusted."""
     carried = np.stack([np.full((2, 2, 3), 100 + n, np.uint8) for n in range(3)])
     confidence = np.zeros((3, 2, 2), np.float16)
-    confidence[1:, 0, 0] = 1
-    for frame in render.blended(shown, Propagated(carried, confidence)):
-        assert (frame.image[0, 0] == 100 + frame.number).all()
-        assert (frame.image[1] == 10 * frame.number).all()
+    confidence[:, 0, 0] = 1
+    rehearsal = np.zeros((3, 2, 2), bool)
+    rehearsal[:, 0, 1] = rehearsal[2, 1, 1] = True
+    return Propagated(carried, confidence, rehearsal)
+
+
+def shown(*numbers):
+    return [render.Frame(n, np.full((2, 2, 3), 10 * n, np.uint8), None) for n in numbers]
+
+
+def test_carried_pixels_are_laid_over_by_their_share():
+    """Nothing of what is not trusted, half of what is: (10 n + 100 + n) / 2, to even."""
+    shares = np.float32([0, 0, 0, 0, 0, 0, 0.5])
+    for frame in render.blended(shown(1, 2), carried_clip(), shares):
+        number = frame.number
+        assert (frame.image[0, 0] == np.rint((11 * number + 100) / 2)).all()
+        assert (frame.image[1] == 10 * number).all()
+        assert frame.image.dtype == np.uint8
+
+
+def test_what_was_rehearsed_is_gathered_from_the_frames_shown():
+    propagated = carried_clip()
+    propagated.confidence[2, 1, 1] = 0.25
+    truth = np.full((3, 2, 2, 3), 7, np.uint8)
+    generated, carried, known, confidence = render.rehearsed(shown(0, 2), propagated, truth)
+    assert generated[:, 0].tolist() == [0, 20, 20]
+    assert carried[:, 0].tolist() == [100, 102, 102]
+    assert (known == 7).all()
+    assert confidence.tolist() == [0, 0, 0.25]
+
+
+# One frame of two parts
+
+
+def part_shown(level, *, left=0):
+    """A flat picture of a source of 4x10, from a column on."""
+    view = Transform((4, 10), 0, left, 4, 6, (4, 6))
+    image = np.full((4, 6, 3), level, np.uint8)
+    hole = np.ones((4, 6), bool)
+    return Shown(7, image, None, np.full((4, 6, 3), left, np.uint8), hole, view)
+
+
+@pytest.mark.parametrize(
+    ("share", "value", "owner"),
+    # 100 + share (200 - 100)
+    [(0.0, 100, "first"), (0.25, 125, "first"), (0.5, 150, "second"), (0.75, 175, "second")],
+)
+def test_two_parts_of_a_frame_are_mixed_by_their_shares(share, value, owner):
+    first, second = part_shown(100), part_shown(200)
+    joined = join(first, second, share)
+    assert (joined.image == value).all()
+    assert joined.known is (first if owner == "first" else second).known
+
+
+def test_parts_that_are_seen_otherwise_are_mixed_in_the_view_of_the_larger_share():
+    """Columns 0..5 and 2..7: what the first sees of the second begins in its column 2."""
+    joined = join(part_shown(100), part_shown(200, left=2), 0.25)
+    assert joined.view.left == 0
+    assert (joined.image[:, 2:] == 125).all()
+    assert (joined.image[:, :2] == 100).all()  # which the second does not see
+    joined = join(part_shown(100), part_shown(200, left=2), 0.75)
+    assert joined.view.left == 2
+    assert (joined.image[:, :4] == 175).all()
+
+
+def test_a_frame_is_composed_and_later_finished():
+    frame = part_shown(100)._replace(
+        hole=np.eye(4, 6, dtype=bool), known=np.zeros((4, 6, 3), np.uint8)
+    )
+    assert np.array_equal(frame.composed[..., 0], 100 * np.eye(4, 6, dtype=np.uint8))
+    assert np.array_equal(frame.result, frame.composed)
+    finished = np.ones((4, 10, 3), np.uint8)
+    assert frame._replace(finished=finished).result is finished

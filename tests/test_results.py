@@ -1,5 +1,6 @@
 """Final frames, videos and previews, read back from disk."""
 
+import json
 import weakref
 from fractions import Fraction
 
@@ -7,13 +8,14 @@ import numpy as np
 import pytest
 
 from vidprior import image_io, results, video_io, video_out
-from vidprior.finish import finish
 from vidprior.geometry import centre_crop
 from vidprior.render import Frame, composite
 from vidprior.visualize import flow_colours, outline_hole
 from vidprior.workdir import Prepared
 
 SIZE = (16, 24)
+SOURCE = (40, 60)  # a little wider than the crop
+CLIP = {"rate": Fraction(30000, 1001), "pixel_aspect": Fraction(16, 15)}
 
 
 @pytest.fixture(scope="module")
@@ -27,15 +29,15 @@ def clip():
         source_sha256="",
         rate=(30000, 1001),
         pixel_aspect=(16, 15),
-        transform="",
+        transform=json.dumps(centre_crop(SOURCE, SIZE).to_dict()),
     )
 
 
 @pytest.fixture(scope="module")
-def rendered():
+def rendered(clip):
     """Frames 1 to 4 of five, with flow."""
     random = np.random.default_rng(1)
-    return [
+    frames = [
         Frame(
             number=number,
             image=random.integers(0, 256, (*SIZE, 3), np.uint8),
@@ -43,11 +45,23 @@ def rendered():
         )
         for number in range(1, 5)
     ]
+    return list(results.beside(frames, clip))
 
 
 @pytest.fixture(scope="module")
-def written(clip, rendered, tmp_path_factory):
-    return results.write_results(tmp_path_factory.mktemp("results") / "new", rendered, clip)
+def written(rendered, tmp_path_factory):
+    return results.write_results(tmp_path_factory.mktemp("results") / "new", rendered, **CLIP)
+
+
+def test_frames_are_shown_beside_their_clip(clip, rendered):
+    assert [frame.number for frame in rendered] == [1, 2, 3, 4]
+    assert all(frame.view == centre_crop(SOURCE, SIZE) for frame in rendered)
+    image = rendered[2].image
+    (frame,) = results.beside([Frame(3, image, None)], clip, first=100)
+    assert (frame.number, frame.flow, frame.finished) == (103, None, None)
+    assert np.array_equal(frame.known, clip.frames[3])
+    assert np.array_equal(frame.hole, clip.hole[3])
+    assert np.array_equal(frame.composed, composite(image, clip.frames[3], clip.hole[3]))
 
 
 def test_result_frames_are_composites_bit_for_bit(clip, rendered, written):
@@ -71,75 +85,45 @@ def test_videos_keep_number_rate_and_pixel_aspect(written):
 
 # At the size of the source
 
-SOURCE = (40, 60)
-BOX = np.s_[10:24, 18:40]
-
 
 @pytest.fixture(scope="module")
-def source():
-    """Frames 1 to 4 at source size, a little wider than the crop, with their holes."""
-    frames = np.random.default_rng(2).integers(0, 256, (4, *SOURCE, 3), np.uint8)
-    hole = np.zeros((4, *SOURCE), bool)
-    hole[(slice(None), *BOX)] = True
-    return frames, hole
+def finished(rendered):
+    """The same frames at source size."""
+    images = np.random.default_rng(2).integers(0, 256, (4, *SOURCE, 3), np.uint8)
+    return [frame._replace(finished=image) for frame, image in zip(rendered, images, strict=True)]
 
 
 @pytest.fixture
-def make_finishing(source, tmp_path):
-    frames, hole = source
+def footage(finished, tmp_path):
+    frames = [frame.finished for frame in finished]
     video_out.write_video(tmp_path / "s.mkv", frames, rate=Fraction(30000, 1001), lossless=True)
-
-    def make(**options):
-        return results.Finishing(
-            footage=video_io.open_footage(tmp_path / "s.mkv"),
-            frames=zip(frames, hole, strict=True),
-            transform=centre_crop(SOURCE, SIZE),
-            **{"with_audio": True, "feather": 0, "gradient": False, **options},
-        )
-
-    return make
+    return video_io.open_footage(tmp_path / "s.mkv")
 
 
 @pytest.mark.parametrize("video_format", ["lossless", "png"])
-def test_known_pixels_of_the_source_are_kept_bit_for_bit(
-    clip, rendered, source, make_finishing, tmp_path, video_format
-):
+def test_finished_frames_are_kept_bit_for_bit(finished, footage, tmp_path, video_format):
     written = results.write_results(
-        tmp_path / "new", rendered, clip, finishing=make_finishing(), video_format=video_format
+        tmp_path / "new", finished, **CLIP, footage=footage, video_format=video_format
     )
-    frames, hole = source
-    finished = video_io.read_frames(written["result"]).frames
-    assert np.array_equal(finished[~hole], frames[~hole])
-    for frame, result, known, missing in zip(rendered, finished, frames, hole, strict=True):
-        expected = finish(frame.image, known, missing, transform=centre_crop(SOURCE, SIZE))
-        assert np.array_equal(result, expected)
+    read = video_io.read_frames(written["result"]).frames
+    assert np.array_equal(read, [frame.finished for frame in finished])
     # What is measured keeps the size of training.
-    assert image_io.read_image(written["frames"] / "00001.png").shape[:2] == SIZE
+    kept = image_io.read_image(written["frames"] / "00001.png")
+    assert np.array_equal(kept, finished[0].composed)
     assert written["result"].name == {"lossless": "result.mkv", "png": "result_png"}[video_format]
 
 
-def test_seam_and_blending_are_passed_on(clip, rendered, source, make_finishing, tmp_path):
-    options = {"feather": 4, "gradient": True}
-    finishing = make_finishing(**options)
-    first = finishing.finish(rendered[0])
-    frames, hole = source
-    expected = finish(
-        rendered[0].image, frames[0], hole[0], transform=centre_crop(SOURCE, SIZE), **options
-    )
-    assert np.array_equal(first, expected)
-
-
 @pytest.mark.parametrize("video_format", ["mp4", "mkv", "mov"])
-def test_formats_with_loss(clip, rendered, make_finishing, tmp_path, video_format):
+def test_formats_with_loss(finished, footage, tmp_path, video_format):
     written = results.write_results(
-        tmp_path / "new", rendered, clip, finishing=make_finishing(), video_format=video_format
+        tmp_path / "new", finished, **CLIP, footage=footage, video_format=video_format
     )
     assert written["result"].name == f"result.{video_format}"
     video = video_io.read_frames(written["result"])
     assert (video.frames.shape, video.rate) == ((4, *SOURCE, 3), Fraction(30000, 1001))
 
 
-def test_frames_are_rendered_one_at_a_time(clip, rendered, tmp_path):
+def test_frames_are_rendered_one_at_a_time(rendered, tmp_path):
     alive = []
 
     def frames():
@@ -150,14 +134,14 @@ def test_frames_are_rendered_one_at_a_time(clip, rendered, tmp_path):
             del copied
             assert sum(reference() is not None for reference in alive) <= 2
 
-    results.write_results(tmp_path, frames(), clip)
+    results.write_results(tmp_path, frames(), **CLIP)
     assert len(alive) == 4
 
 
 def test_panels_are_input_result_and_flow(clip, rendered):
     frame = rendered[2]
     known, hole = clip.frames[3], clip.hole[3]
-    shown = results.panels(frame, clip)
+    shown = results.panels(frame)
     assert len(shown) == 3
     assert np.array_equal(shown[0], outline_hole(known, hole))
     assert np.array_equal(shown[1], composite(frame.image, known, hole))
@@ -167,28 +151,28 @@ def test_panels_are_input_result_and_flow(clip, rendered):
     assert np.array_equal(shown[2], flow_colours(flow, full=float(np.percentile(speed, 99))))
 
 
-def test_a_frame_without_flow_has_two_panels(clip, rendered):
-    assert len(results.panels(rendered[0]._replace(flow=None), clip)) == 2
+def test_a_frame_without_flow_has_two_panels(rendered):
+    assert len(results.panels(rendered[0]._replace(flow=None))) == 2
 
 
-def test_still_flow_is_shown_white(clip, rendered):
+def test_still_flow_is_shown_white(rendered):
     frame = rendered[0]._replace(flow=np.zeros((*SIZE, 6, 2), np.float32))
-    assert (results.panels(frame, clip)[2] == 255).all()
+    assert (results.panels(frame)[2] == 255).all()
 
 
 def test_a_preview_has_a_row_for_each_frame(clip, rendered, tmp_path):
     path = tmp_path / "previews" / "000100.png"
-    results.write_preview(path, iter(rendered[1:3]), clip)
+    results.write_preview(path, (Frame(*frame[:3]) for frame in rendered[1:3]), clip)
     stored = image_io.read_image(path)
     assert stored.shape == (2 * 16, 3 * 24, 3)
     for row, frame in enumerate(rendered[1:3]):
-        expected = np.concatenate(results.panels(frame, clip), axis=1)
+        expected = np.concatenate(results.panels(frame), axis=1)
         assert np.array_equal(stored[16 * row : 16 * (row + 1)], expected)
 
 
-def test_a_shorter_result_replaces_a_longer_one(clip, rendered, tmp_path):
-    results.write_results(tmp_path, rendered, clip)
-    written = results.write_results(tmp_path, rendered[:2], clip)
+def test_a_shorter_result_replaces_a_longer_one(rendered, tmp_path):
+    results.write_results(tmp_path, rendered, **CLIP)
+    written = results.write_results(tmp_path, rendered[:2], **CLIP)
     assert sorted(p.name for p in written["frames"].iterdir()) == ["00001.png", "00002.png"]
     assert len(video_io.read_frames(written["result"]).frames) == 2
     assert sorted(p.name for p in tmp_path.iterdir()) == [

@@ -263,11 +263,12 @@ def rows(claimed):
 
 def test_carried_pixels_survive_their_file(claimed, clip):
     assert claimed.read_propagated(clip.hole) is None
-    carried = Propagated(clip.frames, (clip.hole / 3).astype(np.float16))
+    carried = Propagated(clip.frames, (clip.hole / 3).astype(np.float16), ~clip.hole)
     claimed.write_propagated(carried)
     read = claimed.read_propagated(clip.hole)
     assert np.array_equal(read.frames, carried.frames)
     assert np.array_equal(read.confidence, carried.confidence)
+    assert np.array_equal(read.rehearsal, carried.rehearsal)
     with pytest.raises(InputError, match=r"propagated\.npz.* do not fit the clip's \(2, 4, 5\)"):
         claimed.read_propagated(clip.hole[:2])
 

@@ -10,14 +10,13 @@ Letters
 """
 
 import dataclasses
-import json
 import os
 import pathlib
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -25,22 +24,41 @@ from ml_collections import ConfigDict
 from vidprior import (
     build,
     configuration,
-    geometry,
     image_io,
     inputs,
     job,
+    parts,
     summaries,
     video_io,
     video_out,
 )
 from vidprior.errors import InputError
-from vidprior.render import composite
 from vidprior.types import Flows
 from vidprior.update import TrainState
 from vidprior.workdir import Workdir
 
 # (updates done, updates in all, newest losses by name; empty until there are some)
 OnProgress = Callable[[int, int, Mapping[str, float]], None]
+
+
+class PartResult(NamedTuple):
+    """What led to the frames of a part of the clip, that was fitted by itself.
+
+    Attributes:
+      frames: their numbers.
+      flows: the estimated flow of the frames at training size, in pixels of it, as the
+        training used it; None where no term needs flow, or there is no hole.
+      metrics: the losses, unweighted, and their weighted sum `total`, one dictionary for
+        every `log.every` updates, with the number of the `update` and of the `pass`.
+      state: the network's parameters after the last update, the averaged ones if there
+        are, and the optimiser's state; None where every window has a network of its own
+        (DIP), or nothing is trained.
+    """
+
+    frames: range
+    flows: Flows | None
+    metrics: list[dict[str, float]]
+    state: TrainState | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,21 +69,37 @@ class Result:
       frames: [T, h, w, 3] uint8 RGB; outside the grown hole, and in margins that the crop
         cuts off, they are those given, bit for bit. With `render.size` 'training' they
         have the size of training.
-      flows: the estimated flow of the frames at training size, in pixels of it, as the
-        training used it; None where no term needs flow.
-      metrics: the losses, unweighted, and their weighted sum `total`, one dictionary for
-        every `log.every` updates, with the number of the `update` and of the `pass`.
-      state: the network's parameters after the last update, the averaged ones if there
-        are, and the optimiser's state;
-        None where every window has a network of its own (DIP), or nothing is trained.
+      parts: what led there: one entry, or one for each part of a clip that was divided
+        (`video.shots`, `video.segment`).
       config: the configuration as it was resolved.
     """
 
     frames: np.ndarray
-    flows: Flows | None
-    metrics: list[dict[str, float]]
-    state: TrainState | None
+    parts: tuple[PartResult, ...]
     config: ConfigDict
+
+    @property
+    def flows(self) -> Flows | None:
+        """The flow of a clip in one part; see `PartResult`."""
+        return self._only().flows
+
+    @property
+    def metrics(self) -> list[dict[str, float]]:
+        """The losses of a clip in one part; see `PartResult`."""
+        return self._only().metrics
+
+    @property
+    def state(self) -> TrainState | None:
+        """The network of a clip in one part; see `PartResult`."""
+        return self._only().state
+
+    def _only(self) -> PartResult:
+        if len(self.parts) > 1:
+            raise InputError(
+                f"the clip was divided into {len(self.parts)} parts: see `parts` of the result, or "
+                f"set video.shots to 'whole' and video.segment to 0"
+            )
+        return self.parts[0]
 
     def save(
         self,
@@ -137,17 +171,14 @@ def inpaint(
     features = build.features(resolved)
     if build.needs_flow(resolved):
         inputs.require_estimator(resolved)
+    masks = hole.astype(np.uint8) * 255
     source = inputs.Source(
         footage=video_io.wrap_frames(frames),
         mask="hole",
-        masks=hole.astype(np.uint8) * 255,
+        masks=masks,
         dilate=resolved.video.dilate,
-        transform=geometry.centre_crop(
-            frames.shape[1:3], (resolved.video.height, resolved.video.width)
-        ),
+        transform=inputs.view_of(frames.shape[1:3], masks, config=resolved),
     )
-    clip = inputs.read_clip(source, config=resolved)
-    build.window_list(resolved, len(clip.frames))
     for note in inputs.notes(source):
         print(note, file=sys.stderr)
     with (
@@ -155,22 +186,19 @@ def inpaint(
         Workdir(pathlib.Path(temporary) / "run" if workdir is None else workdir).held() as run,
     ):
         nowhere = {"video": None, "mask": None, "flows": None}
-        run.claim(configuration.to_dict(resolved), nowhere, clip)
-        state, flows = job.fit(resolved, run, clip, features=features, listener=on_progress)
-        every = range(len(clip.frames))
-        rendered = job.render(resolved, run, clip, every)
+        divided = parts.divide(source, config=resolved, workdir=run)
+        parts.claim(run, source, divided, config=resolved, asked=nowhere)
+        fitted = tuple(
+            PartResult(part.frames, flows, part.workdir.read_metrics(), state)
+            for part, state, flows in job.fit_parts(
+                divided, features=features, listener=on_progress
+            )
+        )
+        shown = job.render_parts(divided, range(len(frames)))
         if resolved.render.size == "source":
-            finishing = job.finishing(resolved, source, clip, every)
-            finished = [finishing.finish(frame) for frame in rendered]
-        else:
-            finished = [
-                composite(frame.image, clip.frames[frame.number], clip.hole[frame.number])
-                for frame in rendered
-            ]
-        trained = run.metrics_file.exists()
-        rows = run.metrics_file.read_text().splitlines() if trained else []
-        metrics = [json.loads(row) for row in rows]
-    return Result(np.stack(finished), flows, metrics, state, resolved)
+            shown = job.finished(resolved, source, shown)
+        images = np.stack([one.result for one in shown])
+    return Result(images, fitted, resolved)
 
 
 def _resolve(given: ConfigDict | str | None) -> Any:

@@ -30,7 +30,8 @@ def needs_flow(config: ConfigDict) -> bool:
 
 def needs_propagated(config: ConfigDict) -> bool:
     """Whether known pixels are to be carried into the hole."""
-    return bool(config.loss.propagated) or config.render.propagated != "none"
+    wanted = config.loss.propagated or config.schedule.rehearse
+    return bool(wanted) or config.render.propagated != "none"
 
 
 def trains(config: ConfigDict) -> bool:
@@ -69,10 +70,10 @@ def clip(
     features: Features | None,
     propagated: Propagated | None = None,
 ) -> Clip:
-    """All that updates read, on the device."""
+    """All that updates read, on the device. A rehearsal hole is a hole to them."""
     return make_clip(
         frames,
-        hole,
+        hole if propagated is None else hole | propagated.rehearsal,
         noise,
         flows=flows,
         features=features,
@@ -177,6 +178,16 @@ def schedule(config: ConfigDict, window_list: Window, num_frames: int) -> window
     )
 
 
+def num_updates(config: ConfigDict, num_frames: int) -> int:
+    """Updates of a run of so many frames, from first to last."""
+    if not trains(config):
+        return 0
+    listed = window_list(config, num_frames)
+    if config.schedule.reset_per_window:
+        return len(listed.frames) * config.schedule.updates_per_window
+    return len(schedule(config, listed, num_frames).windows)
+
+
 def features(config: ConfigDict) -> Features | None:
     """VGG16 with its weights, or None when the perceptual term is off.
 
@@ -214,6 +225,8 @@ def check(config: ConfigDict) -> None:
       InputError: naming the field, its value and what it may be.
     """
     choices: dict[str, tuple[Any, ...]] = {
+        "video.region": ("frame", "hole"),
+        "video.shots": ("whole", "split"),
         "flow.estimator": ("dis", "pwcnet"),
         "flow.dis_preset": tuple(PRESETS),
         "schedule.median_window": ("last", "extra", "none"),
@@ -249,9 +262,20 @@ def check(config: ConfigDict) -> None:
             raise InputError(f"--config.{field} is {_value(config, field)}; it must be at least 1")
     if not (math.isfinite(config.video.rate) and config.video.rate > 0):
         raise InputError(f"--config.video.rate is {config.video.rate}; it must be above 0")
-    for field in ("schedule.windows_per_pass", "log.preview_frames", "video.dilate"):
+    if not 0 <= config.video.context <= 10:
+        raise InputError(f"--config.video.context is {config.video.context}; it may be 0 to 10")
+    at_least_nothing = (
+        "schedule.windows_per_pass", "log.preview_frames", "video.dilate", "video.segment",
+    )  # fmt: skip
+    for field in at_least_nothing:
         if _value(config, field) < 0:
             raise InputError(f"--config.{field} is {_value(config, field)}; it must be at least 0")
+    shared, longest = config.video.overlap, config.video.segment
+    if longest and not 0 <= shared <= longest // 3:
+        raise InputError(
+            f"--config.video.overlap is {shared}; it may be from 0 to a third of "
+            f"--config.video.segment, which is {longest}"
+        )
     if not 0 <= config.optimizer.average < 1:
         raise InputError(
             f"--config.optimizer.average is {config.optimizer.average}; it may be from 0 to below 1"
@@ -277,6 +301,12 @@ def check(config: ConfigDict) -> None:
             )
         if not config.loss.image:
             raise InputError("the best update is told by the image loss: give --config.loss.image")
+    if config.render.propagated == "blend" and not config.schedule.rehearse:
+        raise InputError(
+            "how much of the carried pixels is to be laid over the network's is measured: "
+            "--config.render.propagated=blend needs --config.schedule.rehearse=True, from the "
+            "beginning of the run"
+        )
     if needs_flow(config) and config.model.conv_ndim == 3:
         raise InputError(
             "the 3D network predicts no flow: set --config.loss.flow=0 and consistency=0"

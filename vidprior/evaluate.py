@@ -1,39 +1,80 @@
 """A work directory's result against the truth."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-from ml_collections import ConfigDict
 
-from vidprior import inputs, protocols, scores, video_io
+from vidprior import division, inputs, parts, protocols, scores, video_io
 from vidprior.errors import InputError
+from vidprior.geometry import Transform
+from vidprior.parts import Part
 from vidprior.workdir import Workdir
 
 
-def evaluate(
-    workdir: Workdir, truth_path: str, *, config: ConfigDict, protocol: protocols.Protocol
-) -> dict[str, Any]:
+def evaluate(workdir: Workdir, truth_path: str, *, protocol: protocols.Protocol) -> dict[str, Any]:
     """Measures the work directory's result and stores the measures beside it.
 
+    What belongs together is one clip: a shot, as far as it is seen through one crop.
+
     Returns:
-      An evaluation as `scores` describes it, of one clip with the work directory's name.
+      An evaluation as `scores` describes it, of one clip with the work directory's name,
+      or of several, with the numbers of their frames.
 
     Raises:
       InputError: when there is no result yet, it does not fit the truth, or either does
         not fit the protocol.
     """
-    clip = workdir.read_clip()
+    config, _, divided = parts.stored(workdir)
+    count = divided[-1].frames.stop
     folder = workdir.path / "result"
     if not folder.is_dir():
         raise InputError(f"{workdir.path} has no result yet: train or render first")
     result = video_io.read_frames(folder).frames
-    truth = inputs.read_truth(truth_path, config=config, like=clip)
-    if result.shape != truth.shape:
-        raise InputError(
-            f"{folder} has {len(result)} frames of {result.shape[2]}x{result.shape[1]}, the truth "
-            f"{len(truth)} of {truth.shape[2]}x{truth.shape[1]}: render all frames first"
+    truth = inputs.read_truth(truth_path, config=config, count=count)
+    if len(result) != count:
+        raise InputError(f"{folder} has {len(result)} frames of {count}: render all frames first")
+    name = workdir.path.absolute().name
+    measured = {}
+    for frames, view, hole in scenes(divided):
+        here = slice(frames.start, frames.stop)
+        label = name if len(frames) == count else f"{name} {frames.start}-{frames.stop}"
+        measured[label] = protocols.measure(
+            protocol,
+            inputs.view_truth(truth[here], view, config=config),
+            result[here],
+            255 * hole.astype(np.uint8),
         )
-    measures = protocols.measure(protocol, truth, result, 255 * clip.hole.astype(np.uint8))
-    evaluation = scores.summarise(protocol, {workdir.path.absolute().name: measures})
+    evaluation = scores.summarise(protocol, measured)
     scores.write(workdir.path, evaluation)
     return evaluation
+
+
+class Scene(NamedTuple):
+    """Frames that belong together.
+
+    Attributes:
+      frames: their numbers in the run.
+      view: through which all of them are seen.
+      hole: [T, H, W] bool.
+    """
+
+    frames: range
+    view: Transform
+    hole: np.ndarray
+
+
+def scenes(divided: Sequence[Part]) -> list[Scene]:
+    """Joins the parts that overlap and are seen alike; without any hole, they are left out."""
+    found: list[Scene] = []
+    reach = 0  # of the part before
+    for part, own in zip(divided, division.owned([part.frames for part in divided]), strict=True):
+        clip, first = part.workdir.read_clip(), part.frames.start
+        scene = Scene(own, clip.view, clip.hole[own.start - first : own.stop - first])
+        if first < reach and scene.view == found[-1].view:
+            before = found.pop()
+            frames = range(before.frames.start, own.stop)
+            scene = Scene(frames, before.view, np.concatenate([before.hole, scene.hole]))
+        found.append(scene)
+        reach = part.frames.stop
+    return [scene for scene in found if scene.hole.any()]

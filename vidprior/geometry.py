@@ -1,11 +1,11 @@
-"""Where the trained picture lies in the source: centre crop, area resize, the way back.
+"""Where the trained picture lies in the source: crop, area resize, the way back.
 
 Letters
     h, w  rows and columns of the source      H, W  of the trained picture
     T     frames
 
-A source is cropped about its centre to the aspect ratio of the target and then
-resized. `Transform` is that recipe; it is applied to frames and to masks alike,
+A source is cropped, about its centre or around the hole, to the aspect ratio of the
+target and then resized. `Transform` is that recipe; it is applied to frames and to masks alike,
 stored with the result, and undone by `place_back`. Sizes are (rows, columns).
 """
 
@@ -108,6 +108,38 @@ def centre_crop(source_size: tuple[int, int], size: tuple[int, int]) -> Transfor
     return Transform((h, w), top, left, h - 2 * top, w - 2 * left, (H, W))
 
 
+def crop_around(path: np.ndarray, size: tuple[int, int], *, context: float) -> Transform:
+    """A crop with the aspect ratio of `size` that holds all of `path` and its surroundings.
+
+    The bounding box of the path grows on each side by `context` times its own length, and
+    on to the aspect ratio. No crop is smaller than `size` where the source is not: that
+    would only enlarge pixels. One that leaves the source is moved inside; one that is
+    larger than the source allows is the largest that there is, and gives up the aspect
+    ratio where the path itself would not fit in.
+
+    Args:
+      path: [h, w] bool, where content is missing in any frame; somewhere it is.
+      size: (H, W), pixels.
+      context: share of the box's height above and below, and of its width on each side.
+    """
+    (h, w), (H, W) = path.shape, size
+    rows, columns = (np.flatnonzero(path.any(axis=axis)) for axis in (1, 0))
+    box_height, box_width = (int(line[-1] - line[0]) + 1 for line in (rows, columns))
+    height = max(box_height * (1 + 2 * context), H)
+    width = max(box_width * (1 + 2 * context), W)
+    height, width = max(height, width * H / W), max(width, height * W / H)
+    shrunk = min(1, h / height, w / width)
+    height, width = max(box_height, round(shrunk * height)), max(box_width, round(shrunk * width))
+    top = _inside(int(rows[0]) + int(rows[-1]) + 1, height, h)
+    left = _inside(int(columns[0]) + int(columns[-1]) + 1, width, w)
+    return Transform((h, w), top, left, height, width, (H, W))
+
+
+def _inside(double_middle: int, length: int, whole: int) -> int:
+    """Where a length begins that lies about a middle, but within 0..whole."""
+    return min(max((double_middle - length) // 2, 0), whole - length)
+
+
 def apply(transform: Transform, images: np.ndarray) -> np.ndarray:
     """Crops images and resizes them by area averaging, in their own number type.
 
@@ -161,6 +193,26 @@ def place_back(transform: Transform, images: np.ndarray, source: np.ndarray) -> 
         images, (transform.height, transform.width), enlarge=cv2.INTER_CUBIC
     )
     return placed
+
+
+def replace_by(
+    view: Transform, images: np.ndarray, other: Transform, others: np.ndarray
+) -> np.ndarray:
+    """Images of a view, as far as another view of the same source goes made from its images.
+
+    Args:
+      view: the one that is wanted.
+      images: [T, H, W, 3] uint8, of `view.size`.
+      other: the other view.
+      others: [T, H, W, 3] uint8, of `other.size`.
+
+    Returns:
+      [T, H, W, 3] uint8, of `view.size`; `others` themselves where the views are equal.
+    """
+    if view == other:
+        return others
+    source = np.zeros((len(images), *view.source_size, 3), np.uint8)
+    return apply(view, place_back(other, others, place_back(view, images, source)))
 
 
 def dilate(masks: np.ndarray, pixels: float) -> np.ndarray:

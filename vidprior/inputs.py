@@ -1,12 +1,11 @@
 """From the user's files to a clip at training size, and to its flow."""
 
-import json
 import math
 import pathlib
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -18,6 +17,8 @@ from vidprior.errors import InputError
 from vidprior.geometry import Transform
 from vidprior.npz import save_npz
 from vidprior.progress import Progress
+from vidprior.rehearsal import rehearsal_hole
+from vidprior.render import Shown
 from vidprior.types import OFFSETS, Flows, Propagated
 from vidprior.video_io import Footage
 from vidprior.visibility import never_seen
@@ -52,7 +53,7 @@ class Source(NamedTuple):
     fitted: str = ""
 
     def part(self, frames: range) -> "Source":
-        """Some consecutive frames of it."""
+        """Some consecutive frames of it, in the same view."""
         masks = self.masks[frames.start : frames.stop]
         return self._replace(footage=self.footage.part(frames.start, frames.stop), masks=masks)
 
@@ -82,19 +83,33 @@ def open_source(video: str, mask: str, *, config: ConfigDict, fit_mask: bool = F
         max_frames=fields.max_frames,
         allow_truncated=fields.allow_truncated,
     )
-    masks, fitted = mask_fit.read_masks(mask, footage, rate=_image_rate(config), fit=fit_mask)
-    transform = geometry.centre_crop(footage.size, (fields.height, fields.width))
-    return Source(footage, mask, masks, fields.dilate, transform, fitted)
+    rate = Fraction(config.video.rate).limit_denominator(1001)
+    masks, fitted = mask_fit.read_masks(mask, footage, rate=rate, fit=fit_mask)
+    view = view_of(footage.size, masks, config=config)
+    return Source(footage, mask, masks, fields.dilate, view, fitted)
 
 
-def _image_rate(config: ConfigDict) -> Fraction:
-    return Fraction(config.video.rate).limit_denominator(1001)
+def view_of(size: tuple[int, int], masks: np.ndarray, *, config: ConfigDict) -> Transform:
+    """The crop that is trained on: the frame's middle, or the surroundings of the hole.
+
+    Args:
+      size: (h, w) of the frames.
+      masks: [T, h, w] uint8, of all frames that are trained on together.
+      config: fields `video.*`.
+    """
+    fields = config.video
+    if fields.region == "hole":
+        # To grow and then join the masks of all frames is to join and then grow them.
+        path = geometry.dilate(masks.max(axis=0)[None], fields.dilate)[0] > geometry.HOLE_ABOVE
+        if path.any():
+            return geometry.crop_around(path, (fields.height, fields.width), context=fields.context)
+    return geometry.centre_crop(size, (fields.height, fields.width))
 
 
 def reopen_source(
-    video: str, mask: str, clip: Prepared, *, config: ConfigDict, fit_mask: bool = False
+    video: str, mask: str, size: tuple[int, int], *, config: ConfigDict, fit_mask: bool = False
 ) -> Source:
-    """The source of a clip that was prepared earlier.
+    """The source of a run that was begun earlier, when it had the size (h, w).
 
     Raises:
       InputError: as `open_source`, or its size is another by now.
@@ -103,45 +118,9 @@ def reopen_source(
         source = open_source(video, mask, config=config, fit_mask=fit_mask)
     except InputError as error:
         raise InputError(f"{error}; {_WITHOUT_SOURCE}") from error
-    if json.dumps(source.transform.to_dict()) != clip.transform:
+    if source.footage.size != size:
         raise InputError(f"{video} has another size than when the run began; {_WITHOUT_SOURCE}")
     return source
-
-
-def read_clip(source: Source, *, config: ConfigDict) -> Prepared:
-    """The clip at training size.
-
-    Raises:
-      InputError: when a frame cannot be read, or the mask leaves nothing to do or
-        nothing to learn from.
-    """
-    footage, transform = source.footage, source.transform
-    frames = np.empty((footage.count, *transform.size, 3), np.uint8)
-    hole = np.empty((footage.count, *transform.size), bool)
-    count = 0
-    for frame, mask in source.frames():
-        frames[count] = geometry.apply(transform, frame)[0]
-        hole[count] = geometry.apply_to_masks(transform, mask)[0]
-        count += 1
-    frames, hole = frames[:count], hole[:count]
-    if not hole.any():
-        raise InputError(
-            f"{source.mask}: no frame has a hole (after crop and resize): nothing to fill"
-        )
-    if hole.all():
-        raise InputError(
-            f"{source.mask}: the hole covers every frame in full: nothing to learn from"
-        )
-    aspect = footage.pixel_aspect or Fraction(1)
-    rate = footage.rate or _image_rate(config)
-    return Prepared(
-        frames=frames,
-        hole=hole,
-        source_sha256=flow_io.frames_sha256(frames),
-        rate=(rate.numerator, rate.denominator),
-        pixel_aspect=(aspect.numerator, aspect.denominator),
-        transform=json.dumps(transform.to_dict()),
-    )
 
 
 def notes(source: Source) -> Iterator[str]:
@@ -188,43 +167,48 @@ def sight(clip: Prepared, flows: Flows) -> str:
 
 
 def same_frames(
-    source: Source, clip: Prepared, frames: range
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Frames [h, w, 3] uint8 of the source with their holes [h, w] bool, still the clip's.
+    source: Source, shown: Iterable[Shown]
+) -> Iterator[tuple[Shown, np.ndarray, np.ndarray]]:
+    """Each frame with its [h, w, 3] uint8 of the source and hole [h, w] bool, still the run's.
+
+    Args:
+      source: frames of the run from the first that is shown on.
+      shown: frames in order, one after the other.
 
     Raises:
-      InputError: at a frame or a mask that is no longer what the clip was made from.
+      InputError: at a frame or a mask that is no longer what the run was made from.
     """
-    part = source.part(frames)
-    number = frames.start - 1
-    for number, (frame, mask) in zip(frames, part.frames(), strict=False):
-        small = geometry.apply(part.transform, frame)[0]
-        hole = geometry.apply_to_masks(part.transform, mask)[0]
+    again = source.frames()
+    for one in shown:
+        frame, mask = next(again, (None, None))
+        if frame is None or mask is None:
+            raise InputError(
+                f"{source.footage.path} ends before frame {one.number}; {_WITHOUT_SOURCE}"
+            )
+        small = geometry.apply(one.view, frame)[0]
+        hole = geometry.apply_to_masks(one.view, mask)[0]
         for path, now, then in (
-            (part.footage.path, small, clip.frames[number]),
-            (part.mask, hole, clip.hole[number]),
+            (source.footage.path, small, one.known),
+            (source.mask, hole, one.hole),
         ):
             if not np.array_equal(now, then):
                 raise InputError(
-                    f"{path} is not what the run was made from: frame {number} differs; "
+                    f"{path} is not what the run was made from: frame {one.number} differs; "
                     f"{_WITHOUT_SOURCE}"
                 )
-        yield frame[0], mask[0] > geometry.HOLE_ABOVE
-    if number + 1 < frames.stop:
-        raise InputError(f"{part.footage.path} ends before frame {number + 1}; {_WITHOUT_SOURCE}")
+        yield one, frame[0], mask[0] > geometry.HOLE_ABOVE
 
 
-def read_truth(path: str, *, config: ConfigDict, like: Prepared) -> np.ndarray:
-    """The true frames of the same range, at training size.
+def read_truth(path: str, *, config: ConfigDict, count: int) -> np.ndarray:
+    """The true frames of the range of a run of `count` frames.
 
     Returns:
-      [T, H, W, 3] uint8.
+      [T, h, w, 3] uint8, at their own size.
 
     Raises:
-      InputError: when their number differs from the clip's.
+      InputError: when they are fewer.
     """
     fields = config.video
-    count, height, width = like.hole.shape
     source = video_io.read_frames(path, allow_truncated=fields.allow_truncated)
     # The truth may cover the whole source or the range that was inpainted.
     frames = source.frames
@@ -232,8 +216,23 @@ def read_truth(path: str, *, config: ConfigDict, like: Prepared) -> np.ndarray:
         frames = frames[fields.start : fields.start + count]
     if len(frames) != count:
         raise InputError(f"{path} has {len(source.frames)} frames, the result has {count}")
-    transform = geometry.centre_crop(frames.shape[1:3], (height, width))
-    return geometry.apply(transform, frames)
+    return frames
+
+
+def view_truth(truth: np.ndarray, view: Transform, *, config: ConfigDict) -> np.ndarray:
+    """True frames [T, h, w, 3] in the view of a part of the run: [T, H, W, 3] uint8.
+
+    Raises:
+      InputError: their size is not that of the source, by which a crop around the hole goes.
+    """
+    if truth.shape[1:3] != view.source_size:
+        if config.video.region != "frame":
+            raise InputError(
+                f"the truth is {truth.shape[2]}x{truth.shape[1]}, the source was "
+                f"{view.source_size[1]}x{view.source_size[0]}: around the hole they must be equal"
+            )
+        view = geometry.centre_crop(truth.shape[1:3], view.size)
+    return geometry.apply(view, truth)
 
 
 def require_estimator(config: ConfigDict) -> None:
@@ -300,17 +299,34 @@ def obtain_flows(
     return _load_flows(workdir.flows_file, clip)
 
 
-def obtain_propagated(workdir: Workdir, clip: Prepared) -> Propagated:
+def obtain_propagated(workdir: Workdir, clip: Prepared, *, config: ConfigDict) -> Propagated:
     """Known pixels carried into the hole: from the work directory, or made for it.
+
+    With `schedule.rehearse` also into a rehearsal hole.
 
     Raises:
       InputError: the file is damaged, or the frames are too small for flow.
     """
     kept = workdir.read_propagated(clip.hole)
     if kept is None:
-        kept = propagate.propagate(clip.frames, clip.hole)
+        rehearsal = None
+        if config.schedule.rehearse:
+            rehearsal = rehearsal_hole(clip.hole, seed=config.seed)
+        kept = propagate.propagate(clip.frames, clip.hole, rehearsal)
         workdir.write_propagated(kept)
     return kept
+
+
+def trusted(clip: Prepared, propagated: Propagated) -> str:
+    """What is to be told about carried pixels before the training."""
+    share = (propagated.confidence[clip.hole] >= 0.5).mean() if clip.hole.any() else 0
+    told = f"hole: {share:.1%} of its pixels are carried from other frames and trusted"
+    where = propagated.rehearsal
+    if where.any():
+        error = propagated.frames[where].astype(np.float64) - clip.frames[where]
+        told += f"; where this is rehearsed, they deviate by {np.sqrt(np.square(error).mean()):.1f}"
+        told += " of 255"
+    return told
 
 
 def _load_flows(path: pathlib.Path, clip: Prepared) -> Flows:

@@ -1,18 +1,109 @@
 """One run from its parts: what the command line and the Python entry share."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
-from vidprior import build, checkpoints, inputs, train, train_each
+from vidprior import build, checkpoints, division, inputs, train, train_each
+from vidprior.errors import InputError
+from vidprior.finish import finish
+from vidprior.parts import Part
 from vidprior.progress import Listener
-from vidprior.render import Frame, blended
-from vidprior.results import Finishing
-from vidprior.types import Features, Flows
+from vidprior.render import Frame, Shown, blended, join, rehearsed
+from vidprior.results import beside
+from vidprior.shares import fit_shares
+from vidprior.types import OFFSETS, Features, Flows
 from vidprior.update import TrainState
+from vidprior.windows import strides_that_fit
 from vidprior.workdir import Prepared, Workdir
+
+# Frames, spread over the clip, whose rehearsal tells how much of carried pixels is shown.
+REHEARSED = 24
+
+
+class Fitted(NamedTuple):
+    """What came of a part of a run, or of all of it.
+
+    Attributes:
+      part: its frames, configuration and work directory.
+      state: after the last update; None where every window has a network of its own, or
+        nothing is trained.
+      flows: None where no term needs them.
+    """
+
+    part: Part
+    state: TrainState | None
+    flows: Flows | None
+
+
+def fit_parts(
+    parts: Sequence[Part],
+    *,
+    features: Features | None,
+    flow_file: str | None = None,
+    listener: Listener | None = None,
+) -> Iterator[Fitted]:
+    """Fits one part after the other; arguments and errors are those of `fit`.
+
+    A part without any hole is left as it is. The listener counts the updates of all.
+    """
+    holes = [part.workdir.has_hole() for part in parts]
+    updates = [
+        build.num_updates(part.config, len(part.frames)) if has_hole else 0
+        for part, has_hole in zip(parts, holes, strict=True)
+    ]
+    for number, part in enumerate(parts):
+        clip = part.workdir.read_clip()
+        name = f"part {number + 1} of {len(parts)}: " if len(parts) > 1 else "clip: "
+        for line in described(part, clip):
+            print(name + line, file=sys.stderr)
+        if not holes[number]:
+            yield Fitted(part, None, None)
+            continue
+        state, flows = fit(
+            part.config,
+            part.workdir,
+            clip,
+            features=features,
+            flow_file=flow_file,
+            listener=listener and _counting_on(listener, sum(updates[:number]), sum(updates)),
+            updates_after=sum(updates[number + 1 :]),
+        )
+        yield Fitted(part, state, flows)
+        del state, flows  # the next part needs the memory
+
+
+def _counting_on(listener: Listener, before: int, total: int) -> Listener:
+    """A listener of one part that tells of all."""
+    return lambda done, _, values: listener(before + done, total, values)
+
+
+def described(part: Part, clip: Prepared) -> Iterator[str]:
+    """What is to be filled, and from which view of the source, a line each."""
+    count, height, width = clip.hole.shape
+    frames = f"{count} frames at {width}x{height} ({part.frames[0]} to {part.frames[-1]})"
+    if not clip.hole.any():
+        yield f"{frames}, no hole: left as they are"
+        return
+    yield f"{frames}, hole {clip.hole.mean():.1%}"
+    view, (h, w) = clip.view, clip.view.source_size
+    scale = min(height / view.height, width / view.width)
+    yield (
+        f"trained on {view.width}x{view.height} at {view.left},{view.top} of {w}x{h}: "
+        f"{scale:.0%} of the source's resolution"
+    )
+    strides = tuple(part.config.window.strides)
+    fitting = strides_that_fit(count, length=part.config.window.length, strides=strides)
+    left_out = [str(stride) for stride in strides if stride not in fitting]
+    if left_out:
+        yield (
+            f"windows of stride {', '.join(left_out)} do not fit into {count} frames and are left "
+            f"out"
+        )
 
 
 def fit(
@@ -23,6 +114,7 @@ def fit(
     features: Features | None,
     flow_file: str | None = None,
     listener: Listener | None = None,
+    updates_after: int = 0,
 ) -> tuple[TrainState | None, Flows | None]:
     """Obtains flow and carried pixels as needed, and trains, unless these alone are shown.
 
@@ -35,6 +127,7 @@ def fit(
       features: of `build.features`.
       flow_file: a flow file to take instead of estimating flow.
       listener: told of the training's progress instead of a bar.
+      updates_after: of later parts of the run.
 
     Returns:
       The state after the last update, None where every window has a network of its own
@@ -46,9 +139,8 @@ def fit(
     """
     flows = propagated = None
     if build.needs_propagated(config):
-        propagated = inputs.obtain_propagated(workdir, clip)
-        share = (propagated.confidence[clip.hole] > 0).mean()
-        print(f"hole: {share:.1%} of its pixels are carried from other frames", file=sys.stderr)
+        propagated = inputs.obtain_propagated(workdir, clip, config=config)
+        print(inputs.trusted(clip, propagated), file=sys.stderr)
     if not build.trains(config):
         return None, None
     if build.needs_flow(config):
@@ -73,8 +165,46 @@ def fit(
         features=features,
         propagated=propagated,
         listener=listener,
+        updates_after=updates_after,
     )
     return state, flows
+
+
+def render_parts(
+    parts: Sequence[Part], frames: range, *, step: int | None = None
+) -> Iterator[Shown]:
+    """Frames of a run, in order; those of two parts are one, blended from both.
+
+    Args:
+      parts: of the run.
+      frames: numbers of those that are wanted.
+      step: which checkpoint of each part; the newest by default.
+
+    Raises:
+      InputError: a part has no such checkpoint, or none.
+    """
+    with_flow = any(build.needs_flow(part.config) for part in parts)
+    open_ends: dict[int, tuple[Part, Shown]] = {}
+    for number, part in enumerate(parts):
+        later = parts[number + 1].frames if number + 1 < len(parts) else range(0)
+        first = part.frames.start
+        begin, stop = max(frames.start, first), min(frames.stop, part.frames.stop)
+        if begin >= stop:
+            continue
+        clip = part.workdir.read_clip()
+        wanted = range(begin - first, stop - first)
+        rendered = render(part.config, part.workdir, clip, wanted, step=step)
+        for shown in beside(rendered, clip, first=first):
+            if with_flow and shown.flow is None:  # a frame beside others that have flow
+                still = np.zeros((*shown.hole.shape, len(OFFSETS), 2), np.float32)
+                shown = shown._replace(flow=still)
+            if shown.number in open_ends:
+                before, same = open_ends.pop(shown.number)
+                shown = join(same, shown, division.share(before.frames, part.frames, shown.number))
+            if shown.number in later:
+                open_ends[shown.number] = part, shown
+            else:
+                yield shown
 
 
 def render(
@@ -82,33 +212,56 @@ def render(
 ) -> Iterator[Frame]:
     """Generates frames from a saved state, the newest by default: training too ends so.
 
-    Carried pixels are laid over them, or shown alone, as `config.render` says.
+    Carried pixels are laid over them, or shown alone, as `config.render` says. A clip
+    without any hole shows its own frames.
+
+    Raises:
+      InputError: there is no such state.
     """
+    if not clip.hole.any():
+        return (Frame(number, clip.frames[number], None) for number in frames)
     if not build.trains(config):
-        carried = inputs.obtain_propagated(workdir, clip).frames
+        carried = inputs.obtain_propagated(workdir, clip, config=config).frames
         return (Frame(number, carried[number], None) for number in frames)
     saved = checkpoints.Checkpoints(workdir.checkpoints)
+    if not saved.steps():
+        raise InputError(f"{workdir.path} has no checkpoint yet: train first")
     if config.schedule.reset_per_window:
         params_for = train_each.saved_params(saved)
     else:
         params, _ = saved.restore_params(saved.steps()[-1] if step is None else step)
         params = jax.device_put(params)
         params_for = lambda _: params  # noqa: E731
-    rendered = build.rendered(config, params_for, build.noise(config, workdir, clip.hole), frames)
+    noise = build.noise(config, workdir, clip.hole)
+    rendered = build.rendered(config, params_for, noise, frames)
     if config.render.propagated == "none":
         return rendered
-    return blended(rendered, inputs.obtain_propagated(workdir, clip))
+    propagated = inputs.obtain_propagated(workdir, clip, config=config)
+    # Always of the same frames, so that a frame does not depend on which others are wanted.
+    some = np.unique(np.linspace(0, len(clip.frames) - 1, REHEARSED).astype(int)).tolist()
+    sample = build.rendered(config, params_for, noise, some)
+    shares = fit_shares(*rehearsed(sample, propagated, clip.frames))
+    return blended(rendered, propagated, shares)
 
 
-def finishing(
-    config: ConfigDict, source: inputs.Source, clip: Prepared, frames: range
-) -> Finishing:
-    """What brings rendered frames to the size of their source."""
-    return Finishing(
-        footage=source.footage.part(frames.start, frames.stop),
-        frames=inputs.same_frames(source, clip, frames),
-        transform=source.transform,
-        with_audio=config.render.audio,
-        feather=config.render.feather,
-        gradient=config.render.blend == "gradient",
-    )
+def finished(config: ConfigDict, source: inputs.Source, shown: Iterator[Shown]) -> Iterator[Shown]:
+    """Frames brought to the size of their source.
+
+    Args:
+      config: fields `render.*`.
+      source: from the first frame that is shown on.
+      shown: frames in order, one after the other.
+
+    Raises:
+      InputError: the source is no longer what the run was made from.
+    """
+    for one, known, hole in inputs.same_frames(source, shown):
+        image = finish(
+            one.image,
+            known,
+            hole,
+            transform=one.view,
+            feather=config.render.feather,
+            gradient=config.render.blend == "gradient",
+        )
+        yield one._replace(finished=image)

@@ -8,12 +8,14 @@ python -m vidprior.main --mode=export --published=F --workdir=DIR
 python -m vidprior.main --mode=doctor
 """
 
+import collections
 import itertools
 import os
 import pathlib
 import shlex
 import sys
 from collections.abc import Sequence
+from fractions import Fraction
 
 import jax
 from absl import app, flags, logging
@@ -27,13 +29,14 @@ from vidprior import (
     exchange,
     inputs,
     job,
+    parts,
     results,
     summaries,
 )
 from vidprior.errors import InputError
+from vidprior.parts import Part
 from vidprior.running import Interrupted, NonFiniteLoss
-from vidprior.windows import strides_that_fit
-from vidprior.workdir import Prepared, Workdir
+from vidprior.workdir import Workdir
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "A file such as configs/flow.py.")
 _MODE = flags.DEFINE_enum(
@@ -65,19 +68,17 @@ def train_and_render(config: ConfigDict, workdir: Workdir) -> None:
     if build.needs_flow(config) and not _FLOWS.value and not workdir.flows_file.exists():
         inputs.require_estimator(config)
     source = inputs.open_source(video, mask, config=config, fit_mask=_fits_mask(workdir))
-    clip = inputs.read_clip(source, config=config)
-    build.window_list(config, len(clip.frames))
-    if build.needs_flow(config) and _FLOWS.value:
-        inputs.check_flows(workdir, clip, _FLOWS.value)
-    at_size = source if config.render.size == "source" else None
-    frames = range(len(clip.frames))
+    divided = parts.divide(source, config=config, workdir=workdir)
     with workdir.held():
-        resumed = _claim(config, workdir, clip)
-        _describe(config, clip, resumed=resumed)
+        if parts.claim(workdir, source, divided, config=config, asked=_asked_beside()):
+            print("resuming the run of this work directory", file=sys.stderr)
         for note in inputs.notes(source):
             print(note, file=sys.stderr)
-        job.fit(config, workdir, clip, features=features, flow_file=_FLOWS.value)
-        _render(config, workdir, clip, frames, step=None, folder=workdir, source=at_size)
+        fitted = job.fit_parts(divided, features=features, flow_file=_FLOWS.value)
+        collections.deque(fitted, maxlen=0)  # nothing of them is kept
+        at_size = source if config.render.size == "source" else None
+        every = range(divided[-1].frames.stop)
+        _render(config, divided, every, step=None, folder=workdir, source=at_size)
 
 
 def _asked_inputs() -> tuple[str, str]:
@@ -94,11 +95,11 @@ def _fits_mask(workdir: Workdir) -> bool:
     return bool(_FIT_MASK.value)
 
 
-def _claim(config: ConfigDict, workdir: Workdir, clip: Prepared) -> bool:
+def _asked_beside() -> dict[str, str | bool | None]:
+    """The inputs that a work directory remembers."""
     asked = {"video": _VIDEO.value, "mask": _MASK.value, "flows": _FLOWS.value}
     absolute = {name: path and os.path.abspath(path) for name, path in asked.items()}
-    asked_beside = {**absolute, "fit_mask": _FIT_MASK.value}
-    return workdir.claim(configuration.to_dict(config), asked_beside, clip)
+    return {**absolute, "fit_mask": _FIT_MASK.value}
 
 
 def import_network(config: ConfigDict, workdir: Workdir) -> None:
@@ -110,10 +111,16 @@ def import_network(config: ConfigDict, workdir: Workdir) -> None:
     if workdir.config_file.exists():
         raise InputError(f"{workdir.path} holds a run already: choose another --workdir")
     source = inputs.open_source(video, mask, config=config, fit_mask=_fits_mask(workdir))
-    clip = inputs.read_clip(source, config=config)
+    divided = parts.divide(source, config=config, workdir=workdir)
+    if len(divided) > 1:
+        raise InputError(
+            f"{_PUBLISHED.value}: a network belongs to a clip that is fitted as a whole, but this "
+            f"one has {len(divided)} parts; --config.video.shots=whole --config.video.segment=0"
+        )
+    (clip,) = parts.read_clips(source, divided)
     published = exchange.read_published(_PUBLISHED.value, clip, config=config)
     with workdir.held():
-        _claim(config, workdir, clip)
+        workdir.claim(configuration.to_dict(config), _asked_beside(), clip)
         exchange.import_published(published, workdir, config=config)
     print(f"imported: {workdir.path}; render it with --mode=render --workdir={workdir.path}")
 
@@ -132,25 +139,19 @@ def export_network(workdir: Workdir) -> None:
 
 def render_saved(workdir: Workdir) -> None:
     """Mode 'render': frames of a saved state, without training and without flow."""
-    fields, stored_inputs = workdir.read_config()
-    config = configuration.from_stored(fields, where=workdir.config_file)
-    _override_rendering(config)
-    clip = workdir.read_clip()
-    step = 0
+    config, stored_inputs, divided = parts.stored(workdir)
+    for fields in (config, *(part.config for part in divided)):
+        _override_rendering(fields)
     if _CHECKPOINT.value is not None and config.schedule.reset_per_window:
         raise InputError(
             "--checkpoint chooses one network, but this run has one for every window "
             "(schedule.reset_per_window): leave it out"
         )
-    if build.trains(config):
-        saved = checkpoints.Checkpoints(workdir.checkpoints)
-        if not saved.steps():
-            raise InputError(f"{workdir.path} has no checkpoint yet: train first")
-        step = saved.steps()[-1] if _CHECKPOINT.value is None else _CHECKPOINT.value
-    frames = _parse_frames(_FRAMES.value, len(clip.frames))
+    frames = _parse_frames(_FRAMES.value, divided[-1].frames.stop)
     folder = workdir
     if _CHECKPOINT.value is not None or _FRAMES.value:
-        folder = Workdir(workdir.path / f"render_{step:06d}_{frames.start}-{frames.stop}")
+        step = _rendered_step(divided)
+        folder = Workdir(workdir.path / f"render_{step}_{frames.start}-{frames.stop}")
     source = None
     if config.render.size == "source":
         video, mask = _VIDEO.value or stored_inputs["video"], _MASK.value or stored_inputs["mask"]
@@ -159,11 +160,22 @@ def render_saved(workdir: Workdir) -> None:
                 f"{workdir.path} was begun from arrays: give their --video and --mask, or render "
                 f"at training size by --config.render.size=training"
             )
+        size = divided[0].workdir.read_clip().view.source_size
         source = inputs.reopen_source(
-            video, mask, clip, config=config, fit_mask=_fits_mask(workdir)
+            video, mask, size, config=config, fit_mask=_fits_mask(workdir)
         )
     with folder.held():
-        _render(config, workdir, clip, frames, step=step, folder=folder, source=source)
+        _render(config, divided, frames, step=_CHECKPOINT.value, folder=folder, source=source)
+
+
+def _rendered_step(divided: Sequence[Part]) -> str:
+    """What a folder of rendered frames is called by: the update, if all parts have the same."""
+    if _CHECKPOINT.value is not None:
+        return f"{_CHECKPOINT.value:06d}"
+    if len(divided) > 1:
+        return "newest"
+    saved = checkpoints.Checkpoints(divided[0].workdir.checkpoints)
+    return f"{max(saved.steps(), default=0):06d}"
 
 
 def _override_rendering(config: ConfigDict) -> None:
@@ -189,8 +201,7 @@ def evaluate_result(workdir: Workdir) -> None:
     protocol = protocols.find(_PROTOCOL.value)
     if not _TRUTH.value:
         raise InputError("--truth is missing: the true frames, as a video or a folder")
-    config = configuration.from_stored(workdir.read_config()[0], where=workdir.config_file)
-    measured = evaluate.evaluate(workdir, _TRUTH.value, config=config, protocol=protocol)
+    measured = evaluate.evaluate(workdir, _TRUTH.value, protocol=protocol)
     print(f"protocol {protocol}")
     print(scores.table(measured, protocol.shown))
     print(f"measures: {workdir.evaluation_file}")
@@ -198,8 +209,7 @@ def evaluate_result(workdir: Workdir) -> None:
 
 def _render(
     config: ConfigDict,
-    workdir: Workdir,
-    clip: Prepared,
+    divided: Sequence[Part],
     frames: range,
     *,
     step: int | None,
@@ -210,34 +220,24 @@ def _render(
 
     The result has the size of `source`, or that of training without it.
     """
-    finishing = None if source is None else job.finishing(config, source, clip, frames)
+    shown = job.render_parts(divided, frames, step=step)
+    footage = None
+    if source is not None:
+        source = source.part(frames)
+        shown, footage = job.finished(config, source, shown), source.footage
+    clip = divided[0].workdir.read_clip()
     paths = results.write_results(
         folder.path,
-        job.render(config, workdir, clip, frames, step=step),
-        clip,
-        finishing=finishing,
+        shown,
+        rate=Fraction(*clip.rate),
+        pixel_aspect=Fraction(*clip.pixel_aspect),
+        footage=footage,
+        with_audio=config.render.audio,
         video_format=config.render.format,
     )
     print(f"result:     {paths['result']}")
     print(f"frames:     {paths['frames']}/*.png, at training size")
     print(f"comparison: {paths['comparison']}")
-
-
-def _describe(config: ConfigDict, clip: Prepared, *, resumed: bool) -> None:
-    count, height, width = clip.hole.shape
-    share = clip.hole.mean()
-    print(f"clip: {count} frames at {width}x{height}, hole {share:.1%}", file=sys.stderr)
-    strides = tuple(config.window.strides)
-    fitting = strides_that_fit(count, length=config.window.length, strides=strides)
-    left_out = [str(stride) for stride in strides if stride not in fitting]
-    if left_out:
-        print(
-            f"note: windows of stride {', '.join(left_out)} do not fit into {count} frames and "
-            f"are left out",
-            file=sys.stderr,
-        )
-    if resumed:
-        print("resuming the run of this work directory", file=sys.stderr)
 
 
 def _parse_frames(text: str | None, count: int) -> range:

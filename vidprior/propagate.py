@@ -33,12 +33,16 @@ DISTANCES = (1, 2, 3, 5, 8, 13, 21, 34)
 _AT_RIM, _PER_HEIGHT = 12.0, 240.0
 
 
-def propagate(frames: np.ndarray, hole: np.ndarray) -> Propagated:
+def propagate(
+    frames: np.ndarray, hole: np.ndarray, rehearsal: np.ndarray | None = None
+) -> Propagated:
     """Fills the hole of a clip from the clip itself.
 
     Args:
       frames: [T, H, W, 3] uint8; what they show in the hole has no effect.
       hole: [T, H, W] bool.
+      rehearsal: [T, H, W] bool, known pixels that are to be filled as if they were
+        missing; none by default. They serve the hole all the same.
 
     Returns:
       The filled frames, and a confidence of 1 / (1 + (e / 10)^2) where an error e, of 255,
@@ -47,6 +51,17 @@ def propagate(frames: np.ndarray, hole: np.ndarray) -> Propagated:
     Raises:
       InputError: frames too small for flow.
     """
+    result, trust = _fill(frames, hole)
+    if rehearsal is None:
+        rehearsal = np.zeros_like(hole)
+    if rehearsal.any():
+        rehearsed, of_both = _fill(frames, hole | rehearsal)
+        result[rehearsal], trust[rehearsal] = rehearsed[rehearsal], of_both[rehearsal]
+    return Propagated(result, trust, rehearsal)
+
+
+def _fill(frames: np.ndarray, hole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Filled frames, [T, H, W, 3] uint8, and their confidence, [T, H, W] float16."""
     filled = _filled(frames, hole)
     to_next, to_previous = flow_behind(filled, hole)
     lay_over = _Layers(filled, hole)
@@ -67,7 +82,7 @@ def propagate(frames: np.ndarray, hole: np.ndarray) -> Propagated:
     for number, joined in zip(numbers, in_threads(candidates, numbers), strict=True):
         result[number][hole[number]] = np.clip(np.rint(joined.colour), 0, 255)
         trust[number][hole[number]] = confidence(joined.error)
-    return Propagated(result, trust)
+    return result, trust
 
 
 def flow_behind(filled: np.ndarray, hole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,8 @@ import numpy as np
 
 from vidprior.compiling import compiler_options
 from vidprior.generator import Generator
+from vidprior.geometry import Transform, replace_by
+from vidprior.shares import share_of
 from vidprior.types import Array, Params, Propagated
 
 
@@ -24,6 +26,52 @@ class Frame(NamedTuple):
     number: int
     image: np.ndarray
     flow: np.ndarray | None
+
+
+class Shown(NamedTuple):
+    """A generated frame, and what it is generated for, on the host.
+
+    Attributes:
+      number: of the frame in the run, from 0.
+      image, flow: as of `Frame`.
+      known: [H, W, 3] uint8, the input.
+      hole: [H, W] bool.
+      view: from the source to this picture of it.
+      finished: [h, w, 3] uint8, the frame at the size of its source; None before that.
+    """
+
+    number: int
+    image: np.ndarray
+    flow: np.ndarray | None
+    known: np.ndarray
+    hole: np.ndarray
+    view: Transform
+    finished: np.ndarray | None = None
+
+    @property
+    def composed(self) -> np.ndarray:
+        """[H, W, 3] uint8: the final frame at training size."""
+        return composite(self.image, self.known, self.hole)
+
+    @property
+    def result(self) -> np.ndarray:
+        """The final frame, at the size of its source if it is finished."""
+        return self.composed if self.finished is None else self.finished
+
+
+def join(first: Shown, second: Shown, share: float) -> Shown:
+    """One frame of two parts of a run, in the view of the one that has the larger share.
+
+    Args:
+      first, second: the same frame.
+      share: of the second, in [0, 1].
+    """
+    (owner, weight), (other, rest) = (first, 1 - share), (second, share)
+    if rest >= weight:
+        (owner, weight), (other, rest) = (other, rest), (owner, weight)
+    image = replace_by(owner.view, owner.image[None], other.view, other.image[None])[0]
+    mixed = weight * owner.image.astype(np.float32) + rest * image.astype(np.float32)
+    return owner._replace(image=np.rint(mixed).astype(np.uint8))
 
 
 def window_start(frame: int, *, num_frames: int, length: int) -> int:
@@ -95,26 +143,46 @@ def composite(image: np.ndarray, known: np.ndarray, hole: np.ndarray) -> np.ndar
     return np.where(hole[..., None], image, known)
 
 
-def blended(rendered: Iterable[Frame], propagated: Propagated) -> Iterator[Frame]:
-    """Generated frames, with the carried pixels laid over them by their confidence."""
-    for frame in rendered:
-        carried, confidence = (field[frame.number] for field in propagated)
-        yield frame._replace(image=blend(frame.image, carried, confidence))
-
-
-def blend(image: np.ndarray, propagated: np.ndarray, confidence: np.ndarray) -> np.ndarray:
-    """A generated frame with the propagated pixels laid over it by their confidence.
-
-    Their share is twice the confidence, at most 1: the network blurs, so that even a
-    pixel that is trusted by half is the better one.
+def blended(
+    rendered: Iterable[Frame], propagated: Propagated, shares: np.ndarray
+) -> Iterator[Frame]:
+    """Generated frames, with carried pixels laid over them by their share.
 
     Args:
-      image: [H, W, 3] uint8.
-      propagated: [H, W, 3] uint8.
-      confidence: [H, W] in [0, 1].
+      rendered: generated frames.
+      propagated: of the clip.
+      shares: of `shares.fit_shares`.
+    """
+    for frame in rendered:
+        weight = share_of(propagated.confidence[frame.number], shares)[..., None]
+        carried = propagated.frames[frame.number].astype(np.float32)
+        image = np.rint(frame.image + weight * (carried - frame.image)).astype(np.uint8)
+        yield frame._replace(image=image)
+
+
+def rehearsed(
+    rendered: Iterable[Frame], propagated: Propagated, truth: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The pixels of a rehearsal hole in some frames: arguments of `shares.fit_shares`.
+
+    Args:
+      rendered: generated frames.
+      propagated: of the clip.
+      truth: [T, H, W, 3] uint8, the clip.
 
     Returns:
-      [H, W, 3] uint8.
+      [n, 3] uint8 generated, carried and true, and their confidence, [n] float16.
     """
-    share = np.minimum(2 * confidence[..., None].astype(np.float32), 1)
-    return np.rint(image + share * (propagated.astype(np.float32) - image)).astype(np.uint8)
+    pixels = []
+    for number, image, _ in rendered:
+        where = propagated.rehearsal[number]
+        pixels.append(
+            (
+                image[where],
+                propagated.frames[number][where],
+                truth[number][where],
+                propagated.confidence[number][where],
+            )
+        )
+    generated, carried, known, confidence = map(np.concatenate, zip(*pixels, strict=True))
+    return generated, carried, known, confidence

@@ -5,14 +5,12 @@ import itertools
 import pathlib
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from vidprior import image_io, video_out
-from vidprior.finish import finish
-from vidprior.geometry import Transform
-from vidprior.render import Frame, composite
+from vidprior.render import Frame, Shown
 from vidprior.types import OFFSETS
 from vidprior.video_io import Footage
 from vidprior.visualize import flow_colours, outline_hole, side_by_side
@@ -32,68 +30,53 @@ RESULTS = {
 }
 
 
-class Finishing(NamedTuple):
-    """What brings generated frames to source size.
+def beside(rendered: Iterable[Frame], clip: Prepared, *, first: int = 0) -> Iterator[Shown]:
+    """Rendered frames of a clip, with what they are shown beside.
 
-    Attributes:
-      footage: the range of the source that is rendered; gives times and audio.
-      frames: its frames [h, w, 3] uint8 with their holes [h, w] bool.
-      transform: from the source to training size.
-      with_audio: copy the audio of the footage.
-      feather: width of the seam, pixels of the source.
-      gradient: blend gradients, see `finish.finish`.
+    Args:
+      rendered: numbered in the clip.
+      clip: a run, or a part of it.
+      first: the number in the run of its first frame.
     """
-
-    footage: Footage
-    frames: Iterator[tuple[np.ndarray, np.ndarray]]
-    transform: Transform
-    with_audio: bool
-    feather: float
-    gradient: bool
-
-    def finish(self, frame: Frame) -> np.ndarray:
-        """[h, w, 3] uint8: the next frame of the source, its hole filled from `frame`."""
-        source, hole = next(self.frames)
-        return finish(
-            frame.image,
-            source,
-            hole,
-            transform=self.transform,
-            feather=self.feather,
-            gradient=self.gradient,
-        )
+    view = clip.view
+    for number, image, flow in rendered:
+        known, hole = clip.frames[number], clip.hole[number]
+        yield Shown(first + number, image, flow, known, hole, view)
 
 
-def panels(frame: Frame, clip: Prepared) -> list[np.ndarray]:
+def panels(shown: Shown) -> list[np.ndarray]:
     """Input with the hole outlined, result, and the generated flow if there is one."""
-    known, hole = clip.frames[frame.number], clip.hole[frame.number]
-    shown = [outline_hole(known, hole), composite(frame.image, known, hole)]
-    if frame.flow is not None:
-        flow = frame.flow[:, :, SHOWN_OFFSET]
+    pictures = [outline_hole(shown.known, shown.hole), shown.composed]
+    if shown.flow is not None:
+        flow = shown.flow[:, :, SHOWN_OFFSET]
         fastest = float(np.percentile(np.linalg.norm(flow, axis=-1), 99))
-        shown.append(flow_colours(flow, full=max(fastest, 1e-6)))
-    return shown
+        pictures.append(flow_colours(flow, full=max(fastest, 1e-6)))
+    return pictures
 
 
 def write_results(
     folder: pathlib.Path,
-    rendered: Iterable[Frame],
-    clip: Prepared,
+    shown: Iterable[Shown],
     *,
-    finishing: Finishing | None = None,
+    rate: Fraction,
+    pixel_aspect: Fraction,
+    footage: Footage | None = None,
+    with_audio: bool = False,
     video_format: str = "mp4",
 ) -> dict[str, pathlib.Path]:
     """Writes the result, result/ and comparison.mp4 into a folder, in one pass.
 
     result/ holds PNG files at training size, for measuring; their names are the frames'
-    numbers in the clip.
+    numbers in the run.
 
     Args:
       folder: made if it is missing.
-      rendered: frames in order, at least one; taken one at a time.
-      clip: the clip that they belong to.
-      finishing: brings the result to source size; without it, it has training size and
-        no audio.
+      shown: frames in order, at least one; taken one at a time. The result has the size
+        of those that are finished, and that of training for others.
+      rate: frames per second.
+      pixel_aspect: width of a pixel over its height.
+      footage: the range of the source that is shown; gives times, and audio.
+      with_audio: copy the audio of the footage.
       video_format: of the result: 'mp4', 'mkv', 'mov' (H.264), 'lossless' (.mkv), or
         'png' (a folder of images).
 
@@ -106,12 +89,9 @@ def write_results(
         "result": folder / RESULTS[video_format],
         "comparison": folder / "comparison.mp4",
     }
-    of_clip: dict[str, Any] = {
-        "rate": Fraction(*clip.rate),
-        "pixel_aspect": Fraction(*clip.pixel_aspect),
-    }
-    rendered = iter(rendered)
-    first = next(rendered)
+    of_clip: dict[str, Any] = {"rate": rate, "pixel_aspect": pixel_aspect}
+    shown = iter(shown)
+    first = next(shown)
     with contextlib.ExitStack() as stack:
         keep = stack.enter_context(image_io.open_frames(paths["frames"], start=first.number))
         show = stack.enter_context(video_out.open_writer(paths["comparison"], **of_clip))
@@ -119,25 +99,23 @@ def write_results(
             opened = image_io.open_frames(paths["result"], start=first.number)
         else:
             options = dict(of_clip)
-            if finishing is not None:
-                options["shown_at"] = finishing.footage.shown_at()
-                if finishing.with_audio:
-                    options["audio"] = stack.enter_context(finishing.footage.audio())
+            if footage is not None:
+                options["shown_at"] = footage.shown_at()
+                if with_audio:
+                    options["audio"] = stack.enter_context(footage.audio())
             lossless = video_format == "lossless"
             opened = video_out.open_writer(paths["result"], lossless=lossless, **options)
         write = stack.enter_context(opened)
-        for frame in itertools.chain([first], rendered):
-            composed = composite(frame.image, clip.frames[frame.number], clip.hole[frame.number])
-            keep(composed)
-            show(side_by_side(*panels(frame, clip)))
-            write(composed if finishing is None else finishing.finish(frame))
+        for frame in itertools.chain([first], shown):
+            keep(frame.composed)
+            show(side_by_side(*panels(frame)))
+            write(frame.result)
     return paths
 
 
 def write_preview(path: pathlib.Path, rendered: Iterable[Frame], clip: Prepared) -> np.ndarray:
     """Writes one picture, and returns it, [H, W, 3] uint8: a row of panels for each frame."""
     path.parent.mkdir(exist_ok=True)
-    rows = [side_by_side(*panels(frame, clip)) for frame in rendered]
-    picture = np.concatenate(rows)
+    picture = np.concatenate([side_by_side(*panels(shown)) for shown in beside(rendered, clip)])
     image_io.write_image(path, picture)
     return picture

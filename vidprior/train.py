@@ -14,7 +14,14 @@ from ml_collections import ConfigDict
 from vidprior import build, checkpoints, results, update
 from vidprior.progress import Listener, Progress, duration
 from vidprior.render import Frame
-from vidprior.running import DISPATCH, Interrupted, NonFiniteLoss, StopRequest, all_finite
+from vidprior.running import (
+    DISPATCH,
+    Interrupted,
+    NonFiniteLoss,
+    StopRequest,
+    all_finite,
+    peak_memory,
+)
 from vidprior.summaries import open_summaries
 from vidprior.types import Array, Clip, Features, Flows, Params, Propagated, Window
 from vidprior.update import Losses, TrainState
@@ -47,6 +54,7 @@ def train(
     features: Features | None,
     propagated: Propagated | None = None,
     listener: Listener | None = None,
+    updates_after: int = 0,
 ) -> TrainState:
     """Fits the clip, from its newest checkpoint if there is one.
 
@@ -58,6 +66,7 @@ def train(
       features: VGG16; None when the perceptual term is off.
       propagated: pixels carried into the hole; None when no term needs them.
       listener: told of progress, with the newest losses, instead of a person.
+      updates_after: of later parts of the run, for the time that is announced.
 
     Returns:
       The state after the last update.
@@ -67,16 +76,6 @@ def train(
       Interrupted: after saving.
     """
     num_frames = len(prepared.frames)
-    noise = build.noise(config, workdir, prepared.hole)
-    clip = build.clip(
-        config,
-        prepared.frames,
-        prepared.hole,
-        noise,
-        flows=flows,
-        features=features,
-        propagated=propagated,
-    )
     windows = build.window_list(config, num_frames)
     schedule = build.schedule(config, windows, num_frames)
     total = len(schedule.windows)
@@ -91,12 +90,23 @@ def train(
     begin = int(state.step)
     rows = saved.restore_extra(begin)["rows"] if begin else []
     workdir.forget_metrics_after(begin)
+    if begin >= total:
+        return state
+    noise = build.noise(config, workdir, prepared.hole)
+    clip = build.clip(
+        config,
+        prepared.frames,
+        prepared.hole,
+        noise,
+        flows=flows,
+        features=features,
+        propagated=propagated,
+    )
     scale = clip.flow_scale
     extra = {"flow_scale": None if scale is None else np.asarray(scale).tolist()}
     size = 1 if on_cpu else DISPATCH
     grid = frozenset(range(0, total, config.log.every)) | frozenset(schedule.pass_ends.tolist())
-    if begin < total:
-        announce(fit, state, clip, windows, schedule, begin=begin, size=size)
+    announce(fit, state, clip, windows, schedule, begin=begin, size=size, after=updates_after)
 
     with (
         StopRequest() as stop,
@@ -149,10 +159,12 @@ def announce(
     *,
     begin: int,
     size: int,
+    after: int = 0,
 ) -> None:
     """Says, before training starts, on what it runs, how long and in how much memory.
 
-    Compiles the updates and times one block of them on a copy of the state.
+    Compiles the updates and times one block of them on a copy of the state. `after` is the
+    number of updates in parts of the run that follow.
     """
     device = jax.devices()[0]
     total = len(schedule.windows)
@@ -165,14 +177,15 @@ def announce(
     began = time.monotonic()
     jax.block_until_ready(fit(scratch, clip, first))
     seconds = (time.monotonic() - began) / len(first.frames)
-    remaining = (total - begin) * seconds
-    peak = (device.memory_stats() or {}).get("peak_bytes_in_use")
+    remaining = (total - begin + after) * seconds
+    peak = peak_memory(device)
     _say(f"device: {device.device_kind} ({device.platform})")
     _say(
-        f"plan: {total - begin} updates of {total}, about {duration(remaining)} at "
-        f"{1 / seconds:.3g} updates/s; compiled in {duration(compiled)}; "
-        f"{resident / 2**30:.2f} GiB resident"
-        + (f", {peak / 2**30:.2f} GiB at most so far" if peak else "")
+        f"plan: {total - begin} updates of {total}"
+        + (f" and {after} in later parts" if after else "")
+        + f", about {duration(remaining)} at {1 / seconds:.3g} updates/s; "
+        f"compiled in {duration(compiled)}; {resident / 2**30:.2f} GiB resident, "
+        f"{peak / 2**30:.2f} GiB at most so far"
     )
     if device.platform == "cpu" and remaining > LONG_SECONDS:
         _say(

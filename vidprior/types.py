@@ -50,17 +50,19 @@ class Flows(NamedTuple):
 
 
 class Propagated(NamedTuple):
-    """A clip whose hole is filled by carrying known pixels along the flow, on the host.
+    """A clip whose hole is filled by known pixels of the clip, on the host.
 
     Attributes:
-      frames: [T, H, W, 3] uint8; outside the hole those of the clip.
+      frames: [T, H, W, 3] uint8; outside the hole and the rehearsal those of the clip.
       confidence: [T, H, W] float16 in [0, 1]: how far a carried pixel is trusted; 0
-        outside the hole, and where nothing could be carried and the frame's own
-        surroundings fill it.
+        outside of both.
+      rehearsal: [T, H, W] bool, known pixels that are treated as missing too, so that
+        errors can be measured there; none of them in the hole.
     """
 
     frames: np.ndarray
     confidence: np.ndarray
+    rehearsal: np.ndarray
 
 
 @struct.dataclass

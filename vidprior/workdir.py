@@ -14,11 +14,18 @@ result/           the final frames at training size, lossless: what is measured
 comparison.mp4    input with the hole outlined, result, generated flow, at training size
 evaluation*       measures against the truth, once asked for: JSON, and CSV by clip and frame
 report.html       the run on one page, once asked for
+
+A run that is divided (`video.shots`, `video.segment`) has these files and
+
+parts/            one work directory for each part, named by its frames, such as 000030-000076
+
+instead of clip, flow, checkpoints, metrics and previews, which each part has for itself.
 """
 
 import contextlib
 import fcntl
 import json
+import operator
 import os
 import pathlib
 from collections.abc import Iterator, Mapping
@@ -30,11 +37,14 @@ from vidprior import configuration
 from vidprior.configuration import flatten
 from vidprior.errors import InputError
 from vidprior.files import replacing
+from vidprior.geometry import Transform
 from vidprior.npz import load_npz, save_npz
 from vidprior.types import Propagated
 
 CLIP_VERSION = 1
 MAX_CLIP_BYTES = 2**35
+# In the folder of parts: the first frame of each, and the one after its last.
+PARTS = "parts.json"
 
 # Fields that a run may change when it goes on: they do not alter updates already done. (The
 # number of passes does, where the learning rate decays over them: there it is not free.)
@@ -67,6 +77,11 @@ class Prepared(NamedTuple):
     pixel_aspect: tuple[int, int]
     transform: str
 
+    @property
+    def view(self) -> Transform:
+        """The crop and resize that led here."""
+        return Transform.from_dict(json.loads(self.transform))
+
 
 class Workdir:
     """Paths of a work directory, and reading and writing its small files."""
@@ -79,6 +94,7 @@ class Workdir:
         self.propagated_file = self.path / "propagated.npz"
         self.noise_file = self.path / "noise.npz"
         self.checkpoints = self.path / "checkpoints"
+        self.parts = self.path / "parts"
         self.metrics_file = self.path / "metrics.jsonl"
         self.previews = self.path / "previews"
         self.summaries = self.path / "tensorboard"
@@ -116,7 +132,33 @@ class Workdir:
         except OSError as error:
             raise InputError(f"cannot make {self.path}: {error.strerror}") from error
 
-    def claim(self, config: Mapping[str, Any], inputs: Mapping[str, Any], clip: Prepared) -> bool:
+    def part(self, frames: range) -> "Workdir":
+        """The work directory of a part of a divided run."""
+        return Workdir(self.parts / f"{frames.start:06d}-{frames.stop:06d}")
+
+    def division(self) -> list[range]:
+        """The frames of each part of a divided run, in order; none where it is not divided.
+
+        Raises:
+          InputError: the file that tells them is damaged.
+        """
+        file = self.parts / PARTS
+        try:
+            stored = json.loads(file.read_text())
+            parts = [range(operator.index(start), operator.index(stop)) for start, stop in stored]
+            before = [0, *(frames.stop for frames in parts)]
+            follow = [frames.start <= stop for frames, stop in zip(parts, before, strict=False)]
+            if not parts or parts[0].start or not all(parts) or not all(follow):
+                raise ValueError("its parts do not follow each other")
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            raise InputError(f"{file} cannot be read: {error}") from error
+        return parts
+
+    def claim(
+        self, config: Mapping[str, Any], inputs: Mapping[str, Any], clip: Prepared | None
+    ) -> bool:
         """Takes the folder for a run, or finds that it is this run's already.
 
         Fields that may change (`FREE_FIELDS`), and where the inputs lie, are remembered as
@@ -126,7 +168,7 @@ class Workdir:
           config: the resolved configuration as nested dictionaries.
           inputs: what was asked for beside it: paths of video, mask and flows, and whether
             masks are fitted. None says nothing.
-          clip: the prepared clip.
+          clip: the prepared clip; None for a divided run, whose parts have one each.
 
         Returns:
           Whether the run was begun earlier.
@@ -151,7 +193,8 @@ class Workdir:
                 f"{self.path} is not empty and is no work directory: choose another --workdir"
             )
         self._make()
-        save_npz(self.clip_file, version=CLIP_VERSION, **clip._asdict())
+        if clip is not None:
+            save_npz(self.clip_file, version=CLIP_VERSION, **clip._asdict())
         # Last: a folder with a configuration is a complete work directory.
         write_json(self.config_file, {"config": config, "inputs": inputs})
         return False
@@ -176,6 +219,12 @@ class Workdir:
         Raises:
           InputError: when it is missing, damaged or not a clip.
         """
+        divided = self.division()
+        if divided:
+            raise InputError(
+                f"{self.path} is divided into {len(divided)} parts: give one of them, such as "
+                f"{self.part(divided[0]).path}"
+            )
         fields = {
             "version": ("i", 0),
             "frames": ("u", 4),
@@ -209,6 +258,16 @@ class Workdir:
             transform=str(arrays["transform"]),
         )
 
+    def has_hole(self) -> bool:
+        """Whether any frame of the clip has a hole; a part of a divided run may have none.
+
+        Raises:
+          InputError: as `read_clip`.
+        """
+        fields = {"hole": ("b", 3)}
+        hole = load_npz(self.clip_file, fields=fields, max_bytes=MAX_CLIP_BYTES)["hole"]
+        return bool(hole.any())
+
     def write_noise(self, noise: np.ndarray) -> None:
         """Keeps a fixed input, [T, H, W, 1] float32, that the seed does not give."""
         save_npz(self.noise_file, noise=noise)
@@ -241,15 +300,17 @@ class Workdir:
         """
         if not self.propagated_file.exists():
             return None
-        fields = {"frames": ("u", 4), "confidence": ("f", 3)}
+        fields = {"frames": ("u", 4), "confidence": ("f", 3), "rehearsal": ("b", 3)}
         arrays = load_npz(self.propagated_file, fields=fields, max_bytes=MAX_CLIP_BYTES)
-        frames, confidence = arrays["frames"], arrays["confidence"]
-        if frames.shape != (*hole.shape, 3) or confidence.shape != hole.shape:
+        read = Propagated(arrays["frames"], arrays["confidence"], arrays["rehearsal"])
+        if read.frames.shape != (*hole.shape, 3) or not (
+            read.confidence.shape == read.rehearsal.shape == hole.shape
+        ):
             raise InputError(
-                f"{self.propagated_file} has shapes {frames.shape} and {confidence.shape}, which "
-                f"do not fit the clip's {hole.shape}"
+                f"{self.propagated_file} has shapes {[x.shape for x in read]}, which do not fit "
+                f"the clip's {hole.shape}"
             )
-        return Propagated(frames, confidence)
+        return read
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         """Adds a line to metrics.jsonl."""
@@ -313,7 +374,14 @@ class Workdir:
                     f"choose another --workdir, or the same value"
                 )
 
-    def _require_same_clip(self, clip: Prepared) -> None:
+    def _require_same_clip(self, clip: Prepared | None) -> None:
+        if self.clip_file.exists() if clip is None else self.division():
+            raise InputError(
+                f"{self.path} belongs to a video that is divided otherwise: choose another "
+                f"--workdir"
+            )
+        if clip is None:
+            return
         stored = self.read_clip()
         if stored.source_sha256 != clip.source_sha256:
             raise InputError(f"{self.path} belongs to another video: choose another --workdir")

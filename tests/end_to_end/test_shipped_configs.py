@@ -34,6 +34,7 @@ SHRUNK = {
     "fast": ("--config.schedule.windows_per_pass=4",),
     "footage": (
         "--config.schedule.windows_per_pass=4",
+        "--config.video.region=frame",
         "--config.video.dilate=0",
         "--config.render.feather=0",
     ),
@@ -101,9 +102,9 @@ def test_the_configurations_are_the_systems_that_they_say(command, clip, tmp_pat
         },
     }
     carried = expected["demo"] | {"terms": {"image", "propagated"}}
-    expected["best"] = expected["fast"] = carried
+    expected["best"] = expected["fast"] = expected["footage"] = carried
+    expected["demo"]["terms"].add("propagated")
     expected["propagate"] = {"terms": {"image"}, "conv_ndim": 2, "strides": [1], "length": 1}
-    expected["footage"] = expected["demo"]
     code = (
         "import sys; from vidprior import configuration as c; print(c.load(sys.argv[1]).to_json())"
     )

@@ -1,0 +1,83 @@
+"""Shares of carried pixels: by hand, and against a search."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vidprior.shares import EDGES, fit_shares, share_of
+
+CLASSES = len(EDGES) + 1
+
+
+def grey(*values):
+    return np.repeat(np.float32(values)[:, None], 3, axis=1)
+
+
+def many(generated, carried, truth, confidence, count=20_000):
+    """The same pixel many times."""
+    return (
+        *(np.tile(grey(value), (count, 1)) for value in (generated, carried, truth)),
+        np.full(count, confidence, np.float32),
+    )
+
+
+@pytest.mark.parametrize(("truth", "wanted"), [(100, 1), (0, 0), (25, 0.25), (150, 1), (-50, 0)])
+def test_the_share_is_where_the_truth_lies_between_both(truth, wanted):
+    """Generated 0, carried 100; of 5,000 pixels, 200 are what it leans on: 200 / 5,200 of 1."""
+    shares = fit_shares(*many(0, 100, truth, 0.9))
+    leant = (wanted * 5000 + 200) / 5200 if 0 <= truth <= 100 else None
+    assert shares[-1] == pytest.approx(wanted if leant is None else leant, abs=0.002)
+
+
+def test_the_stretch_that_speaks_most_for_what_is_carried_counts():
+    """The network is right in three quarters of the clip, and wrong in the last."""
+    good, bad = many(0, 100, 0, 0.9, count=3000), many(0, 100, 100, 0.9, count=1000)
+    shares = fit_shares(*(np.concatenate(pair) for pair in zip(good, bad, strict=True)))
+    assert shares[-1] == pytest.approx(1)
+
+
+def test_classes_are_fitted_one_by_one():
+    trusted, doubted = many(0, 100, 90, 0.9), many(0, 100, 20, 0.15)
+    order = np.random.default_rng(0).permutation(40_000)  # so that every stretch has both
+    mixed = (np.concatenate(pair)[order] for pair in zip(trusted, doubted, strict=True))
+    shares = fit_shares(*mixed)
+    assert shares[-1] == pytest.approx(0.9, abs=0.03)
+    assert shares[3] == pytest.approx(0.2, abs=0.06)
+    # What lies between has no pixels, and follows the one above; so does what lies below.
+    assert np.allclose(shares[4:6], shares[6])
+    assert np.allclose(shares[:3], shares[3])
+
+
+def test_without_evidence_all_is_shown():
+    nothing = fit_shares(*(np.zeros((0, 3)),) * 3, np.zeros(0))
+    np.testing.assert_array_equal(nothing, np.ones(CLASSES))
+    same = fit_shares(*many(7, 7, 9, 0.5, count=3))
+    np.testing.assert_array_equal(same, np.ones(CLASSES))
+
+
+def test_a_few_pixels_are_little_evidence():
+    """Ten pixels of each stretch against two hundred that say 1: s = (0 + 200) / (10 + 200)."""
+    shares = fit_shares(*many(0, 100, 0, 0.9, count=40))
+    assert shares[-1] == pytest.approx(200 / 210)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_no_other_share_is_better_where_pixels_are_many(seed):
+    random = np.random.default_rng(seed)
+    generated, carried = random.uniform(0, 255, (2, 60_000, 3))
+    truth = carried + random.uniform(-0.9, 0) * (carried - generated) + random.normal(0, 5)
+    best = fit_shares(generated, carried, truth, np.full(60_000, 0.5))[5]
+
+    def error(s):
+        return np.sqrt(np.square(s * carried + (1 - s) * generated - truth).mean())
+
+    assert error(best) <= min(error(s) for s in np.linspace(0, 1, 21)) + 2
+
+
+def test_shares_go_over_into_each_other():
+    shares = np.float32([0, 0, 0, 0, 0, 0.5, 1])
+    assert share_of(np.float32([0.55, 0.85, 1]), shares) == pytest.approx([0.5, 1, 1])
+    assert share_of(np.float32([0.7]), shares) == pytest.approx([0.75])
+    assert share_of(np.zeros((2, 3), np.float16), shares).shape == (2, 3)

@@ -9,6 +9,8 @@ ROOT = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "vidprior/__init__.py").read_text())[1]
 # What draws figures and reports.
 FIGURES = ["jinja2>=3.1,<4", "matplotlib>=3.9,<4"]
+# What writes and shows summaries of a run.
+TENSORBOARD = ["tensorboard>=2.18,<3"]
 
 setup(
     name="vidprior",
@@ -39,12 +41,14 @@ setup(
     ],
     extras_require={
         "figures": FIGURES,
+        "tensorboard": TENSORBOARD,
         "cuda": [
             "jax[cuda13]>=0.10,<0.12; python_version >= '3.12'",
             "jax[cuda12]>=0.6,<0.12; python_version < '3.12'",
         ],
         "test": [
             *FIGURES,
+            *TENSORBOARD,
             "hypothesis>=6.100,<7",
             "ipykernel>=6.29,<8",
             "mypy>=1.13,<3",

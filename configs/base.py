@@ -8,6 +8,9 @@ Not run by itself. An overlay states what it changes:
         config = load("base")
         config.loss.flow = 0.1
         return config
+
+Work directories of earlier versions lack the fields added since, and take these defaults:
+the default of a new field means "as before".
 """
 
 from ml_collections import ConfigDict
@@ -105,4 +108,5 @@ def get_config() -> ConfigDict:
     config.log = ConfigDict()
     config.log.every = 100  # updates; one line of metrics.jsonl each
     config.log.preview_frames = 3  # frames of the preview image after each pass; 0: none
+    config.log.tensorboard = False  # the same as summaries; needs vidprior[tensorboard]
     return config.lock()

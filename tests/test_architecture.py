@@ -32,14 +32,15 @@ FLOORS = {
     # an update, a picture, a file format
     3: (
         "complexity", "flow_io", "frechet", "initial", "propagate", "protocols", "render",
-        "update", "video_io", "video_out", "workdir",
+        "summaries", "update", "video_io", "video_out", "workdir",
     ),
     # what a run reads and leaves behind
-    4: ("checkpoints", "compose", "encoder", "inputs", "results", "scores", "build"),
-    5: ("ablation", "exchange", "doctor", "parts", "report", "train", "train_each"),
-    6: ("evaluate", "job"),
-    7: ("main", "api"),
-    8: ("__init__",),
+    4: ("checkpoints", "compose", "encoder", "mask_fit", "results", "scores", "build"),
+    5: ("ablation", "exchange", "inputs", "report", "train", "train_each"),
+    6: ("doctor", "parts"),
+    7: ("evaluate", "job"),
+    8: ("main", "api"),
+    9: ("__init__",),
 }  # fmt: skip
 
 # The edge where the fields of a configuration become arguments.

@@ -1,5 +1,6 @@
 """Saving, restoring, and what a damaged or full disk leaves behind."""
 
+import contextlib
 import dataclasses
 import gc
 import os
@@ -196,6 +197,45 @@ def test_a_damaged_checkpoint_is_one_line_that_names_it(copy, kind):
     assert_identical(checkpoints.restore(100, make_state(0)), make_state(100))
     shutil.rmtree(copy / "200")
     assert Checkpoints(copy, keep=2).steps() == [100]
+
+
+@pytest.mark.usefixtures("tidy")
+def test_a_flipped_bit_is_never_taken_for_a_number(copy):
+    """Orbax itself gives wrong numbers for many of these; here none may be given."""
+    random = np.random.default_rng(0)
+    files = [file for file in (copy / "200/state").rglob("d/*") if file.stat().st_size > 1000]
+    refused = 0
+    for _ in range(20):
+        file = files[random.integers(len(files))]
+        data = bytearray(whole := file.read_bytes())
+        data[random.integers(len(data))] ^= 1 << random.integers(8)
+        file.write_bytes(data)
+        with contextlib.suppress(InputError):
+            refused += 1
+            read = Checkpoints(copy).restore(200, make_state(0))
+            refused -= 1
+            assert_identical(read, make_state(200))  # the bit stood where nothing is read
+        file.write_bytes(whole)
+    assert refused > 10
+
+
+def test_a_checksum_that_differs_says_so(copy):
+    (facts,) = (copy / "200/extra").rglob("metadata")
+    facts.write_text(facts.read_text().replace('"sha256": "', '"sha256": "0'))
+    for read in (lambda: Checkpoints(copy).restore(200, make_state(0)),
+                 lambda: Checkpoints(copy).restore_params(200)):  # fmt: skip
+        with pytest.raises(
+            InputError, match=r"is damaged: its checksum is another .* move it away"
+        ):
+            read()
+
+
+def test_a_checkpoint_of_an_earlier_version_has_no_checksum(copy):
+    (facts,) = (copy / "200/extra").rglob("metadata")
+    facts.write_text('{"flow_scale": null}')
+    checkpoints = Checkpoints(copy)
+    assert_identical(checkpoints.restore(200, make_state(0)), make_state(200))
+    assert checkpoints.restore_params(200)[1] == {"flow_scale": None}
 
 
 FULL_DISK = """

@@ -161,7 +161,7 @@ def test_no_shot_long_enough(background):
         ({"start": 11}, "no frames 11 to 15 in a clip of 14"),
         ({"mask_start": 3}, "no mask 3 in a clip of 3"),
         ({"offset": (40, 0)}, "no hole in any frame"),
-        ({"scale": 50.0, "offset": (350, 50)}, "covers the whole frame"),
+        ({"scale": 50.0, "offset": (350, 50)}, "covers every frame"),
         ({"scale": 0.0}, "scaled by 0.0"),
         ({"scale": float("nan")}, "scaled by nan"),
     ],

@@ -1,6 +1,8 @@
 """What a machine has and lacks. Faults are made, and must be found with their remedy."""
 
 import importlib.metadata
+import pathlib
+import re
 import types
 
 import numpy as np
@@ -21,6 +23,26 @@ def test_versions():
     assert found("vidprior").state == vidprior.__version__
     assert found("av").state == importlib.metadata.version("av")
     assert not any(found(name).advice for name in doctor.LIBRARIES)
+
+
+def test_every_library_that_is_needed_is_looked_for():
+    text = (pathlib.Path(__file__).parents[1] / "setup.py").read_text()
+    needed = text[text.index("install_requires") : text.index("extras_require")]
+    names = set(re.findall(r'"([A-Za-z-]+)>=', needed))
+    assert {"jax", "av"} < names
+    assert set(doctor.LIBRARIES) - {"jaxlib"} == names
+
+
+def test_an_extra_that_is_missing(monkeypatch):
+    monkeypatch.setattr(doctor, "EXTRAS", {"no-such-library": "figures"})
+    finding = found("no-such-library")
+    assert finding.state == "not installed by pip"
+    assert finding.advice == "python -m pip install 'vidprior[figures]'"
+
+
+def test_extras_that_are_there():
+    for name in doctor.EXTRAS:
+        assert found(name) == doctor.Finding(name, importlib.metadata.version(name))
 
 
 def test_a_library_that_is_missing(monkeypatch):

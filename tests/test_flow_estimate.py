@@ -192,11 +192,22 @@ def test_fill_hole_spreads_the_surroundings_and_keeps_the_rest():
     assert (frames[hole] == 255).all()
 
 
-def test_a_hole_without_surroundings_is_refused():
-    hole = np.zeros((3, 16, 16), bool)
-    hole[1] = True
-    with pytest.raises(InputError, match="frame 1: the hole covers the whole frame"):
-        fill_hole(np.zeros((3, 16, 16, 3), np.uint8), hole)
+def test_a_frame_without_surroundings_becomes_the_nearest_one():
+    """Frames 0 and 2 show 10 and 90; of two that are as near, the earlier one."""
+    frames = np.full((5, 16, 16, 3), 255, np.uint8)
+    frames[0], frames[2] = 10, 90
+    hole = np.ones((5, 16, 16), bool)
+    hole[[0, 2], :, :8] = False
+    frames[hole] = 255
+    filled = fill_hole(frames, hole)
+    for i, nearest in enumerate([0, 0, 2, 2, 2]):
+        np.testing.assert_array_equal(filled[i], filled[nearest])
+        assert np.abs(filled[i].astype(int) - (10, 90)[nearest // 2]).max() < 5
+
+
+def test_holes_without_any_surroundings_are_refused():
+    with pytest.raises(InputError, match="the hole covers every frame"):
+        fill_hole(np.zeros((3, 16, 16, 3), np.uint8), np.ones((3, 16, 16), bool))
 
 
 def test_filling_a_blank_hole_makes_flow_follow_the_background():

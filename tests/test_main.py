@@ -118,3 +118,24 @@ def test_a_configuration_that_does_not_run_is_named(text, tmp_path):
     path.write_text(text)
     with pytest.raises(InputError, match=r"broken\.py"):
         main._with_config_file(["command", f"--config={path}"])
+
+
+def test_the_last_of_a_tuple_is_taken():
+    """As of any other field: ml_collections would put one behind the other."""
+    first, last = "--config.window.strides=(1,3)", "--config.window.strides=(5,)"
+    apart = ["--config.window.strides", "(1,)"]
+    others = ["--config.seed=1", "--config.window.directions=('backward',)", "--config.seed=2"]
+    path = configuration.find("flow")
+    for arguments in (
+        ["command", "--config=flow", first, *others, last],
+        ["command", "--config=flow", *apart, *others, last],
+        ["command", first, *apart, "--config=flow", *others, last],
+    ):
+        assert main._with_config_file(arguments) == ["command", f"--config={path}", *others, last]
+
+
+def test_the_last_of_a_tuple_is_taken_without_a_configuration():
+    given = ["command", "--mode=render", "--config.window.strides=(1,)"]
+    base = f"--config={configuration.find('base')}"
+    taken = main._with_config_file([*given, "--config.window.strides=(3,)"])
+    assert taken == ["command", base, "--mode=render", "--config.window.strides=(3,)"]

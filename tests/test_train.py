@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidprior import train
@@ -81,7 +81,7 @@ def workdir(tmp_path):
 
 @pytest.fixture
 def log(workdir):
-    return train._Log(workdir, SCHEDULE, WINDOWS, begin=0, every=3)
+    return train._Log(workdir.append_metrics, SCHEDULE, WINDOWS, begin=0, every=3)
 
 
 def losses(*values):
@@ -106,13 +106,14 @@ def test_rows_are_means_since_the_row_before(log, workdir):
     ]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 7), max_size=7, unique=True))
 def test_rows_do_not_depend_on_the_blocks(tmp_path_factory, cut):
     values = np.float32([1, 2, 6, 4, 8, 16, 32, 64])
     written = []
     for stops in ([*range(1, 9)], [*sorted(cut), 8]):
         workdir = Workdir(tmp_path_factory.mktemp("log"))
-        log = train._Log(workdir, SCHEDULE, WINDOWS, begin=0, every=3)
+        log = train._Log(workdir.append_metrics, SCHEDULE, WINDOWS, begin=0, every=3)
         start = 0
         for stop in stops:
             log.add(start, losses(*values[start:stop]))

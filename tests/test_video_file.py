@@ -62,6 +62,47 @@ def test_a_tick_of_the_clock_makes_no_variable_rate(late, variable):
     assert made == (tuple(shown), variable)
 
 
+def drop_packets(source, path, number):
+    """A copy without the first packets of its video."""
+    with av.open(str(source)) as whole, av.open(str(path), "w") as rest:
+        stream = whole.streams.video[0]
+        copied = rest.add_stream_from_template(stream)
+        for place, packet in enumerate(whole.demux(stream)):
+            if packet.size and place >= number:
+                packet.stream = copied
+                rest.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("codec", "suffix"),
+    [("libx264", ".mp4"), ("libx264", ".mkv"), ("libx264", ".ts"), ("mpeg2video", ".ts")],
+)
+def test_a_video_without_a_key_frame_at_its_start(tmp_path, codec, suffix):
+    """Two of 20 packets are lost, of which every sixth is a key frame: it begins with the next."""
+    y, x = np.mgrid[:48, :64]
+    whole, cut = tmp_path / f"whole{suffix}", tmp_path / f"cut{suffix}"
+    options = {"g": "6", "bf": "2", "sc_threshold": "0"}
+    with av.open(str(whole), "w") as container:
+        stream = container.add_stream(codec, rate=25, options=options)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        for t in range(20):
+            picture = np.stack([3 * x + 2 * t, 4 * y + t, x + y + 5 * t], -1).astype(np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    drop_packets(whole, cut, 2)
+    complete, video = video_file.probe(whole), video_file.probe(cut)
+    assert (complete.total, complete.unseen) == (20, 0)
+    # Of the 18 packets left, four are shown before the next key frame.
+    assert (video.total, video.unseen, video.variable) == (14, 4, False)
+    frames = [frame for _, frame in video.frames(0, 14)]
+    expected = [frame for _, frame in complete.frames(6, 20)]
+    assert len(frames) == 14
+    for number in range(14):
+        np.testing.assert_array_equal(frames[number], expected[number])
+        assert video.times[number] - video.times[0] == complete.times[number] - complete.times[0]
+
+
 def read_audio(path, **limits):
     with video_file.open_audio(
         path, **{"origin": 0, "begin": None, "end": None, **limits}

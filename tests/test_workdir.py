@@ -1,6 +1,9 @@
 """Claiming a work directory, and its small files."""
 
 import json
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -58,8 +61,58 @@ def test_an_empty_folder_is_free(tmp_path, config, clip):
 def test_the_same_run_is_resumed_and_nothing_is_written(claimed, config, clip):
     (claimed.path / "checkpoints").mkdir()
     before = {path: path.stat().st_mtime_ns for path in claimed.path.iterdir()}
-    assert claimed.claim(config, {**INPUTS, "video": "elsewhere.mp4"}, clip) is True
+    assert claimed.claim(config, INPUTS, clip) is True
     assert before == {path: path.stat().st_mtime_ns for path in claimed.path.iterdir()}
+
+
+def test_a_resumed_run_remembers_where_its_inputs_lie_now(claimed, config, clip):
+    assert claimed.claim(config, {**INPUTS, "video": "elsewhere.mp4", "mask": None}, clip) is True
+    assert claimed.read_config() == (config, {**INPUTS, "video": "elsewhere.mp4"})
+
+
+def test_a_run_of_an_earlier_version_takes_the_defaults_of_newer_fields(claimed, config, clip):
+    old = {**config, "render": {"rounding": "nearest"}}
+    del old["log"]
+    workdir.write_json(claimed.config_file, {"config": old, "inputs": INPUTS})
+    changed = {**config, "video": {**config["video"], "dilate": 3}}
+    with pytest.raises(InputError, match=r"video\.dilate=0, now it is 3"):
+        claimed.claim(changed, INPUTS, clip)
+    assert claimed.read_config()[0] == old
+    assert claimed.claim(config, INPUTS, clip) is True
+    assert claimed.read_config()[0] == config
+
+
+def test_a_run_of_a_later_version_is_refused(claimed, config, clip):
+    later = {**config, "loss": {**config["loss"], "beauty": 1.0}}
+    workdir.write_json(claimed.config_file, {"config": later, "inputs": INPUTS})
+    with pytest.raises(InputError, match=r"config\.json: this version has no fields loss\.beauty"):
+        claimed.claim(config, INPUTS, clip)
+
+
+def test_a_folder_is_held_by_one(tmp_path):
+    """Also against the same process: a lock belongs to who opened the folder."""
+    with Workdir(tmp_path / "run").held() as held:
+        assert held.path == tmp_path / "run"
+        with (
+            pytest.raises(InputError, match=f"another process is at work in {held.path}"),
+            Workdir(tmp_path / "run").held(),
+        ):
+            pass
+        with Workdir(tmp_path / "other").held():
+            pass
+    with Workdir(tmp_path / "run").held():
+        assert not list((tmp_path / "run").iterdir())
+
+
+def test_a_lock_ends_with_its_process(tmp_path):
+    code = (
+        "import os, signal, sys; from vidprior.workdir import Workdir\n"
+        "with Workdir(sys.argv[1]).held():\n    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    finished = subprocess.run([sys.executable, "-c", code, str(tmp_path / "run")], check=False)
+    assert finished.returncode == -signal.SIGKILL
+    with Workdir(tmp_path / "run").held():
+        pass
 
 
 @pytest.mark.parametrize(
@@ -113,6 +166,7 @@ def test_free_fields_may_change(claimed, config, clip, section, field, value):
     assert config[section][field] != value
     config[section][field] = value
     assert claimed.claim(config, INPUTS, clip) is True
+    assert claimed.read_config()[0] == config
 
 
 def test_the_number_of_passes_is_not_free_where_the_learning_rate_decays(tmp_path, config, clip):

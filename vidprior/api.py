@@ -21,7 +21,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from vidprior import build, configuration, image_io, inputs, job, parts, video_io, video_out
+from vidprior import (
+    build,
+    configuration,
+    image_io,
+    inputs,
+    job,
+    parts,
+    summaries,
+    video_io,
+    video_out,
+)
 from vidprior.errors import InputError
 from vidprior.types import Flows
 from vidprior.update import TrainState
@@ -157,6 +167,7 @@ def inpaint(
     resolved = _resolve(config)
     build.check(resolved)
     frames, hole = _check_arrays(frames, hole)
+    summaries.require(resolved.log.tensorboard)
     features = build.features(resolved)
     if build.needs_flow(resolved):
         inputs.require_estimator(resolved)
@@ -170,8 +181,10 @@ def inpaint(
     )
     for note in inputs.notes(source):
         print(note, file=sys.stderr)
-    with tempfile.TemporaryDirectory(prefix="vidprior-") as temporary:
-        run = Workdir(pathlib.Path(temporary) / "run" if workdir is None else workdir)
+    with (
+        tempfile.TemporaryDirectory(prefix="vidprior-") as temporary,
+        Workdir(pathlib.Path(temporary) / "run" if workdir is None else workdir).held() as run,
+    ):
         nowhere = {"video": None, "mask": None, "flows": None}
         divided = parts.divide(source, config=resolved, workdir=run)
         parts.claim(run, source, divided, config=resolved, asked=nowhere)

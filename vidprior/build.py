@@ -136,10 +136,22 @@ def optimizer(config: ConfigDict, *, updates: int = 0) -> optax.GradientTransfor
         decays over them, and is not read elsewhere.
     """
     fields = config.optimizer
-    rate = fields.learning_rate
-    if fields.decay == "cosine":
-        rate = optax.cosine_decay_schedule(rate, updates)
+    rate = learning_rate(config, updates=updates)
     return optax.adam(rate, b1=fields.b1, b2=fields.b2, eps=fields.eps)
+
+
+def learning_rate(config: ConfigDict, *, updates: int) -> float | optax.Schedule:
+    """Adam's; a function of the updates done where it decays over `updates` of them."""
+    rate = config.optimizer.learning_rate
+    if config.optimizer.decay == "cosine":
+        return optax.cosine_decay_schedule(rate, updates)
+    return rate
+
+
+def learning_rate_at(config: ConfigDict, done: int, *, updates: int) -> float:
+    """That of the update after `done` of a network's `updates`."""
+    rate = learning_rate(config, updates=updates)
+    return float(rate(done) if callable(rate) else rate)
 
 
 def window_list(config: ConfigDict, num_frames: int) -> Window:

@@ -1,6 +1,7 @@
 """Saving and restoring a run, atomically: a crash leaves the previous checkpoint usable."""
 
 import contextlib
+import hashlib
 import os
 import pathlib
 import sys
@@ -15,13 +16,18 @@ from vidprior.errors import InputError
 from vidprior.types import Params
 from vidprior.update import TrainState
 
+# The name of the checksum among the extra facts.
+_CHECKSUM = "sha256"
+_MOVE = "move it away to go on from an older one"
+
 
 class Checkpoints:
     """The checkpoints of a run, each a folder named by its number of updates.
 
     A checkpoint holds the parameters, the optimiser's state and the number of
     updates done. Order of windows and random keys follow from the seed and that
-    number, so nothing else is needed to go on.
+    number, so nothing else is needed to go on. Beside them lies a checksum, since
+    the storage layers do not notice every damaged bit.
     """
 
     def __init__(self, folder: pathlib.Path, *, keep: int | None = None):
@@ -60,7 +66,8 @@ class Checkpoints:
         if step in self.steps():
             return
         arguments = ocp.args.Composite(
-            state=ocp.args.StandardSave(state), extra=ocp.args.JsonSave(dict(extra))
+            state=ocp.args.StandardSave(state),
+            extra=ocp.args.JsonSave({**extra, _CHECKSUM: _checksum(state)}),
         )
         try:
             with _silent_stderr():
@@ -81,7 +88,7 @@ class Checkpoints:
         """
         self._require(step)
         shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-        return self._read(step, state=ocp.args.StandardRestore(shapes))["state"]
+        return self._read_whole(step, ocp.args.StandardRestore(shapes))[0]
 
     def restore_params(self, step: int) -> tuple[Params, dict[str, Any]]:
         """The parameters that render, as NumPy arrays, and the extra facts.
@@ -92,16 +99,16 @@ class Checkpoints:
           InputError: when the checkpoint is missing or unreadable.
         """
         self._require(step)
-        read = self._read(step, state=ocp.args.StandardRestore(), extra=ocp.args.JsonRestore())
-        state = read["state"]
+        state, extra = self._read_whole(step, ocp.args.StandardRestore())
         # Checkpoints of earlier versions name no average.
         rendered = state["params"] if state.get("average") is None else state["average"]
-        return jax.tree.map(np.asarray, rendered), read["extra"]
+        return jax.tree.map(np.asarray, rendered), extra
 
     def restore_extra(self, step: int) -> dict[str, Any]:
         """The extra facts that were saved after `step` updates."""
         self._require(step)
-        return self._read(step, extra=ocp.args.JsonRestore())["extra"]
+        extra = self._read(step, extra=ocp.args.JsonRestore())["extra"]
+        return {name: fact for name, fact in extra.items() if name != _CHECKSUM}
 
     def _require(self, step: int) -> None:
         if step not in self.steps():
@@ -110,14 +117,36 @@ class Checkpoints:
                 f"no checkpoint of update {step} in {self._folder}; there are: {at_hand}"
             )
 
+    def _read_whole(self, step: int, state: Any) -> tuple[Any, dict[str, Any]]:
+        """State and extra facts, compared with the checksum that was saved with them."""
+        read = self._read(step, state=state, extra=ocp.args.JsonRestore())
+        extra = dict(read["extra"])
+        # Checkpoints of earlier versions have none.
+        if extra.pop(_CHECKSUM, None) not in (None, _checksum(read["state"])):
+            raise InputError(
+                f"the checkpoint of update {step} in {self._folder / str(step)} is damaged: its "
+                f"checksum is another than when it was saved; {_MOVE}"
+            )
+        return read["state"], extra
+
     def _read(self, step: int, **items: Any) -> Any:
         try:
             return self._manager.restore(step, args=ocp.args.Composite(**items))
         except Exception as error:  # the storage layers raise types of their own
             raise InputError(
                 f"the checkpoint of update {step} in {self._folder / str(step)} cannot be read "
-                f"({_first_line(error)}); move it away to go on from an older one"
+                f"({_first_line(error)}); {_MOVE}"
             ) from error
+
+
+def _checksum(state: Any) -> str:
+    """SHA-256 of all arrays; they stand in another order in a tree that is read as it lies."""
+    digests = []
+    for leaf in jax.tree.leaves(state):
+        array = np.asarray(leaf)
+        header = f"{array.dtype} {array.shape}".encode()
+        digests.append(hashlib.sha256(header + array.tobytes()).digest())
+    return hashlib.sha256(b"".join(sorted(digests))).hexdigest()
 
 
 @contextlib.contextmanager

@@ -52,22 +52,31 @@ def load(name: str) -> ml_collections.ConfigDict:
 
 
 def from_stored(fields: Mapping[str, Any], *, where: pathlib.Path) -> ml_collections.ConfigDict:
-    """The configuration that `to_dict` gave.
+    """The configuration that `to_dict` gave, in this version or an earlier one.
+
+    Fields that are newer than it stand at the defaults of `base`, which mean "as before".
 
     Args:
       fields: as read from JSON.
       where: the file it was read from, for messages.
 
     Raises:
-      InputError: when it lacks a field of this version, or has one too many.
+      InputError: when it has a field that this version does not know.
     """
-    known, stored = dict(flatten(to_dict(load("base")))), dict(flatten(fields))
-    different = sorted(set(known) ^ set(stored))
-    if different:
-        raise InputError(
-            f"{where}: the fields are not those of this version: {', '.join(different[:3])}"
-        )
-    return ml_collections.ConfigDict(dict(fields))
+    base = to_dict(load("base"))
+    unknown = sorted(dict(flatten(fields)).keys() - dict(flatten(base)).keys())
+    if unknown:
+        raise InputError(f"{where}: this version has no fields {', '.join(unknown[:3])}")
+    return ml_collections.ConfigDict(_merged(base, fields))
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested dictionaries in one; where both have a value, the second's."""
+    merged = {**below, **above}
+    for name, section in below.items():
+        if isinstance(section, Mapping) and isinstance(merged[name], Mapping):
+            merged[name] = _merged(section, merged[name])
+    return merged
 
 
 def check_overrides(config: ml_collections.ConfigDict, fields: Sequence[str]) -> None:
@@ -97,6 +106,14 @@ def check_overrides(config: ml_collections.ConfigDict, fields: Sequence[str]) ->
                     f"{where} has: {fields_at_hand}"
                 ) from error
             known.append(name)
+
+
+def holds_tuple(config: ml_collections.ConfigDict, field: str) -> bool:
+    """Whether a field, such as 'window.strides', holds several values."""
+    value: Any = config
+    for name in field.split("."):
+        value = value[name]
+    return isinstance(value, tuple)
 
 
 def to_dict(config: ml_collections.ConfigDict) -> dict[str, Any]:

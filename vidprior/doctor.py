@@ -1,4 +1,4 @@
-"""What a machine has and lacks: versions, devices, codecs, weights, each with its remedy."""
+"""What a machine has and lacks: versions, devices, codecs, weights, extras; and the remedies."""
 
 import importlib.metadata
 import os
@@ -16,9 +16,11 @@ from vidprior import build, configuration, inputs, video_file, video_out
 from vidprior.errors import InputError
 
 LIBRARIES = (
-    "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy",
-    "opencv-python-headless", "av",
+    "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "scikit-image",
+    "opencv-python-headless", "av", "imageio", "ml-collections", "absl-py", "pooch", "tqdm",
 )  # fmt: skip
+# Libraries that are asked for by themselves, and by which name.
+EXTRAS = {"tensorboard": "tensorboard", "matplotlib": "figures", "jinja2": "figures"}
 
 
 class Finding(NamedTuple):
@@ -45,7 +47,9 @@ def examine(config: ConfigDict | None = None) -> Iterator[Finding]:
     yield Finding("vidprior", vidprior.__version__)
     yield Finding("Python", f"{platform.python_version()} on {platform.platform()}")
     for name in LIBRARIES:
-        yield _library(name)
+        yield _library(name, name)
+    for name, extra in EXTRAS.items():
+        yield _library(name, f"'vidprior[{extra}]'")
     yield _machine()
     yield from _devices()
     yield from _codecs()
@@ -61,11 +65,11 @@ def report(findings: Iterator[Finding]) -> Iterator[str]:
             yield f"      {advice}"
 
 
-def _library(name: str) -> Finding:
+def _library(name: str, install: str) -> Finding:
     try:
         return Finding(name, importlib.metadata.version(name))
     except importlib.metadata.PackageNotFoundError:
-        return Finding(name, "not installed by pip", f"python -m pip install {name}")
+        return Finding(name, "not installed by pip", f"python -m pip install {install}")
 
 
 def _devices() -> Iterator[Finding]:

@@ -129,18 +129,22 @@ def fill_hole(frames: np.ndarray, hole: np.ndarray, *, radius: float = 3.0) -> n
       radius: the neighbourhood that each filled pixel looks at, in pixels.
 
     Returns:
-      [T, H, W, 3] uint8; outside the hole it equals `frames`.
+      [T, H, W, 3] uint8; outside the hole it equals `frames`. A frame that its hole covers
+      in full becomes the nearest one that has anything to show, filled.
 
     Raises:
-      InputError: a hole that covers its whole frame.
+      InputError: a hole that covers every frame.
     """
     filled = frames.copy()
-    for i, mask in enumerate(hole):
-        if mask.all():
-            raise InputError(f"frame {i}: the hole covers the whole frame, nothing to fill it from")
-        if mask.any():
-            inpainted = cv2.inpaint(frames[i], mask.astype(np.uint8), radius, cv2.INPAINT_TELEA)
-            filled[i][mask] = inpainted[mask]
+    covered = hole.all(axis=(1, 2))
+    shown = np.flatnonzero(~covered)
+    if not shown.size:
+        raise InputError("the hole covers every frame in full: nothing to fill it from")
+    for i in shown[hole[shown].any(axis=(1, 2))]:
+        inpainted = cv2.inpaint(frames[i], hole[i].astype(np.uint8), radius, cv2.INPAINT_TELEA)
+        filled[i][hole[i]] = inpainted[hole[i]]
+    for i in np.flatnonzero(covered):
+        filled[i] = filled[shown[np.abs(shown - i).argmin()]]
     return filled
 
 

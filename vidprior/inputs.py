@@ -6,12 +6,13 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from vidprior import flow_estimate, flow_io, geometry, propagate, video_io
+from vidprior import flow_estimate, flow_io, geometry, mask_fit, propagate, video_io
 from vidprior.errors import InputError
 from vidprior.geometry import Transform
 from vidprior.npz import save_npz
@@ -41,6 +42,7 @@ class Source(NamedTuple):
       masks: [T, h, w] uint8, as given.
       dilate: pixels by which they grow.
       transform: from the footage to training size.
+      fitted: what was done to make the masks fit, a line; empty where they do.
     """
 
     footage: Footage
@@ -48,6 +50,7 @@ class Source(NamedTuple):
     masks: np.ndarray
     dilate: float
     transform: Transform
+    fitted: str = ""
 
     def part(self, frames: range) -> "Source":
         """Some consecutive frames of it, in the same view."""
@@ -60,13 +63,14 @@ class Source(NamedTuple):
             yield frame[None], geometry.dilate(self.masks[number : number + 1], self.dilate)
 
 
-def open_source(video: str, mask: str, *, config: ConfigDict) -> Source:
+def open_source(video: str, mask: str, *, config: ConfigDict, fit_mask: bool = False) -> Source:
     """Looks at the video, and reads its masks.
 
     Args:
       video: path of a video or of a folder of images.
       mask: path of a video, a folder, or one image for all frames.
       config: fields `video.*`.
+      fit_mask: resample masks of another number, rate or size.
 
     Raises:
       InputError: when either cannot be read, or when they do not fit each other.
@@ -79,15 +83,10 @@ def open_source(video: str, mask: str, *, config: ConfigDict) -> Source:
         max_frames=fields.max_frames,
         allow_truncated=fields.allow_truncated,
     )
-    masks = video_io.read_masks(
-        mask,
-        size=footage.size,
-        num_frames=footage.count,
-        start=footage.start,
-        total_frames=footage.total,
-    )
+    rate = Fraction(config.video.rate).limit_denominator(1001)
+    masks, fitted = mask_fit.read_masks(mask, footage, rate=rate, fit=fit_mask)
     view = view_of(footage.size, masks, config=config)
-    return Source(footage, mask, masks, fields.dilate, view)
+    return Source(footage, mask, masks, fields.dilate, view, fitted)
 
 
 def view_of(size: tuple[int, int], masks: np.ndarray, *, config: ConfigDict) -> Transform:
@@ -107,14 +106,16 @@ def view_of(size: tuple[int, int], masks: np.ndarray, *, config: ConfigDict) -> 
     return geometry.centre_crop(size, (fields.height, fields.width))
 
 
-def reopen_source(video: str, mask: str, size: tuple[int, int], *, config: ConfigDict) -> Source:
+def reopen_source(
+    video: str, mask: str, size: tuple[int, int], *, config: ConfigDict, fit_mask: bool = False
+) -> Source:
     """The source of a run that was begun earlier, when it had the size (h, w).
 
     Raises:
       InputError: as `open_source`, or its size is another by now.
     """
     try:
-        source = open_source(video, mask, config=config)
+        source = open_source(video, mask, config=config, fit_mask=fit_mask)
     except InputError as error:
         raise InputError(f"{error}; {_WITHOUT_SOURCE}") from error
     if source.footage.size != size:
@@ -123,7 +124,14 @@ def reopen_source(video: str, mask: str, size: tuple[int, int], *, config: Confi
 
 
 def notes(source: Source) -> Iterator[str]:
-    """What the masks and the crop make likely to go wrong, a line each."""
+    """What was done to video and masks, and what is likely to go wrong, a line each."""
+    if source.footage.unseen:
+        yield (
+            f"note: {source.footage.path} does not begin with a key frame: the "
+            f"{source.footage.unseen} frames before it cannot be decoded, and are left out"
+        )
+    if source.fitted:
+        yield source.fitted
     if not source.dilate:
         yield (
             "warning: the mask is used as it is; if it follows the object closely, a rim or a "

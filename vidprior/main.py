@@ -31,6 +31,7 @@ from vidprior import (
     job,
     parts,
     results,
+    summaries,
 )
 from vidprior.errors import InputError
 from vidprior.parts import Part
@@ -46,6 +47,9 @@ _MODE = flags.DEFINE_enum(
 )
 _VIDEO = flags.DEFINE_string("video", None, "A video file or a folder of frames.")
 _MASK = flags.DEFINE_string("mask", None, "A video, a folder, or one image for all frames.")
+_FIT_MASK = flags.DEFINE_boolean(
+    "fit_mask", None, "Fit masks of another number, rate or size to the video."
+)
 _FLOWS = flags.DEFINE_string("flows", None, "A flow file; without it, flow is estimated.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; made if it is missing.")
 _CHECKPOINT = flags.DEFINE_integer("checkpoint", None, "Update to render; the newest by default.")
@@ -59,21 +63,22 @@ def train_and_render(config: ConfigDict, workdir: Workdir) -> None:
     """Mode 'train': from the inputs to the result."""
     video, mask = _asked_inputs()
     build.check(config)
+    summaries.require(config.log.tensorboard)
     features = build.features(config)
     if build.needs_flow(config) and not _FLOWS.value and not workdir.flows_file.exists():
         inputs.require_estimator(config)
-    source = inputs.open_source(video, mask, config=config)
+    source = inputs.open_source(video, mask, config=config, fit_mask=_fits_mask(workdir))
     divided = parts.divide(source, config=config, workdir=workdir)
-    if parts.claim(workdir, source, divided, config=config, asked=_asked_paths()):
-        print("resuming the run of this work directory", file=sys.stderr)
-    for note in inputs.notes(source):
-        print(note, file=sys.stderr)
-
-    fitted = job.fit_parts(divided, features=features, flow_file=_FLOWS.value)
-    collections.deque(fitted, maxlen=0)  # nothing of them is kept
-    at_size = source if config.render.size == "source" else None
-    every = range(divided[-1].frames.stop)
-    _render(config, divided, every, step=None, folder=workdir, source=at_size)
+    with workdir.held():
+        if parts.claim(workdir, source, divided, config=config, asked=_asked_beside()):
+            print("resuming the run of this work directory", file=sys.stderr)
+        for note in inputs.notes(source):
+            print(note, file=sys.stderr)
+        fitted = job.fit_parts(divided, features=features, flow_file=_FLOWS.value)
+        collections.deque(fitted, maxlen=0)  # nothing of them is kept
+        at_size = source if config.render.size == "source" else None
+        every = range(divided[-1].frames.stop)
+        _render(config, divided, every, step=None, folder=workdir, source=at_size)
 
 
 def _asked_inputs() -> tuple[str, str]:
@@ -83,9 +88,18 @@ def _asked_inputs() -> tuple[str, str]:
     return video, mask
 
 
-def _asked_paths() -> dict[str, str | None]:
+def _fits_mask(workdir: Workdir) -> bool:
+    """Whether masks are fitted: as asked now, or else as when the run began."""
+    if _FIT_MASK.value is None and workdir.config_file.exists():
+        return bool(workdir.read_config()[1].get("fit_mask"))
+    return bool(_FIT_MASK.value)
+
+
+def _asked_beside() -> dict[str, str | bool | None]:
+    """The inputs that a work directory remembers."""
     asked = {"video": _VIDEO.value, "mask": _MASK.value, "flows": _FLOWS.value}
-    return {name: path and os.path.abspath(path) for name, path in asked.items()}
+    absolute = {name: path and os.path.abspath(path) for name, path in asked.items()}
+    return {**absolute, "fit_mask": _FIT_MASK.value}
 
 
 def import_network(config: ConfigDict, workdir: Workdir) -> None:
@@ -96,7 +110,7 @@ def import_network(config: ConfigDict, workdir: Workdir) -> None:
     build.check(config)
     if workdir.config_file.exists():
         raise InputError(f"{workdir.path} holds a run already: choose another --workdir")
-    source = inputs.open_source(video, mask, config=config)
+    source = inputs.open_source(video, mask, config=config, fit_mask=_fits_mask(workdir))
     divided = parts.divide(source, config=config, workdir=workdir)
     if len(divided) > 1:
         raise InputError(
@@ -105,8 +119,9 @@ def import_network(config: ConfigDict, workdir: Workdir) -> None:
         )
     (clip,) = parts.read_clips(source, divided)
     published = exchange.read_published(_PUBLISHED.value, clip, config=config)
-    workdir.claim(configuration.to_dict(config), _asked_paths(), clip)
-    exchange.import_published(published, workdir, config=config)
+    with workdir.held():
+        workdir.claim(configuration.to_dict(config), _asked_beside(), clip)
+        exchange.import_published(published, workdir, config=config)
     print(f"imported: {workdir.path}; render it with --mode=render --workdir={workdir.path}")
 
 
@@ -127,6 +142,11 @@ def render_saved(workdir: Workdir) -> None:
     config, stored_inputs, divided = parts.stored(workdir)
     for fields in (config, *(part.config for part in divided)):
         _override_rendering(fields)
+    if _CHECKPOINT.value is not None and config.schedule.reset_per_window:
+        raise InputError(
+            "--checkpoint chooses one network, but this run has one for every window "
+            "(schedule.reset_per_window): leave it out"
+        )
     frames = _parse_frames(_FRAMES.value, divided[-1].frames.stop)
     folder = workdir
     if _CHECKPOINT.value is not None or _FRAMES.value:
@@ -141,8 +161,11 @@ def render_saved(workdir: Workdir) -> None:
                 f"at training size by --config.render.size=training"
             )
         size = divided[0].workdir.read_clip().view.source_size
-        source = inputs.reopen_source(video, mask, size, config=config)
-    _render(config, divided, frames, step=_CHECKPOINT.value, folder=folder, source=source)
+        source = inputs.reopen_source(
+            video, mask, size, config=config, fit_mask=_fits_mask(workdir)
+        )
+    with folder.held():
+        _render(config, divided, frames, step=_CHECKPOINT.value, folder=folder, source=source)
 
 
 def _rendered_step(divided: Sequence[Part]) -> str:
@@ -289,7 +312,8 @@ def _parse_flags(arguments: Sequence[str]) -> list[str]:
 
 def _with_config_file(arguments: Sequence[str]) -> list[str]:
     """The arguments with the configuration's path for its name, and its fields checked."""
-    completed, path, fields = list(arguments), None, []
+    completed, path = list(arguments), None
+    given: list[tuple[str, range]] = []  # fields, and the places of flag and value
     for i, argument in enumerate(arguments):
         flag, equals, value = argument.partition("=")
         flag = flag.removeprefix("-").removeprefix("-")
@@ -299,12 +323,24 @@ def _with_config_file(arguments: Sequence[str]) -> list[str]:
                 path = str(configuration.find(value if equals else arguments[at]))
                 completed[at] = f"--config={path}" if equals else path
         elif flag.startswith("config."):
-            fields.append(flag.removeprefix("config."))
-    if fields and path is None and _is_rendering(arguments):
-        path = str(configuration.find("base"))  # it only carries the fields
-        completed.insert(1, f"--config={path}")
+            given.append((flag.removeprefix("config."), range(i, i + (1 if equals else 2))))
+    only_carries_fields = path is None and bool(given) and _is_rendering(arguments)
+    if only_carries_fields:
+        path = str(configuration.find("base"))
     if path:
-        configuration.check_overrides(configuration.load(path), fields)
+        config = configuration.load(path)
+        fields = [field for field, _ in given]
+        configuration.check_overrides(config, fields)
+        # A tuple that is given twice would be both, one after the other.
+        outdone = {
+            place
+            for number, (field, places) in enumerate(given)
+            if field in fields[number + 1 :] and configuration.holds_tuple(config, field)
+            for place in places
+        }
+        completed = [word for place, word in enumerate(completed) if place not in outdone]
+    if only_carries_fields:
+        completed.insert(1, f"--config={path}")
     return completed
 
 

@@ -145,12 +145,7 @@ class _Layers:
 def _filled(frames: np.ndarray, hole: np.ndarray) -> np.ndarray:
     """Every frame filled from its rim; a frame that is all hole repeats the nearest other."""
     filled = np.where(hole[..., None], 0, frames).astype(np.uint8)
-    bare = hole.all(axis=(1, 2))
-    filled[~bare] = fill_hole(filled[~bare], hole[~bare])
-    others = np.flatnonzero(~bare)
-    for number in np.flatnonzero(bare) if len(others) else ():
-        filled[number] = filled[others[np.abs(others - number).argmin()]]
-    return filled
+    return filled if hole.all() else fill_hole(filled, hole)
 
 
 def _from_rim(filled: np.ndarray, hole: np.ndarray) -> Carried:

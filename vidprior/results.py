@@ -113,8 +113,9 @@ def write_results(
     return paths
 
 
-def write_preview(path: pathlib.Path, rendered: Iterable[Frame], clip: Prepared) -> None:
-    """Writes one picture: a row of panels for each frame."""
+def write_preview(path: pathlib.Path, rendered: Iterable[Frame], clip: Prepared) -> np.ndarray:
+    """Writes one picture, and returns it, [H, W, 3] uint8: a row of panels for each frame."""
     path.parent.mkdir(exist_ok=True)
-    rows = [side_by_side(*panels(shown)) for shown in beside(rendered, clip)]
-    image_io.write_image(path, np.concatenate(rows))
+    picture = np.concatenate([side_by_side(*panels(shown)) for shown in beside(rendered, clip)])
+    image_io.write_image(path, picture)
+    return picture

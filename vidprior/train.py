@@ -4,7 +4,7 @@ import math
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,7 @@ from vidprior.running import (
     all_finite,
     peak_memory,
 )
+from vidprior.summaries import open_summaries
 from vidprior.types import Array, Clip, Features, Flows, Params, Propagated, Window
 from vidprior.update import Losses, TrainState
 from vidprior.windows import Schedule, select
@@ -107,11 +108,18 @@ def train(
     grid = frozenset(range(0, total, config.log.every)) | frozenset(schedule.pass_ends.tolist())
     announce(fit, state, clip, windows, schedule, begin=begin, size=size, after=updates_after)
 
-    log = _Log(workdir, schedule, windows, begin=begin, every=config.log.every, rows=rows)
     with (
         StopRequest() as stop,
         Progress("training", total=total, done=begin, listener=listener) as progress,
+        open_summaries(workdir.summaries if config.log.tensorboard else None, begin=begin) as told,
     ):
+
+        def record(row: Mapping[str, float]) -> None:
+            workdir.append_metrics(row)
+            rate = build.learning_rate_at(config, int(row["update"]) - 1, updates=total)
+            told.losses(row, learning_rate=rate)
+
+        log = _Log(record, schedule, windows, begin=begin, every=config.log.every, rows=rows)
         for start, end in blocks(begin, total, size=size, ends=grid):
             list_of_windows = select(windows, schedule.windows[start:end])
             state, losses = fit(state, clip, list_of_windows)
@@ -131,7 +139,8 @@ def train(
                 raise Interrupted(f"stopped after update {end} of {total}; its state is saved")
             if pass_over and config.log.preview_frames:
                 path = workdir.previews / f"{end:06d}.png"
-                results.write_preview(path, _preview(state.rendered, clip.noise, config), prepared)
+                shown = _preview(state.rendered, clip.noise, config)
+                told.picture(end, "preview", results.write_preview(path, shown, prepared))
     return state
 
 
@@ -187,11 +196,11 @@ def announce(
 
 
 class _Log:
-    """Losses on their way from the device to metrics.jsonl."""
+    """Losses on their way from the device to where rows of them are recorded."""
 
     def __init__(
         self,
-        workdir: Workdir,
+        record: Callable[[Mapping[str, float]], None],
         schedule: Schedule,
         windows: Window,
         *,
@@ -201,8 +210,8 @@ class _Log:
     ):
         """Goes on after update `begin`, with the `rows` that were not yet written then."""
         self.pass_ends = frozenset(schedule.pass_ends.tolist())
-        self._workdir, self._schedule, self._windows, self._every = (
-            workdir,
+        self._record, self._schedule, self._windows, self._every = (
+            record,
             schedule,
             windows,
             every,
@@ -239,7 +248,7 @@ class _Log:
     def _flush(self) -> None:
         mean = {name: float(np.mean([row[name] for row in self.rows])) for name in self.rows[0]}
         number = int(np.searchsorted(self._schedule.pass_ends, self._done)) + 1
-        self._workdir.append_metrics({"update": self._done, "pass": number, **mean})
+        self._record({"update": self._done, "pass": number, **mean})
         self._shown = {"loss": mean["total"]}
         self.rows = []
 

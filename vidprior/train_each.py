@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 from vidprior import build, checkpoints, update
 from vidprior.progress import Listener, Progress
 from vidprior.running import DISPATCH, Interrupted, NonFiniteLoss, StopRequest, all_finite
+from vidprior.summaries import open_summaries
 from vidprior.types import Features, Flows, Params, Propagated, Window
 from vidprior.update import TrainState
 from vidprior.workdir import Prepared, Workdir
@@ -60,9 +61,11 @@ def train_each(
     fitted = (count - len(missing)) * updates
     workdir.forget_metrics_after(fitted)
     total = count * updates
+    last_rate = build.learning_rate_at(config, updates - 1, updates=updates)
     with (
         StopRequest() as stop,
         Progress("training", total=total, done=fitted, listener=listener) as progress,
+        open_summaries(workdir.summaries if config.log.tensorboard else None, begin=fitted) as told,
     ):
         for begin in range(0, len(missing), group):
             numbers = missing[begin : begin + group]
@@ -99,7 +102,9 @@ def train_each(
             )
             saved.save(kept, {"windows": numbers.tolist(), "flow_scale": None})
             mean = {name: float(np.mean(values[-1])) for name, values in terms.items()}
-            workdir.append_metrics({"update": fitted, "pass": 1, **mean})
+            row = {"update": fitted, "pass": 1, **mean}
+            workdir.append_metrics(row)
+            told.losses(row, learning_rate=last_rate)
 
 
 def fresh(params: Params, *, optimizer: optax.GradientTransformation) -> TrainState:

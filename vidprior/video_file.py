@@ -34,7 +34,7 @@ class VideoFile:
     """A video file after a first look.
 
     Attributes:
-      total: frames that the container announces.
+      total: frames that the container announces, from the first that can be shown.
       size: (H, W) before it is turned upright, pixels.
       rate: frames per second, the average where it varies.
       pixel_aspect: width of a pixel over its height; None where nothing is said.
@@ -42,6 +42,8 @@ class VideoFile:
         rate where that does not say it of every frame.
       variable: whether the times are not those of a constant rate, give or take the
         precision of the container's clock.
+      unseen: frames before those, which refer to pictures that are not in the file: it was
+        cut out of a longer one and does not begin with a key frame.
     """
 
     path: Path
@@ -51,6 +53,7 @@ class VideoFile:
     pixel_aspect: Fraction | None
     times: tuple[Fraction, ...]
     variable: bool
+    unseen: int
 
     def frames(self, start: int, stop: int) -> Iterator[tuple[str, np.ndarray]]:
         """Names and pictures of a range; ends early where the video is damaged."""
@@ -161,6 +164,10 @@ def probe(path: Path) -> VideoFile:
                 end = max(end, _packet_end(packet, rate))
         except av.error.FFmpegError:
             packets += 1  # the one that could not be read
+        first = _first_shown(path)
+        seen = [time for time in shown if time is None or first is None or time >= first]
+        unseen = len(shown) - len(seen)
+        packets, discarded = packets - unseen, discarded + unseen
         total = max(packets, stream.frames - discarded)
         announced_end = _announced_end(container, stream)
         if announced_end is not None and rate:
@@ -169,8 +176,15 @@ def probe(path: Path) -> VideoFile:
             raise InputError(f"{path}: the video has no frames")
         size = stream.codec_context.height, stream.codec_context.width
         aspect = stream.sample_aspect_ratio or None
-        times, variable = _timing(shown, total, rate=rate, tick=stream.time_base)
-        return VideoFile(path, total, size, rate, aspect, times, variable)
+        times, variable = _timing(seen, total, rate=rate, tick=stream.time_base)
+        return VideoFile(path, total, size, rate, aspect, times, variable, unseen)
+
+
+def _first_shown(path: Path) -> Fraction | None:
+    """The time of the first frame that can be decoded, seconds; None where it is not known."""
+    with open_video(path) as (container, stream):
+        frame = next(_decode(container, stream), None)
+        return None if frame is None or frame.pts is None else frame.pts * stream.time_base
 
 
 def _timing(
@@ -210,16 +224,25 @@ def _announced_end(container: Any, stream: Any) -> float | None:
 
 
 def _decode(container: Any, stream: Any) -> Iterator[Any]:
-    """Frames as the decoder gives them, up to the first sign of damage."""
+    """Frames as the decoder gives them, up to the first sign of damage.
+
+    What stands before the first key frame is none: it refers to what is not there.
+    """
+    begun = False
     for packet in itertools.chain(_intact_packets(container, stream), [None]):
+        begun = begun or packet is None or packet.is_keyframe
         try:
             frames = stream.decode(packet)
         except av.error.FFmpegError:
-            return
-        for frame in frames:
-            if frame.is_corrupt:
+            if begun:
                 return
-            yield frame
+            continue
+        for frame in frames:
+            if not frame.is_corrupt:
+                begun = True
+                yield frame
+            elif begun:
+                return
 
 
 def _intact_packets(container: Any, stream: Any) -> Iterator[Any]:

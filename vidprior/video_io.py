@@ -81,6 +81,11 @@ class Footage:
         """Frames of the whole clip as its container announces them."""
         return self._clip.total
 
+    @property
+    def unseen(self) -> int:
+        """Frames before the whole clip, which cannot be decoded: see `VideoFile`."""
+        return self._clip.unseen if isinstance(self._clip, VideoFile) else 0
+
     def part(self, begin: int, end: int) -> "Footage":
         """Frames begin, begin + 1, ... end - 1 of this range."""
         return dataclasses.replace(self, start=self.start + begin, count=end - begin)
@@ -101,6 +106,14 @@ class Footage:
         if decoded < self.count and not (self._allow_truncated and decoded):
             advice = "; use them with --config.video.allow_truncated=True" if decoded else ""
             raise InputError(_describe_cut(self._clip, self.start + decoded) + advice)
+
+    def seconds(self, rate: Fraction) -> tuple[Fraction, ...]:
+        """When each frame is shown, seconds after the whole clip's first; images at `rate`."""
+        stop = self.start + self.count
+        if isinstance(self._clip, VideoFile):
+            times = self._clip.times
+            return tuple(time - times[0] for time in times[self.start : stop])
+        return tuple(number / rate for number in range(self.start, stop))
 
     def shown_at(self) -> tuple[Fraction, ...] | None:
         """When each frame is shown, seconds after the first; None at a constant rate."""

@@ -8,6 +8,7 @@ checkpoints/      one folder for each saved state
 noise.npz         the network's fixed input, where it did not come from the seed
 metrics.jsonl     one line for every `log.every` updates
 previews/         a picture after each pass
+tensorboard/      losses and previews as TensorBoard's event files, once asked for
 result.mp4        the finished footage at source size (or .mkv, .mov, result_png/)
 result/           the final frames at training size, lossless: what is measured
 comparison.mp4    input with the hole outlined, result, generated flow, at training size
@@ -21,15 +22,18 @@ parts/            one work directory for each part, named by its frames, such as
 instead of clip, flow, checkpoints, metrics and previews, which each part has for itself.
 """
 
+import contextlib
+import fcntl
 import json
 import operator
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from vidprior import configuration
 from vidprior.configuration import flatten
 from vidprior.errors import InputError
 from vidprior.files import replacing
@@ -93,7 +97,40 @@ class Workdir:
         self.parts = self.path / "parts"
         self.metrics_file = self.path / "metrics.jsonl"
         self.previews = self.path / "previews"
+        self.summaries = self.path / "tensorboard"
         self.evaluation_file = self.path / "evaluation.json"
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator["Workdir"]:
+        """Keeps other processes from writing here; the folder is made if it is missing.
+
+        The lock is the operating system's, and ends with the process, however that ends.
+
+        Raises:
+          InputError: when another process holds the folder, or it cannot be made.
+        """
+        self._make()
+        try:
+            folder = os.open(self.path, os.O_RDONLY)
+        except OSError as error:
+            raise InputError(f"cannot open {self.path}: {error.strerror}") from error
+        try:
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise InputError(
+                    f"another process is at work in {self.path}: wait for it, or choose another "
+                    f"--workdir"
+                ) from error
+            yield self
+        finally:
+            os.close(folder)
+
+    def _make(self) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"cannot make {self.path}: {error.strerror}") from error
 
     def part(self, frames: range) -> "Workdir":
         """The work directory of a part of a divided run."""
@@ -124,9 +161,13 @@ class Workdir:
     ) -> bool:
         """Takes the folder for a run, or finds that it is this run's already.
 
+        Fields that may change (`FREE_FIELDS`), and where the inputs lie, are remembered as
+        they are now.
+
         Args:
           config: the resolved configuration as nested dictionaries.
-          inputs: what was asked for beside it: paths of video, mask and flows.
+          inputs: what was asked for beside it: paths of video, mask and flows, and whether
+            masks are fitted. None says nothing.
           clip: the prepared clip; None for a divided run, whose parts have one each.
 
         Returns:
@@ -137,8 +178,12 @@ class Workdir:
             not empty, or cannot be written.
         """
         if self.config_file.exists():
-            self._require_same_config(config)
+            fields, before = self.read_config()
+            self._require_same_config(config, fields)
             self._require_same_clip(clip)
+            now = {**before, **{name: path for name, path in inputs.items() if path is not None}}
+            if (fields, before) != (config, now):
+                write_json(self.config_file, {"config": config, "inputs": now})
             return True
         # A crash while claiming leaves the clip and hidden names behind.
         if self.path.is_dir() and any(
@@ -147,10 +192,7 @@ class Workdir:
             raise InputError(
                 f"{self.path} is not empty and is no work directory: choose another --workdir"
             )
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"cannot make {self.path}: {error.strerror}") from error
+        self._make()
         if clip is not None:
             save_npz(self.clip_file, version=CLIP_VERSION, **clip._asdict())
         # Last: a folder with a configuration is a complete work directory.
@@ -165,7 +207,7 @@ class Workdir:
         """
         try:
             stored = json.loads(self.config_file.read_text())
-            return stored["config"], stored["inputs"]
+            return dict(stored["config"]), dict(stored["inputs"])
         except FileNotFoundError as error:
             raise InputError(f"{self.path} is no work directory: it has no config.json") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -314,8 +356,9 @@ class Workdir:
         with replacing(self.metrics_file) as temporary:
             temporary.write_text("".join(f"{row}\n" for row in kept))
 
-    def _require_same_config(self, config: Mapping[str, Any]) -> None:
-        stored = dict(flatten(self.read_config()[0]))
+    def _require_same_config(self, config: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
+        known = configuration.from_stored(fields, where=self.config_file)
+        stored = dict(flatten(configuration.to_dict(known)))
         for field, value in flatten(config):
             if stored.get(field) == value:
                 continue

@@ -24,6 +24,14 @@ resource.setrlimit(resource.RLIMIT_FSIZE, 2 * (int(sys.argv[1]),))
 os.execv(sys.argv[2], sys.argv[2:])
 """
 
+# Becomes another program that may not write where permissions forbid it, even as root: it gives
+# up the capability to pass over them (CAP_DAC_OVERRIDE, by PR_CAPBSET_DROP).
+OBEDIENT = """
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
 # Becomes another program that Ctrl-C reaches, also where the tests are a background job.
 FOREGROUND = """
 import os, signal, sys
@@ -91,6 +99,11 @@ class Command:
             read_only = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "1e9"}
             options = {"env": self.environment | read_only} | options
         return self.execute([*limited, *COMMAND, *map(str, arguments)], **options)
+
+    def obediently(self, *arguments) -> subprocess.CompletedProcess:
+        """Runs the command where file permissions hold, also for root."""
+        words = (sys.executable, "-c", OBEDIENT, *COMMAND)
+        return self.execute([*words, *map(str, arguments)])
 
     def execute(self, words, **options) -> subprocess.CompletedProcess:
         """Runs any words in the command's environment."""

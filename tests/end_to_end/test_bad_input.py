@@ -1,7 +1,9 @@
 """Input that cannot be used: one line that says so, exit code 2, and nothing half-written."""
 
+import contextlib
 import json
 import shutil
+import sys
 from fractions import Fraction
 
 import imageio.v3
@@ -14,6 +16,7 @@ from harness import (
     SMALLEST,
     TINY,
     WIDTH,
+    assert_last_error,
     assert_one_error,
     checkpoint_steps,
     contents,
@@ -21,6 +24,7 @@ from harness import (
 )
 
 from vidprior.video_out import write_video
+from vidprior.workdir import Workdir
 
 
 def write_images(folder, pictures):
@@ -178,7 +182,20 @@ def test_missing_flag(missing, command, clip, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-# Weights and estimators
+# Weights, estimators and extras
+
+
+def test_summaries_without_the_package_that_writes_them(command, clip, tmp_path):
+    code = (
+        "import importlib.util as util; find = util.find_spec\n"
+        "util.find_spec = lambda name, *rest: None if name == 'tensorboard' else find(name)\n"
+        "from vidprior import main; main.run()"
+    )
+    workdir = tmp_path / "run"
+    flags = (*TINY, *clip.inputs, f"--workdir={workdir}", "--config.log.tensorboard=True")
+    finished = command.execute([sys.executable, "-c", code, *flags])
+    assert_one_error(finished, "--config.log.tensorboard", "pip install 'vidprior[tensorboard]'")
+    assert not workdir.exists()
 
 
 def test_vgg_weights_that_are_missing(refuses, tmp_path):
@@ -295,13 +312,39 @@ def test_work_directory_with_a_damaged_clip(command, copy_of_trained):
     assert_untouched(command, copy_of_trained, "--mode=render", says=[str(path)])
 
 
+def change_stored(workdir, change):
+    stored = json.loads((workdir / "config.json").read_text())
+    change(stored["config"])
+    (workdir / "config.json").write_text(json.dumps(stored))
+
+
 @pytest.mark.slow
-def test_stored_configuration_without_a_field(command, copy_of_trained):
-    """For example of an older version."""
-    stored = json.loads((copy_of_trained / "config.json").read_text())
-    del stored["config"]["model"]
-    (copy_of_trained / "config.json").write_text(json.dumps(stored))
-    assert_untouched(command, copy_of_trained, "--mode=render", says=["model"])
+def test_a_run_of_an_earlier_version_goes_on(command, clip, copy_of_trained):
+    """Its configuration lacks what later versions have added."""
+
+    def forget(config):
+        del config["log"], config["render"]["blend"], config["video"]["rate"]
+
+    change_stored(copy_of_trained, forget)
+    command.succeed("--mode=render", f"--workdir={copy_of_trained}")
+    command.succeed(*TINY, *clip.inputs, f"--workdir={copy_of_trained}")
+
+
+@pytest.mark.slow
+def test_a_run_of_a_later_version_is_refused(command, clip, copy_of_trained):
+    change_stored(copy_of_trained, lambda config: config["model"].update(beauty=1))
+    for arguments in (["--mode=render"], [*TINY, *clip.inputs]):
+        assert_untouched(
+            command, copy_of_trained, *arguments, says=["this version has no fields model.beauty"]
+        )
+
+
+@pytest.mark.slow
+def test_a_work_directory_in_use(command, clip, copy_of_trained):
+    with Workdir(copy_of_trained).held():
+        for arguments in (["--mode=render"], [*TINY, *clip.inputs]):
+            assert_untouched(command, copy_of_trained, *arguments, says=["another process"])
+    command.succeed("--mode=render", f"--workdir={copy_of_trained}")
 
 
 def test_work_directory_below_a_file(command, clip, tmp_path):
@@ -310,6 +353,46 @@ def test_work_directory_below_a_file(command, clip, tmp_path):
     finished = command(*TINY, *clip.inputs, f"--workdir={workdir}")
     assert_one_error(finished, str(workdir))
     assert (tmp_path / "file").read_text() == "in the way"
+
+
+@contextlib.contextmanager
+def read_only(folder):
+    """Takes the right to write from a folder and all folders below it."""
+    folders = [folder, *(path for path in folder.rglob("*") if path.is_dir())]
+    for path in folders:
+        path.chmod(0o555)
+    try:
+        yield
+    finally:
+        for path in folders:
+            path.chmod(0o755)
+
+
+def test_work_directory_in_a_read_only_folder(command, clip, tmp_path):
+    workdir = tmp_path / "shelf" / "run"
+    workdir.parent.mkdir()
+    with read_only(workdir.parent):
+        finished = command.obediently(*TINY, *clip.inputs, f"--workdir={workdir}")
+    assert_one_error(finished, f"cannot make {workdir}: Permission denied")
+    assert not workdir.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "file"),
+    [
+        (["--mode=render"], "result/00000.png"),
+        (["--mode=render", "--frames=1:3"], "render_000030_1-3"),
+        ([*TINY, "--config.schedule.num_passes=4"], "config.json"),
+        (TINY, "metrics.jsonl"),
+    ],
+)
+def test_read_only_work_directory(arguments, file, command, clip, copy_of_trained):
+    before = contents(copy_of_trained)
+    with read_only(copy_of_trained):
+        finished = command.obediently(*arguments, *clip.inputs, f"--workdir={copy_of_trained}")
+    assert_last_error(finished, str(copy_of_trained / file), "Permission denied")
+    assert contents(copy_of_trained) == before
 
 
 def test_work_directory_that_is_a_file(command, clip, tmp_path):
@@ -335,6 +418,15 @@ def test_what_cannot_be_rendered(flag, says, command, copy_of_trained):
     before = contents(copy_of_trained)
     finished = command("--mode=render", f"--workdir={copy_of_trained}", flag)
     assert_one_error(finished, *says)
+    assert contents(copy_of_trained) == before
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_many_networks_cannot_be_chosen(command, copy_of_trained):
+    change_stored(copy_of_trained, lambda config: config["schedule"].update(reset_per_window=True))
+    before = contents(copy_of_trained)
+    finished = command("--mode=render", f"--workdir={copy_of_trained}", "--checkpoint=30")
+    assert_one_error(finished, "--checkpoint", "schedule.reset_per_window")
     assert contents(copy_of_trained) == before
 
 

@@ -28,6 +28,7 @@ from harness import (
     metrics,
     pictures,
 )
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from vidprior import geometry, image_io, video_io
 
@@ -134,6 +135,29 @@ def test_the_same_command_gives_the_same_bits(trained, command, clip, tmp_path):
     inputs = (f"--video={clip.frames_folder}", f"--mask={clip.masks_folder}")
     command.succeed(*TINY, *inputs, f"--workdir={tmp_path / 'again'}")
     assert_same_run(trained, tmp_path / "again")
+
+
+def test_summaries_tell_what_metrics_and_previews_do(command, clip, tmp_path):
+    workdir = tmp_path / "run"
+    decays = ("--config.optimizer.decay=cosine", "--config.log.tensorboard=True")
+    command.succeed(*TINY, *clip.inputs, *decays, f"--workdir={workdir}")
+    events = EventAccumulator(str(workdir / "tensorboard"))
+    events.Reload()
+    rows = metrics(workdir)
+    for term in ("image", "flow", "consistency", "total"):
+        told = [(event.step, event.value) for event in events.Scalars(f"loss/{term}")]
+        assert told == [(row["update"], np.float32(row[term])) for row in rows]
+    rates = {event.step: event.value for event in events.Scalars("learning_rate")}
+    for update, rate in rates.items():
+        decay = (1 + np.cos(np.pi * (update - 1) / TOTAL)) / 2
+        assert rate == pytest.approx(0.01 * decay, rel=1e-5)
+    assert list(rates) == list(ROWS)
+    previews = pictures(workdir / "previews")
+    shown = events.Images("preview")
+    assert [f"{event.step:06d}.png" for event in shown] == list(previews)
+    for event, preview in zip(shown, previews.values(), strict=True):
+        decoded = imageio.v3.imread(event.encoded_image_string)
+        np.testing.assert_array_equal(decoded, preview)
 
 
 def test_rendering_needs_nothing_but_clip_and_checkpoint(trained, command, copy_of_trained):

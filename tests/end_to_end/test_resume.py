@@ -159,6 +159,8 @@ def test_a_shorter_run_can_be_made_longer(trained, command, clip, tmp_path):
     assert checkpoint_steps(workdir)[-1] == TOTAL // 3
     command.succeed(*TINY, *clip.inputs, f"--workdir={workdir}")
     assert_same_run(trained, workdir)
+    stored = json.loads((workdir / "config.json").read_text())
+    assert stored["config"]["schedule"]["num_passes"] == 3
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_serves(

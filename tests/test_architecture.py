@@ -27,7 +27,7 @@ FLOORS = {
     # built from those
     2: (
         "align", "generator", "losses", "running", "clip", "flow_estimate", "follow", "npz",
-        "image_io", "finish", "video_file", "visibility",
+        "image_io", "rows", "finish", "video_file", "visibility",
     ),
     # an update, a picture, a file format
     3: (

@@ -33,7 +33,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vidprior import configuration
+from vidprior import configuration, rows
 from vidprior.configuration import flatten
 from vidprior.errors import InputError
 from vidprior.files import replacing
@@ -314,47 +314,15 @@ class Workdir:
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         """Adds a line to metrics.jsonl."""
-        try:
-            with self.metrics_file.open("a") as file:
-                file.write(json.dumps(row) + "\n")
-        except OSError as error:
-            raise InputError(
-                f"{self.metrics_file}: cannot be written ({error.strerror})"
-            ) from error
+        rows.append(self.metrics_file, row)
 
     def read_metrics(self) -> list[dict[str, float]]:
-        """The rows of metrics.jsonl, but for a last one that a crash cut off.
-
-        Raises:
-          InputError: a row is not what a run writes.
-        """
-        try:
-            lines = self.metrics_file.read_text().splitlines()
-        except FileNotFoundError:
-            return []
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{self.metrics_file} cannot be read: {error}") from error
-        rows = []
-        for number, line in enumerate(lines, start=1):
-            try:
-                row = json.loads(line)
-                rows.append({name: float(value) for name, value in row.items()})
-                if rows[-1].keys() != rows[0].keys() or "update" not in row:
-                    raise ValueError("other columns")
-            except (ValueError, TypeError, AttributeError, RecursionError) as error:
-                if number == len(lines) and isinstance(error, json.JSONDecodeError):
-                    break
-                raise InputError(f"{self.metrics_file}: line {number} is no row") from error
-        return rows
+        """The rows of metrics.jsonl; errors as of `rows.read`."""
+        return rows.read(self.metrics_file)
 
     def forget_metrics_after(self, step: int) -> None:
         """Drops the lines of updates that a resumed run is going to do again."""
-        if not self.metrics_file.exists():
-            return
-        rows = self.metrics_file.read_text().splitlines()
-        kept = [row for row in rows if _update_of(row) <= step]
-        with replacing(self.metrics_file) as temporary:
-            temporary.write_text("".join(f"{row}\n" for row in kept))
+        rows.forget_after(self.metrics_file, step)
 
     def _require_same_config(self, config: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
         known = configuration.from_stored(fields, where=self.config_file)
@@ -393,10 +361,3 @@ def write_json(path: pathlib.Path, value: Any) -> None:
     """Writes indented JSON, in full or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2) + "\n")
-
-
-def _update_of(row: str) -> float:
-    try:
-        return json.loads(row)["update"]
-    except (ValueError, KeyError, TypeError):
-        return float("inf")  # a line that a crash cut off

@@ -58,9 +58,9 @@ def fit_parts(
     ]
     for number, part in enumerate(parts):
         clip = part.workdir.read_clip()
-        name = f"part {number + 1} of {len(parts)}: " if len(parts) > 1 else "clip: "
-        for line in described(part, clip):
-            print(name + line, file=sys.stderr)
+        name = f"part {number + 1} of {len(parts)}" if len(parts) > 1 else "clip"
+        for line in described(part, clip, name=name):
+            print(line, file=sys.stderr)
         if not holes[number]:
             yield Fitted(part, None, None)
             continue
@@ -82,10 +82,10 @@ def _counting_on(listener: Listener, before: int, total: int) -> Listener:
     return lambda done, _, values: listener(before + done, total, values)
 
 
-def described(part: Part, clip: Prepared) -> Iterator[str]:
+def described(part: Part, clip: Prepared, *, name: str) -> Iterator[str]:
     """What is to be filled, and from which view of the source, a line each."""
     count, height, width = clip.hole.shape
-    frames = f"{count} frames at {width}x{height} ({part.frames[0]} to {part.frames[-1]})"
+    frames = f"{name}: {count} frames at {width}x{height} ({part.frames[0]} to {part.frames[-1]})"
     if not clip.hole.any():
         yield f"{frames}, no hole: left as they are"
         return
@@ -93,7 +93,7 @@ def described(part: Part, clip: Prepared) -> Iterator[str]:
     view, (h, w) = clip.view, clip.view.source_size
     scale = min(height / view.height, width / view.width)
     yield (
-        f"trained on {view.width}x{view.height} at {view.left},{view.top} of {w}x{h}: "
+        f"{name}: trained on {view.width}x{view.height} at {view.left},{view.top} of {w}x{h}: "
         f"{scale:.0%} of the source's resolution"
     )
     strides = tuple(part.config.window.strides)
@@ -101,8 +101,8 @@ def described(part: Part, clip: Prepared) -> Iterator[str]:
     left_out = [str(stride) for stride in strides if stride not in fitting]
     if left_out:
         yield (
-            f"windows of stride {', '.join(left_out)} do not fit into {count} frames and are left "
-            f"out"
+            f"note: windows of stride {', '.join(left_out)} do not fit into {count} frames and are "
+            f"left out"
         )
 
 

@@ -20,18 +20,18 @@ FLOORS = {
     0: ("types", "errors"),
     # one idea each, of arrays or of files
     1: (
-        "carry", "compiling", "configuration", "figures", "files", "geometry", "layers",
-        "membrane", "metrics", "official", "progress", "shots", "vgg", "visualize", "warp",
-        "windows",
+        "allocation", "carry", "compiling", "configuration", "figures", "files", "geometry",
+        "layers", "membrane", "metrics", "official", "progress", "shots", "visualize", "warp",
+        "windows", "winograd",
     ),
     # built from those
     2: (
-        "generator", "losses", "running", "clip", "flow_estimate", "npz", "image_io",
+        "generator", "losses", "running", "vgg", "flow_estimate", "npz", "image_io",
         "finish", "video_file", "visibility",
     ),
     # an update, a picture, a file format
     3: (
-        "complexity", "flow_io", "frechet", "initial", "propagate", "protocols", "render",
+        "clip", "complexity", "flow_io", "frechet", "initial", "propagate", "protocols", "render",
         "update", "video_io", "video_out", "workdir",
     ),
     # what a run reads and leaves behind

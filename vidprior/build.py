@@ -2,7 +2,7 @@
 
 import math
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import jax
@@ -185,8 +185,19 @@ def features(config: ConfigDict) -> Features | None:
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
             raise InputError(f"{path}: {name} has shape {arrays[name].shape}, VGG16's is {shape}")
+    return bound_features(config, arrays)
+
+
+def bound_features(config: ConfigDict, arrays: Mapping[str, np.ndarray]) -> Features:
+    """VGG16 with the arrays of a weights file, as the configuration wants it."""
     imagenet = config.vgg.input == "imagenet"
-    module = vgg.Vgg16(imagenet_input=imagenet, dtype=jnp.dtype(config.model.dtype))
+    dtype = jnp.dtype(config.model.dtype)
+    module = vgg.Vgg16(
+        imagenet_input=imagenet,
+        dtype=dtype,
+        # Elsewhere the libraries choose for themselves; bfloat16 has no digits to spare.
+        fewer_products=jax.default_backend() == "cpu" and dtype == jnp.float32,
+    )
     params = vgg.make_params(arrays, flip_channels=not imagenet)
 
     def features(image: jax.Array) -> tuple[jax.Array, ...]:

@@ -19,7 +19,17 @@ import jax
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from vidprior import build, checkpoints, configuration, doctor, exchange, inputs, job, results
+from vidprior import (
+    allocation,
+    build,
+    checkpoints,
+    configuration,
+    doctor,
+    exchange,
+    inputs,
+    job,
+    results,
+)
 from vidprior.errors import InputError
 from vidprior.running import Interrupted, NonFiniteLoss
 from vidprior.windows import strides_that_fit
@@ -308,6 +318,7 @@ def _is_rendering(arguments: Sequence[str]) -> bool:
 
 def run() -> None:
     """The console entry."""
+    allocation.keep_memory()
     try:
         app.run(main, flags_parser=_parse_flags)
     except SystemExit as finished:

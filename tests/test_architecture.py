@@ -17,7 +17,7 @@ MAX_LINES = 400
 
 FLOORS = {
     # what everything stands on
-    0: ("types", "errors"),
+    0: ("types", "errors", "correlation"),
     # one idea each, of arrays or of files
     1: (
         "allocation", "carry", "compiling", "configuration", "figures", "files", "geometry",

@@ -62,17 +62,17 @@ def _spread(change: jax.Array, kernel: jax.Array) -> jax.Array:
     One matrix product; XLA's convolution to few channels takes two to four times as long.
     """
     rows, columns, channels, features = kernel.shape
+    height, width = change.shape[1] + rows - 1, change.shape[2] + columns - 1
+    change = jnp.pad(change, [(0, 0), (rows - 1, rows - 1), (columns - 1, columns - 1), (0, 0)])
     sent = change @ jnp.moveaxis(kernel, 3, 0).reshape(features, -1)
-    sent = sent.reshape(*change.shape[:3], rows, columns, channels)
-    moved = [
-        jnp.pad(
-            sent[:, :, :, i, j],
-            [(0, 0), (i, rows - 1 - i), (j, columns - 1 - j), (0, 0)],
-        )
+    taps = [
+        sent[:, rows - 1 - i :, columns - 1 - j :, (i * columns + j) * channels :][
+            :, :height, :width, :channels
+        ]
         for i in range(rows)
         for j in range(columns)
     ]
-    return functools.reduce(operator.add, moved)
+    return functools.reduce(operator.add, taps)
 
 
 def _collect(change: jax.Array, kernel: jax.Array, *, stride: int) -> jax.Array:

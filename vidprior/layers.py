@@ -106,24 +106,21 @@ def convolve_upsampled(x: jax.Array, kernel: jax.Array) -> jax.Array:
     )
     phases = _fold(_fold(kernel, axis=time), axis=time + 1)
     y = convolve(x, phases.reshape(*phases.shape[:-3], 4 * features))
-    y = y.reshape(*y.shape[:-1], 2, 2, features)
-    # Phase 0 looks at the pixel before and its own, phase 1 at its own and the next.
-    rows = [
-        jnp.stack(
-            [y[..., a : a + height, b : b + width, a, b, :] for b in (0, 1)], axis=-2
-        )  # [batch, ..., H, W, 2, features]
-        for a in (0, 1)
-    ]
-    y = jnp.stack(rows, axis=-4)  # [batch, ..., H, 2, W, 2, features]
-    return y.reshape(*batch, 2 * height, 2 * width, features)
+    # The phases in their order make an image that is one pixel larger on each side.
+    y = y.reshape(*y.shape[:-1], 2, 2, features).swapaxes(-4, -3)
+    return y.reshape(*batch, 2 * height + 2, 2 * width + 2, features)[..., 1:-1, 1:-1, :]
 
 
 def _fold(kernel: jax.Array, *, axis: int) -> jax.Array:
-    """Adds up what meets the same input: size 3 on `axis` to 2, a phase axis before features."""
+    """Adds up what meets the same input: size 3 on `axis` to 2, a phase axis before features.
+
+    First the odd output pixels, which see their own pixel and the next: between two input
+    pixels, the odd one of the first precedes the even one of the second.
+    """
     first, middle, last = (lax.index_in_dim(kernel, i, axis, keepdims=False) for i in range(3))
     even = jnp.stack([first, middle + last], axis)
     odd = jnp.stack([first + middle, last], axis)
-    return jnp.stack([even, odd], axis=-2)
+    return jnp.stack([odd, even], axis=-2)
 
 
 class _Convolution(nn.Module):

@@ -79,7 +79,7 @@ def get_config() -> ConfigDict:
     config.vgg = ConfigDict()
     config.vgg.weights = "weights/vgg16.npz"  # made by tools/convert_vgg16.py
     config.vgg.input = "published"  # BGR in [0, 1]; 'imagenet': normalised RGB
-    config.vgg.keep_features = True  # False: compute targets anew, for less memory
+    config.vgg.features = "auto"  # of the clip: 'keep' or 'recompute' in every update; by size
 
     config.render = ConfigDict()
     config.render.rounding = "nearest"  # to 8 bit; 'down': as the published code

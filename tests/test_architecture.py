@@ -21,8 +21,8 @@ FLOORS = {
     # one idea each, of arrays or of files
     1: (
         "allocation", "carry", "compiling", "configuration", "figures", "files", "geometry",
-        "layers", "membrane", "metrics", "official", "progress", "shots", "visualize", "warp",
-        "windows", "winograd",
+        "layers", "membrane", "memory", "metrics", "official", "progress", "shots", "visualize",
+        "warp", "windows", "winograd",
     ),
     # built from those
     2: (

@@ -85,7 +85,7 @@ def traced(generator, optimizer):
 
 @pytest.fixture(scope="module")
 def fit(traced):
-    return update.make_fit(traced, scan=False)
+    return update.Fit(traced, scan=False)
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def fit_image(generator, optimizer):
     step = update.make_update(
         generator=generator, optimizer=optimizer, weights=IMAGE_ALONE, features=never
     )
-    return update.make_fit(step, scan=False)
+    return update.Fit(step, scan=False)
 
 
 terms_of = jax.jit(functools.partial(update.predicted_losses, weights=WEIGHTS, features=features))
@@ -224,7 +224,7 @@ def test_scanned_updates_are_single_updates(random_params, clip, listed, channel
     params = random_params(generator)
     order = windows.select(listed, np.array([0, 29, 29, 13]))
     (singly, terms), (scanned, scanned_terms) = (
-        update.make_fit(step, scan=scan)(
+        update.Fit(step, scan=scan)(
             update.TrainState(
                 jax.tree.map(jnp.copy, params), optimizer.init(params), jnp.zeros((), jnp.int32)
             ),
@@ -300,7 +300,7 @@ def test_the_best_parameters_are_those_of_the_lowest_image_loss(
     rates = jnp.array([0.02, 0.02, 0.5, 0.5, -0.3, 0.1])
     optimizer = optax.adam(lambda count: rates[count])
     step = update.make_update(generator=generator, optimizer=optimizer, weights=IMAGE_ALONE)
-    fit = update.make_fit(step, scan=False)
+    fit = update.Fit(step, scan=False)
     params = random_params(generator)
     state = update.keep_best(
         update.TrainState(params, optimizer.init(params), jnp.zeros((), jnp.int32))
@@ -328,7 +328,7 @@ def test_parameters_are_averaged(generator, optimizer, bare_clip, listed, random
     step = update.make_update(
         generator=generator, optimizer=optimizer, weights=IMAGE_ALONE, average=0.2
     )
-    fit = update.make_fit(step, scan=False)
+    fit = update.Fit(step, scan=False)
     params = random_params(generator)
     state = update.keep_average(update.init_state(params, optimizer=optimizer))
     expected = np.asarray(params["image"]["kernel"], np.float64)

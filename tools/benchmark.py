@@ -178,7 +178,7 @@ class Ours:
         config = problem.config
         self._scan = jax.default_backend() != "cpu"
         one = build.update(config, problem.features)
-        self._fit = update.make_fit(one, scan=self._scan)
+        self._fit = update.Fit(one, scan=self._scan)
         self._clip, self._window = problem.clip, problem.window
         state = update.init_state(build.initial_params(config), optimizer=build.optimizer(config))
         self.flop = count_flop(one, state, self._clip, self._window)

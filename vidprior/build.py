@@ -11,7 +11,7 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from vidprior import initial, vgg, windows
+from vidprior import initial, memory, vgg, windows
 from vidprior.clip import make_clip, make_noise
 from vidprior.errors import InputError
 from vidprior.flow_estimate import MIN_SIDE, PRESETS
@@ -21,6 +21,9 @@ from vidprior.render import Frame, render
 from vidprior.types import Array, Clip, Features, Flows, Params, Propagated, Window
 from vidprior.update import TrainState, Update, init_state, keep_average, make_update
 from vidprior.workdir import Workdir
+
+# Of a device's memory, what VGG's features of a clip may take.
+FEATURES_SHARE = 0.25
 
 
 def needs_flow(config: ConfigDict) -> bool:
@@ -76,9 +79,26 @@ def clip(
         noise,
         flows=flows,
         features=features,
-        keep_features=config.vgg.keep_features,
+        keep_features=features is not None and keeps_features(config, features, frames.shape[:3]),
         propagated=propagated if config.loss.propagated else None,
     )
+
+
+def keeps_features(config: ConfigDict, features: Features, shape: tuple[int, ...]) -> bool:
+    """Whether a clip's VGG features are computed once and kept, or anew in every update.
+
+    Unless the configuration says: where they take at most `FEATURES_SHARE` of the memory.
+
+    Args:
+      config: the configuration.
+      features: VGG16.
+      shape: [T, H, W] of the clip.
+    """
+    if config.vgg.features != "auto":
+        return bool(config.vgg.features == "keep")
+    described = jax.eval_shape(features, jax.ShapeDtypeStruct((*shape, 3), jnp.float32))
+    available = memory.limit()
+    return available is None or memory.size(described) <= FEATURES_SHARE * available
 
 
 def update(config: ConfigDict, features: Features | None, *, updates: int = 0) -> Update:
@@ -222,6 +242,7 @@ def check(config: ConfigDict) -> None:
         "model.dtype": ("float32", "bfloat16"),
         "optimizer.decay": ("none", "cosine"),
         "vgg.input": ("published", "imagenet"),
+        "vgg.features": ("auto", "keep", "recompute"),
         "render.rounding": ("nearest", "down"),
         "render.size": ("source", "training"),
         "render.format": ("mp4", "mkv", "mov", "lossless", "png"),

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from vidprior import build, checkpoints, results, update
+from vidprior import build, checkpoints, memory, results, update
 from vidprior.progress import Listener, Progress, duration
 from vidprior.render import Frame
 from vidprior.running import DISPATCH, Interrupted, NonFiniteLoss, StopRequest, all_finite
@@ -81,7 +81,7 @@ def train(
     total = len(schedule.windows)
 
     on_cpu = jax.default_backend() == "cpu"
-    fit = update.make_fit(build.update(config, features, updates=total), scan=not on_cpu)
+    fit = update.Fit(build.update(config, features, updates=total), scan=not on_cpu)
     state = build.initial_state(config, build.initial_params(config))
 
     saved = checkpoints.Checkpoints(workdir.checkpoints, keep=config.checkpoint.keep)
@@ -132,7 +132,7 @@ def _preview(params: Params, noise: Array, config: ConfigDict) -> Iterator[Frame
 
 
 def announce(
-    fit: update.Update,
+    fit: update.Fit,
     state: TrainState,
     clip: Clip,
     windows: Window,
@@ -141,29 +141,32 @@ def announce(
     begin: int,
     size: int,
 ) -> None:
-    """Says, before training starts, on what it runs, how long and in how much memory.
+    """Says, before training starts, on what it runs, in how much memory and how long.
 
     Compiles the updates and times one block of them on a copy of the state.
     """
     device = jax.devices()[0]
     total = len(schedule.windows)
-    resident = sum(x.nbytes for x in jax.tree.leaves((clip, state)))
     first = select(windows, schedule.windows[begin : begin + size])
+    _say(f"device: {device.device_kind} ({device.platform})")
     began = time.monotonic()
-    scratch, _ = fit(jax.tree.map(jnp.copy, state), clip, first)
-    jax.block_until_ready(scratch)
+    temporary, available = fit.temporaries(state, clip, first), memory.limit()
     compiled = time.monotonic() - began
+    parts = memory.resident(clip, state)
+    _say(f"memory: {memory.describe(parts, temporary=temporary, available=available)}")
+    if available and sum(parts.values()) + temporary > available:
+        _say(
+            "warning: that is more than there is: make the job smaller by "
+            "--config.video.height/width, --config.video.max_frames or --config.vgg.features"
+        )
+    scratch = jax.tree.map(jnp.copy, state)
     began = time.monotonic()
     jax.block_until_ready(fit(scratch, clip, first))
     seconds = (time.monotonic() - began) / len(first.frames)
     remaining = (total - begin) * seconds
-    peak = (device.memory_stats() or {}).get("peak_bytes_in_use")
-    _say(f"device: {device.device_kind} ({device.platform})")
     _say(
         f"plan: {total - begin} updates of {total}, about {duration(remaining)} at "
-        f"{1 / seconds:.3g} updates/s; compiled in {duration(compiled)}; "
-        f"{resident / 2**30:.2f} GiB resident"
-        + (f", {peak / 2**30:.2f} GiB at most so far" if peak else "")
+        f"{1 / seconds:.3g} updates/s; compiled in {duration(compiled)}"
     )
     if device.platform == "cpu" and remaining > LONG_SECONDS:
         _say(

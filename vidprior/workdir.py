@@ -39,7 +39,7 @@ FREE_FIELDS = (
     "checkpoint.",
     "log.",
     "render.",
-    "vgg.keep_features",
+    "vgg.features",
     "flow.pwcnet_",
 )
 

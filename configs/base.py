@@ -58,6 +58,7 @@ def get_config() -> ConfigDict:
     config.model.initializer = "pytorch"  # the published code; 'lecun': the paper's word
     config.model.noise_high = 0.1  # input noise is uniform below this
     config.model.dtype = "float32"  # of the convolutions; 'bfloat16' for speed
+    config.model.precision = "default"  # of an update's float32 products; 'highest': no TF32
 
     config.optimizer = ConfigDict()
     config.optimizer.learning_rate = 0.01  # Adam's

@@ -125,6 +125,14 @@ def test_features_are_those_of_the_file(arrays, tmp_path, given, flip):
         assert np.allclose(one, other, atol=1e-5)
 
 
+@pytest.mark.parametrize("precision", ["default", "highest"])
+def test_an_update_multiplies_as_precisely_as_asked(monkeypatch, precision):
+    traced = lambda *_: jax.config.jax_default_matmul_precision  # noqa: E731
+    monkeypatch.setattr(build, "make_update", lambda **_: traced)
+    assert build.update(configured(model__precision=precision), None)({}, None, None) == precision
+    assert jax.config.jax_default_matmul_precision is None
+
+
 @pytest.mark.parametrize(
     ("wanted", "available", "kept"),
     [

@@ -240,6 +240,25 @@ def test_scanned_updates_are_single_updates(random_params, clip, listed, channel
         assert np.allclose(scanned_terms[name], values, rtol=1e-4)
 
 
+def test_bfloat16_leaves_all_that_is_kept_in_float32(random_params, clip, listed, optimizer):
+    """Parameters, the optimiser's moments and every loss."""
+    generator = Generator(channels=(4,), dtype=jnp.bfloat16)
+    step = update.make_update(
+        generator=generator, optimizer=optimizer, weights=WEIGHTS, features=features
+    )
+    state = update.init_state(random_params(generator), optimizer=optimizer)
+    made = jax.eval_shape(step, state, clip, windows.select(listed, 0))
+    assert {x.dtype for x in jax.tree.leaves(made)} == {jnp.dtype("float32"), jnp.dtype("int32")}
+
+
+def test_temporaries_are_found_without_an_update(fit, clip, listed, state):
+    before = jax.tree.map(np.array, state)
+    found = fit.temporaries(state, clip, windows.select(listed, np.array([0])))
+    assert found > clip.frames[:1].size * 4  # a generated frame at least
+    for one, other in zip(jax.tree.leaves(before), jax.tree.leaves(state), strict=True):
+        assert np.array_equal(one, other)
+
+
 def test_updates_repeat_bit_for_bit(fit, clip, listed, state):
     copy = jax.tree.map(jnp.copy, state)
     order = windows.select(listed, np.array([3, 8]))

@@ -19,7 +19,7 @@ from vidprior.generator import Generator, smallest_side
 from vidprior.npz import load_npz
 from vidprior.render import Frame, render
 from vidprior.types import Array, Clip, Features, Flows, Params, Propagated, Window
-from vidprior.update import TrainState, Update, init_state, keep_average, make_update
+from vidprior.update import Losses, TrainState, Update, init_state, keep_average, make_update
 from vidprior.workdir import Workdir
 
 # Of a device's memory, what VGG's features of a clip may take.
@@ -102,14 +102,24 @@ def keeps_features(config: ConfigDict, features: Features, shape: tuple[int, ...
 
 
 def update(config: ConfigDict, features: Features | None, *, updates: int = 0) -> Update:
-    """One update of the configured network under the configured losses; see `optimizer`."""
-    return make_update(
+    """One update of the configured network under the configured losses; see `optimizer`.
+
+    An accelerator multiplies float32 numbers in fewer bits (TF32), unless
+    `config.model.precision` says otherwise.
+    """
+    one = make_update(
         generator=generator(config),
         optimizer=optimizer(config, updates=updates),
         weights=config.loss.to_dict(),
         features=features,
         average=config.optimizer.average,
     )
+
+    def precise(state: TrainState, clip: Clip, window: Window) -> tuple[TrainState, Losses]:
+        with jax.default_matmul_precision(config.model.precision):
+            return one(state, clip, window)
+
+    return precise
 
 
 def rendered(
@@ -240,6 +250,7 @@ def check(config: ConfigDict) -> None:
         "model.refine_kernel": (1, 3),
         "model.initializer": ("pytorch", "lecun"),
         "model.dtype": ("float32", "bfloat16"),
+        "model.precision": ("default", "highest"),
         "optimizer.decay": ("none", "cosine"),
         "vgg.input": ("published", "imagenet"),
         "vgg.features": ("auto", "keep", "recompute"),

@@ -159,7 +159,9 @@ def announce(
             "warning: that is more than there is: make the job smaller by "
             "--config.video.height/width, --config.video.max_frames or --config.vgg.features"
         )
-    scratch = jax.tree.map(jnp.copy, state)
+    # The first time, an update also fetches the memory that the next ones have.
+    scratch, _ = fit(jax.tree.map(jnp.copy, state), clip, first)
+    jax.block_until_ready(scratch)
     began = time.monotonic()
     jax.block_until_ready(fit(scratch, clip, first))
     seconds = (time.monotonic() - began) / len(first.frames)

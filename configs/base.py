@@ -67,6 +67,7 @@ def get_config() -> ConfigDict:
     config.model.initializer = "pytorch"  # the published code; 'lecun': the paper's word
     config.model.noise_high = 0.1  # input noise is uniform below this
     config.model.dtype = "float32"  # of the convolutions; 'bfloat16' for speed
+    config.model.precision = "default"  # of an update's float32 products; 'highest': no TF32
 
     config.optimizer = ConfigDict()
     config.optimizer.learning_rate = 0.01  # Adam's
@@ -88,7 +89,7 @@ def get_config() -> ConfigDict:
     config.vgg = ConfigDict()
     config.vgg.weights = "weights/vgg16.npz"  # made by tools/convert_vgg16.py
     config.vgg.input = "published"  # BGR in [0, 1]; 'imagenet': normalised RGB
-    config.vgg.keep_features = True  # False: compute targets anew, for less memory
+    config.vgg.features = "auto"  # of the clip: 'keep' or 'recompute' in every update; by size
 
     config.render = ConfigDict()
     config.render.rounding = "nearest"  # to 8 bit; 'down': as the published code

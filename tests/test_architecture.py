@@ -17,22 +17,22 @@ MAX_LINES = 400
 
 FLOORS = {
     # what everything stands on
-    0: ("types", "errors"),
+    0: ("types", "errors", "correlation"),
     # one idea each, of arrays or of files
     1: (
-        "carried", "carry", "compiling", "configuration", "division", "figures", "files",
-        "geometry", "layers", "membrane", "metrics", "official", "parallel", "progress",
-        "rehearsal", "shares", "shots", "vgg", "visualize", "warp", "windows",
+        "allocation", "carried", "carry", "compiling", "configuration", "division", "figures",
+        "files", "geometry", "layers", "membrane", "memory", "metrics", "official", "parallel",
+        "progress", "rehearsal", "shares", "shots", "visualize", "warp", "windows", "winograd",
     ),
     # built from those
     2: (
-        "align", "generator", "losses", "running", "clip", "flow_estimate", "follow", "npz",
-        "image_io", "rows", "finish", "video_file", "visibility",
+        "align", "generator", "losses", "running", "flow_estimate", "follow", "npz",
+        "image_io", "rows", "finish", "vgg", "video_file", "visibility",
     ),
     # an update, a picture, a file format
     3: (
-        "complexity", "flow_io", "frechet", "initial", "propagate", "protocols", "render",
-        "summaries", "update", "video_io", "video_out", "workdir",
+        "clip", "complexity", "flow_io", "frechet", "initial", "propagate", "protocols",
+        "render", "summaries", "update", "video_io", "video_out", "workdir",
     ),
     # what a run reads and leaves behind
     4: ("checkpoints", "compose", "encoder", "mask_fit", "results", "scores", "build"),

@@ -131,6 +131,34 @@ def test_features_are_those_of_the_file(arrays, tmp_path, given, flip):
         assert np.allclose(one, other, atol=1e-5)
 
 
+@pytest.mark.parametrize("precision", ["default", "highest"])
+def test_an_update_multiplies_as_precisely_as_asked(monkeypatch, precision):
+    traced = lambda *_: jax.config.jax_default_matmul_precision  # noqa: E731
+    monkeypatch.setattr(build, "make_update", lambda **_: traced)
+    assert build.update(configured(model__precision=precision), None)({}, None, None) == precision
+    assert jax.config.jax_default_matmul_precision is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "available", "kept"),
+    [
+        ("auto", 4 * 7680, True),  # a quarter of it
+        ("auto", 4 * 7680 - 1, False),
+        ("auto", None, True),
+        ("keep", 1, True),
+        ("recompute", 2**40, False),
+    ],
+)
+def test_features_are_kept_where_there_is_room(monkeypatch, wanted, available, kept):
+    """Two frames of 4 x 6, forty float32 features a pixel: 7680 bytes and no more."""
+    monkeypatch.setattr(build.memory, "limit", lambda: available)
+
+    def forty(image):
+        return (jnp.tile(image[..., :1], 40),)
+
+    assert build.keeps_features(configured(vgg__features=wanted), forty, (2, 4, 6)) == kept
+
+
 def test_without_the_perceptual_term_no_weights_are_needed():
     config = configured(vgg__weights="none.npz", loss__perceptual=0.0)
     assert build.features(config) is None

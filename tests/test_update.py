@@ -85,7 +85,7 @@ def traced(generator, optimizer):
 
 @pytest.fixture(scope="module")
 def fit(traced):
-    return update.make_fit(traced, scan=False)
+    return update.Fit(traced, scan=False)
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def fit_image(generator, optimizer):
     step = update.make_update(
         generator=generator, optimizer=optimizer, weights=IMAGE_ALONE, features=never
     )
-    return update.make_fit(step, scan=False)
+    return update.Fit(step, scan=False)
 
 
 terms_of = jax.jit(functools.partial(update.predicted_losses, weights=WEIGHTS, features=features))
@@ -224,7 +224,7 @@ def test_scanned_updates_are_single_updates(random_params, clip, listed, channel
     params = random_params(generator)
     order = windows.select(listed, np.array([0, 29, 29, 13]))
     (singly, terms), (scanned, scanned_terms) = (
-        update.make_fit(step, scan=scan)(
+        update.Fit(step, scan=scan)(
             update.TrainState(
                 jax.tree.map(jnp.copy, params), optimizer.init(params), jnp.zeros((), jnp.int32)
             ),
@@ -238,6 +238,25 @@ def test_scanned_updates_are_single_updates(random_params, clip, listed, channel
     assert set(terms) == set(scanned_terms)
     for name, values in terms.items():
         assert np.allclose(scanned_terms[name], values, rtol=1e-4)
+
+
+def test_bfloat16_leaves_all_that_is_kept_in_float32(random_params, clip, listed, optimizer):
+    """Parameters, the optimiser's moments and every loss."""
+    generator = Generator(channels=(4,), dtype=jnp.bfloat16)
+    step = update.make_update(
+        generator=generator, optimizer=optimizer, weights=WEIGHTS, features=features
+    )
+    state = update.init_state(random_params(generator), optimizer=optimizer)
+    made = jax.eval_shape(step, state, clip, windows.select(listed, 0))
+    assert {x.dtype for x in jax.tree.leaves(made)} == {jnp.dtype("float32"), jnp.dtype("int32")}
+
+
+def test_temporaries_are_found_without_an_update(fit, clip, listed, state):
+    before = jax.tree.map(np.array, state)
+    found = fit.temporaries(state, clip, windows.select(listed, np.array([0])))
+    assert found > clip.frames[:1].size * 4  # a generated frame at least
+    for one, other in zip(jax.tree.leaves(before), jax.tree.leaves(state), strict=True):
+        assert np.array_equal(one, other)
 
 
 def test_updates_repeat_bit_for_bit(fit, clip, listed, state):
@@ -300,7 +319,7 @@ def test_the_best_parameters_are_those_of_the_lowest_image_loss(
     rates = jnp.array([0.02, 0.02, 0.5, 0.5, -0.3, 0.1])
     optimizer = optax.adam(lambda count: rates[count])
     step = update.make_update(generator=generator, optimizer=optimizer, weights=IMAGE_ALONE)
-    fit = update.make_fit(step, scan=False)
+    fit = update.Fit(step, scan=False)
     params = random_params(generator)
     state = update.keep_best(
         update.TrainState(params, optimizer.init(params), jnp.zeros((), jnp.int32))
@@ -328,7 +347,7 @@ def test_parameters_are_averaged(generator, optimizer, bare_clip, listed, random
     step = update.make_update(
         generator=generator, optimizer=optimizer, weights=IMAGE_ALONE, average=0.2
     )
-    fit = update.make_fit(step, scan=False)
+    fit = update.Fit(step, scan=False)
     params = random_params(generator)
     state = update.keep_average(update.init_state(params, optimizer=optimizer))
     expected = np.asarray(params["image"]["kernel"], np.float64)

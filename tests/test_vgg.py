@@ -67,6 +67,12 @@ def test_features_are_those_of_numpy(arrays):
         assert expected.max() > 0.1
 
 
+def test_fewer_products_give_the_same_features(arrays):
+    result = features(arrays, image(size=(19, 14)), fewer_products=True)
+    for ours, expected in zip(result, features(arrays, image(size=(19, 14))), strict=True):
+        assert np.allclose(ours, expected, atol=1e-5 * float(expected.max()))
+
+
 def test_flipped_channels_are_a_flipped_image(arrays):
     flipped = features(arrays, image(), flip=True)
     expected = features(arrays, image()[..., ::-1])

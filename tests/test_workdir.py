@@ -157,7 +157,7 @@ def test_another_seed_is_another_run(claimed, config, clip):
         ("log", "every", 3),
         ("log", "preview_frames", 0),
         ("render", "rounding", "down"),
-        ("vgg", "keep_features", False),
+        ("vgg", "features", "recompute"),
         ("flow", "pwcnet_weights", "elsewhere"),
         ("flow", "pwcnet_python", "python"),
     ],

@@ -30,7 +30,7 @@ import ml_collections
 import numpy as np
 
 import vidprior
-from vidprior import build, configuration, generator, update, vgg, windows
+from vidprior import allocation, build, configuration, generator, update, windows
 from vidprior.clip import make_clip, make_noise
 from vidprior.files import replacing
 from vidprior.types import OFFSETS, Clip, Flows, Window
@@ -68,7 +68,11 @@ class Problem:
             "params": {
                 f"{m}/{leaf}": x for m, leaves in params.items() for leaf, x in leaves.items()
             },
-            "vgg": {name.replace(".", "/"): x for name, x in self.vgg.items()},
+            # Ours flips the channels of the first kernel.
+            "vgg": {
+                name.replace(".", "/"): x[:, :, ::-1] if name == "conv1_1.kernel" else x
+                for name, x in self.vgg.items()
+            },
             "batch": {name: x for name, x in batch.items() if x is not None},
             "weights": self.config.loss.to_dict(),
         }
@@ -105,11 +109,7 @@ def make_problem(size: tuple[int, int], *, loss: str, dtype: str, length: int) -
     arrays = vgg_arrays()
     features = None
     if config.loss.perceptual:
-        module = vgg.Vgg16(dtype=jnp.dtype(dtype))
-        params = vgg.make_params(arrays, flip_channels=False)
-
-        def features(image):
-            return module.apply({"params": params}, image)
+        features = build.bound_features(config, arrays)
 
     noise = make_noise(0, length, size, high=config.model.noise_high)
     clip = make_clip(frames, hole, noise, flows=flows, features=features)
@@ -178,7 +178,7 @@ class Ours:
         config = problem.config
         self._scan = jax.default_backend() != "cpu"
         one = build.update(config, problem.features)
-        self._fit = update.make_fit(one, scan=self._scan)
+        self._fit = update.Fit(one, scan=self._scan)
         self._clip, self._window = problem.clip, problem.window
         state = update.init_state(build.initial_params(config), optimizer=build.optimizer(config))
         self.flop = count_flop(one, state, self._clip, self._window)
@@ -291,6 +291,7 @@ def main() -> None:
     parser.add_argument("--python", default=ROOT / ".venv-pwcnet/bin/python", type=pathlib.Path)
     parser.add_argument("--output", type=pathlib.Path, help="a JSON file for all numbers")
     options = parser.parse_args()
+    allocation.keep_memory()  # as training does
     python = options.python if options.python.exists() else None
     if python is None:
         print(f"note: no {options.python}, so no PyTorch to compare with", file=sys.stderr)

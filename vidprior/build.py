@@ -2,7 +2,7 @@
 
 import math
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import jax
@@ -11,7 +11,7 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from vidprior import initial, vgg, windows
+from vidprior import initial, memory, vgg, windows
 from vidprior.clip import make_clip, make_noise
 from vidprior.errors import InputError
 from vidprior.flow_estimate import MIN_SIDE, PRESETS
@@ -19,8 +19,11 @@ from vidprior.generator import Generator, smallest_side
 from vidprior.npz import load_npz
 from vidprior.render import Frame, render
 from vidprior.types import Array, Clip, Features, Flows, Params, Propagated, Window
-from vidprior.update import TrainState, Update, init_state, keep_average, make_update
+from vidprior.update import Losses, TrainState, Update, init_state, keep_average, make_update
 from vidprior.workdir import Workdir
+
+# Of a device's memory, what VGG's features of a clip may take.
+FEATURES_SHARE = 0.25
 
 
 def needs_flow(config: ConfigDict) -> bool:
@@ -77,20 +80,47 @@ def clip(
         noise,
         flows=flows,
         features=features,
-        keep_features=config.vgg.keep_features,
+        keep_features=features is not None and keeps_features(config, features, frames.shape[:3]),
         propagated=propagated if config.loss.propagated else None,
     )
 
 
+def keeps_features(config: ConfigDict, features: Features, shape: tuple[int, ...]) -> bool:
+    """Whether a clip's VGG features are computed once and kept, or anew in every update.
+
+    Unless the configuration says: where they take at most `FEATURES_SHARE` of the memory.
+
+    Args:
+      config: the configuration.
+      features: VGG16.
+      shape: [T, H, W] of the clip.
+    """
+    if config.vgg.features != "auto":
+        return bool(config.vgg.features == "keep")
+    described = jax.eval_shape(features, jax.ShapeDtypeStruct((*shape, 3), jnp.float32))
+    available = memory.limit()
+    return available is None or memory.size(described) <= FEATURES_SHARE * available
+
+
 def update(config: ConfigDict, features: Features | None, *, updates: int = 0) -> Update:
-    """One update of the configured network under the configured losses; see `optimizer`."""
-    return make_update(
+    """One update of the configured network under the configured losses; see `optimizer`.
+
+    An accelerator multiplies float32 numbers in fewer bits (TF32), unless
+    `config.model.precision` says otherwise.
+    """
+    one = make_update(
         generator=generator(config),
         optimizer=optimizer(config, updates=updates),
         weights=config.loss.to_dict(),
         features=features,
         average=config.optimizer.average,
     )
+
+    def precise(state: TrainState, clip: Clip, window: Window) -> tuple[TrainState, Losses]:
+        with jax.default_matmul_precision(config.model.precision):
+            return one(state, clip, window)
+
+    return precise
 
 
 def rendered(
@@ -208,8 +238,19 @@ def features(config: ConfigDict) -> Features | None:
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
             raise InputError(f"{path}: {name} has shape {arrays[name].shape}, VGG16's is {shape}")
+    return bound_features(config, arrays)
+
+
+def bound_features(config: ConfigDict, arrays: Mapping[str, np.ndarray]) -> Features:
+    """VGG16 with the arrays of a weights file, as the configuration wants it."""
     imagenet = config.vgg.input == "imagenet"
-    module = vgg.Vgg16(imagenet_input=imagenet, dtype=jnp.dtype(config.model.dtype))
+    dtype = jnp.dtype(config.model.dtype)
+    module = vgg.Vgg16(
+        imagenet_input=imagenet,
+        dtype=dtype,
+        # Elsewhere the libraries choose for themselves; bfloat16 has no digits to spare.
+        fewer_products=jax.default_backend() == "cpu" and dtype == jnp.float32,
+    )
     params = vgg.make_params(arrays, flip_channels=not imagenet)
 
     def features(image: jax.Array) -> tuple[jax.Array, ...]:
@@ -234,8 +275,10 @@ def check(config: ConfigDict) -> None:
         "model.refine_kernel": (1, 3),
         "model.initializer": ("pytorch", "lecun"),
         "model.dtype": ("float32", "bfloat16"),
+        "model.precision": ("default", "highest"),
         "optimizer.decay": ("none", "cosine"),
         "vgg.input": ("published", "imagenet"),
+        "vgg.features": ("auto", "keep", "recompute"),
         "render.rounding": ("nearest", "down"),
         "render.size": ("source", "training"),
         "render.format": ("mp4", "mkv", "mov", "lossless", "png"),

@@ -1,12 +1,14 @@
 """From frames, hole and flow to a `Clip`: every mask and target derived once."""
 
 import dataclasses
+import functools
 import zlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vidprior.compiling import compiler_options
 from vidprior.types import Clip, Features, Flows, Propagated
 from vidprior.vgg import feature_holes
 from vidprior.warp import flow_hole
@@ -105,7 +107,7 @@ def _flow_hole(hole: np.ndarray, flow: np.ndarray, offset: int) -> np.ndarray:
 
 
 def _features(features: Features, frames: jax.Array) -> tuple[jax.Array, ...]:
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=compiler_options())
     def features_of(frames: jax.Array) -> tuple[jax.Array, ...]:
         return features(frames.astype(jnp.float32) / 255)
 

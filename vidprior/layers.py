@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from vidprior.correlation import correlate
+
 NORM_EPSILON = 1e-5
 NEGATIVE_SLOPE = 0.2
 
@@ -63,8 +65,11 @@ def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1) -> jax.Array:
       [batch, ..., h, w, features].
     """
     if stride == 1 and math.prod(kernel.shape[:-2]) == 1:
-        # Said as the matrix product that it is: its weight gradient is several times faster.
-        return x @ kernel.reshape(kernel.shape[-2:])
+        # Said as the matrix products that it is, one an image: the weight gradient is then one
+        # product an image too, and their sum, several times faster than all pixels at once.
+        images = x.reshape(len(x), -1, x.shape[-1])
+        kernels = jnp.broadcast_to(kernel.reshape(kernel.shape[-2:]), (len(x), *kernel.shape[-2:]))
+        return (images @ kernels).reshape(*x.shape[:-1], -1)
     if kernel.ndim == 5:
         # The frames that meet a kernel lie side by side as channels of one image: XLA has no
         # fast form of a volume's convolution on a CPU.
@@ -72,14 +77,7 @@ def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1) -> jax.Array:
         times = x.shape[1] - length + 1
         x = jnp.concatenate([x[:, t : t + times] for t in range(length)], axis=-1)
         kernel = jnp.moveaxis(kernel, 0, 2).reshape(*kernel.shape[1:3], -1, kernel.shape[-1])
-    images = x.reshape(-1, *x.shape[-3:])
-    y = lax.conv_general_dilated(
-        images,
-        kernel,
-        window_strides=(stride, stride),
-        padding="VALID",
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    )
+    y = correlate(x.reshape(-1, *x.shape[-3:]), kernel, stride)
     return y.reshape(*x.shape[:-3], *y.shape[1:])
 
 
@@ -108,24 +106,21 @@ def convolve_upsampled(x: jax.Array, kernel: jax.Array) -> jax.Array:
     )
     phases = _fold(_fold(kernel, axis=time), axis=time + 1)
     y = convolve(x, phases.reshape(*phases.shape[:-3], 4 * features))
-    y = y.reshape(*y.shape[:-1], 2, 2, features)
-    # Phase 0 looks at the pixel before and its own, phase 1 at its own and the next.
-    rows = [
-        jnp.stack(
-            [y[..., a : a + height, b : b + width, a, b, :] for b in (0, 1)], axis=-2
-        )  # [batch, ..., H, W, 2, features]
-        for a in (0, 1)
-    ]
-    y = jnp.stack(rows, axis=-4)  # [batch, ..., H, 2, W, 2, features]
-    return y.reshape(*batch, 2 * height, 2 * width, features)
+    # The phases in their order make an image that is one pixel larger on each side.
+    y = y.reshape(*y.shape[:-1], 2, 2, features).swapaxes(-4, -3)
+    return y.reshape(*batch, 2 * height + 2, 2 * width + 2, features)[..., 1:-1, 1:-1, :]
 
 
 def _fold(kernel: jax.Array, *, axis: int) -> jax.Array:
-    """Adds up what meets the same input: size 3 on `axis` to 2, a phase axis before features."""
+    """Adds up what meets the same input: size 3 on `axis` to 2, a phase axis before features.
+
+    First the odd output pixels, which see their own pixel and the next: between two input
+    pixels, the odd one of the first precedes the even one of the second.
+    """
     first, middle, last = (lax.index_in_dim(kernel, i, axis, keepdims=False) for i in range(3))
     even = jnp.stack([first, middle + last], axis)
     odd = jnp.stack([first + middle, last], axis)
-    return jnp.stack([even, odd], axis=-2)
+    return jnp.stack([odd, even], axis=-2)
 
 
 class _Convolution(nn.Module):

@@ -22,6 +22,7 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from vidprior import (
+    allocation,
     build,
     checkpoints,
     configuration,
@@ -351,6 +352,7 @@ def _is_rendering(arguments: Sequence[str]) -> bool:
 
 def run() -> None:
     """The console entry."""
+    allocation.keep_memory()
     try:
         app.run(main, flags_parser=_parse_flags)
     except SystemExit as finished:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from vidprior import build, checkpoints, results, update
+from vidprior import build, checkpoints, memory, results, update
 from vidprior.progress import Listener, Progress, duration
 from vidprior.render import Frame
 from vidprior.running import (
@@ -81,7 +81,7 @@ def train(
     total = len(schedule.windows)
 
     on_cpu = jax.default_backend() == "cpu"
-    fit = update.make_fit(build.update(config, features, updates=total), scan=not on_cpu)
+    fit = update.Fit(build.update(config, features, updates=total), scan=not on_cpu)
     state = build.initial_state(config, build.initial_params(config))
 
     saved = checkpoints.Checkpoints(workdir.checkpoints, keep=config.checkpoint.keep)
@@ -151,7 +151,7 @@ def _preview(params: Params, noise: Array, config: ConfigDict) -> Iterator[Frame
 
 
 def announce(
-    fit: update.Update,
+    fit: update.Fit,
     state: TrainState,
     clip: Clip,
     windows: Window,
@@ -161,31 +161,37 @@ def announce(
     size: int,
     after: int = 0,
 ) -> None:
-    """Says, before training starts, on what it runs, how long and in how much memory.
+    """Says, before training starts, on what it runs, in how much memory and how long.
 
     Compiles the updates and times one block of them on a copy of the state. `after` is the
     number of updates in parts of the run that follow.
     """
     device = jax.devices()[0]
     total = len(schedule.windows)
-    resident = sum(x.nbytes for x in jax.tree.leaves((clip, state)))
     first = select(windows, schedule.windows[begin : begin + size])
+    _say(f"device: {device.device_kind} ({device.platform})")
     began = time.monotonic()
+    temporary, available = fit.temporaries(state, clip, first), memory.limit()
+    compiled = time.monotonic() - began
+    parts = memory.resident(clip, state)
+    _say(f"memory: {memory.describe(parts, temporary=temporary, available=available)}")
+    if available and sum(parts.values()) + temporary > available:
+        _say(
+            "warning: that is more than there is: make the job smaller by "
+            "--config.video.height/width, --config.video.max_frames or --config.vgg.features"
+        )
+    # The first time, an update also fetches the memory that the next ones have.
     scratch, _ = fit(jax.tree.map(jnp.copy, state), clip, first)
     jax.block_until_ready(scratch)
-    compiled = time.monotonic() - began
     began = time.monotonic()
     jax.block_until_ready(fit(scratch, clip, first))
     seconds = (time.monotonic() - began) / len(first.frames)
     remaining = (total - begin + after) * seconds
-    peak = peak_memory(device)
-    _say(f"device: {device.device_kind} ({device.platform})")
     _say(
         f"plan: {total - begin} updates of {total}"
         + (f" and {after} in later parts" if after else "")
         + f", about {duration(remaining)} at {1 / seconds:.3g} updates/s; "
-        f"compiled in {duration(compiled)}; {resident / 2**30:.2f} GiB resident, "
-        f"{peak / 2**30:.2f} GiB at most so far"
+        f"compiled in {duration(compiled)}; {peak_memory(device) / 2**30:.2f} GiB at most so far"
     )
     if device.platform == "cpu" and remaining > LONG_SECONDS:
         _say(

@@ -55,7 +55,7 @@ def train_each(
     optimizer = build.optimizer(config, updates=updates)
     one = build.update(config, features, updates=updates)
     at_once = jax.vmap(one, in_axes=(0, None, 0))
-    fit = update.make_fit(at_once, scan=not on_cpu)
+    fit = update.Fit(at_once, scan=not on_cpu)
     saved = checkpoints.Checkpoints(workdir.checkpoints, keep=count)
     missing = np.setdiff1d(np.arange(count), list(_saved_windows(saved)))
     fitted = (count - len(missing)) * updates

@@ -1,7 +1,6 @@
 """One update of the generator, and many in a row: the arithmetic of Section 3.2."""
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -158,36 +157,46 @@ def _averaged(average: Params | None, params: Params, *, step: jax.Array, decay:
     return optax.incremental_update(params, average, share)
 
 
-def make_fit(update: Update, *, scan: bool) -> Update:
-    """Builds `fit(state, clip, windows)`: one update for each window of a list.
+class Fit:
+    """`fit(state, clip, windows)`: one update for each window of a list.
 
     The state that is passed in is donated. The losses gain a leading axis, one
     entry for each update.
-
-    Args:
-      update: from `make_update`.
-      scan: runs the list in one dispatch, as an accelerator wants it. On a CPU XLA
-        leaves the weight gradients of a scanned convolution on a slow path, some 16
-        times slower: there each update is dispatched by itself.
     """
-    if scan:
 
-        @functools.partial(jax.jit, donate_argnums=0, compiler_options=compiler_options())
-        def fit_scanned(state: TrainState, clip: Clip, windows: Window):
+    def __init__(self, update: Update, *, scan: bool):
+        """Takes an update of `make_update`.
+
+        Args:
+          update: that is to be repeated.
+          scan: runs the list in one dispatch, as an accelerator wants it. On a CPU XLA
+            leaves the weight gradients of a scanned convolution on a slow path, some 16
+            times slower: there each update is dispatched by itself.
+        """
+
+        def scanned(state: TrainState, clip: Clip, windows: Window) -> tuple[TrainState, Losses]:
             return jax.lax.scan(lambda s, window: update(s, clip, window), state, windows)
 
-        return fit_scanned
+        self._scan = scan
+        self._compiled = jax.jit(
+            scanned if scan else update, donate_argnums=0, compiler_options=compiler_options()
+        )
 
-    single = jax.jit(update, donate_argnums=0, compiler_options=compiler_options())
-
-    def fit_singly(state: TrainState, clip: Clip, windows: Window) -> tuple[TrainState, Losses]:
+    def __call__(self, state: TrainState, clip: Clip, windows: Window) -> tuple[TrainState, Losses]:
+        """Fits the list's windows, one after the other."""
+        if self._scan:
+            return self._compiled(state, clip, windows)
         rows = []
         for i in range(len(windows.frames)):
-            state, terms = single(state, clip, select(windows, i))
+            state, terms = self._compiled(state, clip, select(windows, i))
             rows.append(terms)
         return state, {name: jnp.stack([row[name] for row in rows]) for name in rows[0]}
 
-    return fit_singly
+    def temporaries(self, state: TrainState, clip: Clip, windows: Window) -> int:
+        """Bytes that an update takes beside its arguments. Compiles it, and runs nothing."""
+        once = windows if self._scan else select(windows, 0)
+        compiled = self._compiled.lower(state, clip, once).compile()
+        return int(cast(Any, compiled.memory_analysis()).temp_size_in_bytes)
 
 
 def init_state(params: Params, *, optimizer: optax.GradientTransformation) -> TrainState:

@@ -1,6 +1,7 @@
 """VGG16 up to relu3_3: the phi_k of the perceptual loss (Equation 6)."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from vidprior import winograd
 from vidprior.types import Params
 
 # Layers of each stage; the features of a stage are those of its last layer.
@@ -24,10 +26,12 @@ class Vgg16(nn.Module):
     Attributes:
       imagenet_input: normalise the image by ImageNet's mean and deviation first.
       dtype: of the convolutions and of the features.
+      fewer_products: takes Winograd's convolutions, twice as fast on a CPU.
     """
 
     imagenet_input: bool = False
     dtype: jnp.dtype = jnp.float32
+    fewer_products: bool = False
 
     @nn.compact
     def __call__(self, image: jax.Array) -> tuple[jax.Array, ...]:
@@ -45,9 +49,24 @@ class Vgg16(nn.Module):
             if stage:
                 x = nn.max_pool(x, (2, 2), (2, 2))
             for name in names:
-                x = nn.relu(nn.Conv(width, (3, 3), padding="SAME", name=name, dtype=self.dtype)(x))
+                x = nn.relu(self._conv(width, name)(x))
             features.append(x)
         return tuple(features)
+
+    def _conv(self, width: int, name: str) -> nn.Conv:
+        return nn.Conv(
+            width,
+            (3, 3),
+            padding="SAME",
+            name=name,
+            dtype=self.dtype,
+            conv_general_dilated=_fewer_products if self.fewer_products else None,
+        )
+
+
+def _fewer_products(x: jax.Array, kernel: jax.Array, *_: Any, **__: Any) -> jax.Array:
+    """In the place of `lax.conv_general_dilated`, for the one kind of convolution there is."""
+    return winograd.convolve_same(x, kernel)
 
 
 def make_params(arrays: Mapping[str, np.ndarray], *, flip_channels: bool) -> Params:

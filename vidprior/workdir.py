@@ -53,7 +53,7 @@ FREE_FIELDS = (
     "checkpoint.",
     "log.",
     "render.",
-    "vgg.keep_features",
+    "vgg.features",
     "flow.pwcnet_",
 )
 

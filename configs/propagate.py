@@ -1,4 +1,4 @@
-"""No training: known pixels carried along the flow into the hole, in seconds.
+"""No training: known pixels carried into the hole, in seconds.
 
     python -m vidprior.main --config=configs/propagate.py \
         --video=VIDEO --mask=MASK --workdir=out/propagate

@@ -29,7 +29,7 @@ def test_every_part_is_counted():
 
 
 def test_every_field_of_a_clip_belongs_to_a_part():
-    fields = [field for fields in memory.PARTS.values() for field in fields]
+    fields = [field for fields in memory.KINDS.values() for field in fields]
     assert sorted(fields) == sorted(Clip.__dataclass_fields__)
 
 

@@ -114,6 +114,14 @@ def test_a_shot_shorter_than_a_window_has_shorter_windows_and_one_frame_no_flow(
     assert (three.config.loss.flow, three.config.loss.consistency) == (0.1, 1.0)
 
 
+def test_windows_fit_a_short_shot_at_the_smallest_stride(config, open_source):
+    """Five frames hold two at a stride of 3, seven hold three."""
+    config.window.strides = (3, 5)
+    config.schedule.median_window = "none"
+    short, long = parts.divide(open_source(config), config=config, workdir=RUN)
+    assert (short.config.window.length, long.config.window.length) == (2, 3)
+
+
 def test_a_single_frame_of_which_flow_alone_would_be_learnt_is_refused(config, open_source):
     config.loss.flow, config.loss.image = 0.1, 0.0
     config.video.start, config.video.stop = CUT - 1, CUT + 3
@@ -231,6 +239,15 @@ def test_a_part_without_a_hole_is_read_but_not_a_run_without_any(config, open_so
     assert second.hole.any()
     with pytest.raises(InputError, match="no frame has a hole"):
         read(open_source(config, masks=0 * masks), config)
+
+
+def test_a_hole_too_fine_for_the_training_size_is_not_taken_for_none(config, open_source, masks):
+    config.video.height, config.video.width = H // 2, W // 2
+    masks[CUT:] = 0
+    masks[CUT:, :, 11] = 120  # a line of soft pixels, half of each when resized
+    masks[CUT:, 5, 11] = 255
+    with pytest.raises(InputError, match="the hole of frames 5 to 11 is too fine for the training"):
+        read(open_source(config, masks=masks), config)
 
 
 def test_a_part_that_is_all_hole_is_named(config, open_source, masks):

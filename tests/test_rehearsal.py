@@ -42,6 +42,14 @@ def test_it_never_touches_the_hole(seed, density):
     assert moved.shape == hole.shape
     assert not (moved & hole).any()
     assert moved.sum() <= 3 * hole.sum(axis=(1, 2)).max(initial=0)
+    assert moved.sum() <= 0.3 * (~hole).sum()
+
+
+def test_of_half_a_frame_a_part_is_rehearsed():
+    hole = np.zeros((4, 20, 40), bool)
+    hole[:, :, :20] = True
+    moved = rehearsal_hole(hole, seed=0)
+    assert 0.1 * (~hole).sum() < moved.sum() <= 0.3 * (~hole).sum()
 
 
 def test_the_seed_decides():

@@ -146,12 +146,15 @@ def shown(*numbers):
 
 
 def test_carried_pixels_are_laid_over_by_their_share():
-    """Nothing of what is not trusted, half of what is: (10 n + 100 + n) / 2, to even."""
-    shares = np.float32([0, 0, 0, 0, 0, 0, 0.5])
-    for frame in render.blended(shown(1, 2), carried_clip(), shares):
+    """Half of what is trusted: (10 n + 100 + n) / 2, to even; nothing outside the hole."""
+    shares = np.float32([1, 0, 0, 0, 0, 0, 0.5])
+    hole = np.zeros((3, 2, 2), bool)
+    hole[:, 0, 0] = True
+    for frame in render.blended(shown(1, 2), carried_clip(), shares, hole):
         number = frame.number
         assert (frame.image[0, 0] == np.rint((11 * number + 100) / 2)).all()
         assert (frame.image[1] == 10 * number).all()
+        assert (frame.image[0, 1] == 10 * number).all()
         assert frame.image.dtype == np.uint8
 
 
@@ -164,6 +167,7 @@ def test_what_was_rehearsed_is_gathered_from_the_frames_shown():
     assert carried[:, 0].tolist() == [100, 102, 102]
     assert (known == 7).all()
     assert confidence.tolist() == [0, 0, 0.25]
+    assert [x.shape for x in render.rehearsed([], propagated, truth)] == [(0, 3)] * 3 + [(0,)]
 
 
 # One frame of two parts

@@ -49,17 +49,25 @@ def test_classes_are_fitted_one_by_one():
     assert np.allclose(shares[:3], shares[3])
 
 
-def test_without_evidence_all_is_shown():
-    nothing = fit_shares(*(np.zeros((0, 3)),) * 3, np.zeros(0))
-    np.testing.assert_array_equal(nothing, np.ones(CLASSES))
-    same = fit_shares(*many(7, 7, 9, 0.5, count=3))
-    np.testing.assert_array_equal(same, np.ones(CLASSES))
+def test_without_evidence_the_confidence_decides():
+    """Twice the middles of the classes: 0.015, 0.045, 0.08, 0.15, 0.3, 0.55, 0.85."""
+    shares = fit_shares(*(np.zeros((0, 3)),) * 3, np.zeros(0))
+    assert shares == pytest.approx([0.03, 0.09, 0.16, 0.3, 0.6, 1, 1])
+
+
+def test_where_both_are_the_same_there_is_nothing_to_choose():
+    np.testing.assert_array_equal(fit_shares(*many(7, 7, 9, 0.5, count=3)), np.ones(CLASSES))
+
+
+def test_a_handful_of_pixels_is_fitted_as_one():
+    """Three pixels against two hundred: 200 / 203, not the 1 of an empty stretch."""
+    assert fit_shares(*many(0, 100, 0, 0.9, count=3))[-1] == pytest.approx(200 / 203)
 
 
 def test_a_few_pixels_are_little_evidence():
-    """Ten pixels of each stretch against two hundred that say 1: s = (0 + 200) / (10 + 200)."""
-    shares = fit_shares(*many(0, 100, 0, 0.9, count=40))
-    assert shares[-1] == pytest.approx(200 / 210)
+    """300 pixels of each stretch against 200 that say 1: s = (0 + 200) / (300 + 200)."""
+    shares = fit_shares(*many(0, 100, 0, 0.9, count=1200))
+    assert shares[-1] == pytest.approx(0.4)
 
 
 @settings(max_examples=20, deadline=None)

@@ -92,6 +92,7 @@ def test_a_run_of_a_later_version_is_refused(claimed, config, clip):
 def test_a_folder_is_held_by_one(tmp_path):
     """Also against the same process: a lock belongs to who opened the folder."""
     with Workdir(tmp_path / "run").held() as held:
+        (held.path / "kept").touch()
         assert held.path == tmp_path / "run"
         with (
             pytest.raises(InputError, match=f"another process is at work in {held.path}"),
@@ -100,8 +101,9 @@ def test_a_folder_is_held_by_one(tmp_path):
             pass
         with Workdir(tmp_path / "other").held():
             pass
+        assert not (tmp_path / "other").exists()  # it stayed empty
     with Workdir(tmp_path / "run").held():
-        assert not list((tmp_path / "run").iterdir())
+        assert [path.name for path in (tmp_path / "run").iterdir()] == ["kept"]
 
 
 def test_a_lock_ends_with_its_process(tmp_path):
@@ -269,7 +271,7 @@ def test_carried_pixels_survive_their_file(claimed, clip):
     assert np.array_equal(read.frames, carried.frames)
     assert np.array_equal(read.confidence, carried.confidence)
     assert np.array_equal(read.rehearsal, carried.rehearsal)
-    with pytest.raises(InputError, match=r"propagated\.npz.* do not fit the clip's \(2, 4, 5\)"):
+    with pytest.raises(InputError, match=r"carried\.npz.* do not fit the clip's \(2, 4, 5\)"):
         claimed.read_propagated(clip.hole[:2])
 
 

@@ -40,7 +40,7 @@ _REACH, _REACH_GROWS = 40, 4
 _BETTER = 0.02
 
 
-class Carried(NamedTuple):
+class Moved(NamedTuple):
     """Where a painted object is in every frame.
 
     Attributes:
@@ -59,7 +59,7 @@ def carry(
     frames: np.ndarray,
     to_next: np.ndarray,
     to_previous: np.ndarray,
-) -> Carried:
+) -> Moved:
     """Follows an object both ways through a clip, and looks for it where it was lost.
 
     Args:
@@ -101,7 +101,7 @@ def carry(
             else:
                 reach += _REACH_GROWS
             motion[number], confidence[number], last = place, like, number
-    return Carried(motion, confidence)
+    return Moved(motion, confidence)
 
 
 def move(
@@ -111,7 +111,7 @@ def move(
 
     Args:
       mask: [h, w] bool.
-      motion: [2, 3], as of `Carried.motion`.
+      motion: [2, 3], as of `Moved.motion`.
       scale: pixels of `mask` for a pixel in which the motion was found, (x, y).
 
     Returns:

@@ -24,7 +24,7 @@ def segments(shots: Iterable[tuple[int, int]], *, longest: int, overlap: int) ->
             parts.append(range(start, stop))
             continue
         number = -(-(count - overlap) // (longest - overlap))
-        # All as long as the longest needs to be: one compiled update serves them all.
+        # All as long as the longest needs to be: an update is compiled once, and found again.
         length = -(-(count + (number - 1) * overlap) // number)
         for i in range(number):
             first = start + i * (count - length) // (number - 1)

@@ -1,5 +1,6 @@
 """One run from its parts: what the command line and the Python entry share."""
 
+import contextlib
 import sys
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from vidprior.errors import InputError
 from vidprior.finish import finish
 from vidprior.parts import Part
 from vidprior.progress import Listener
-from vidprior.render import Frame, Shown, blended, join, rehearsed
+from vidprior.render import Frame, Shown, blended, composite, join, rehearsed
 from vidprior.results import beside
 from vidprior.shares import fit_shares
 from vidprior.types import OFFSETS, Features, Flows
@@ -64,15 +65,17 @@ def fit_parts(
         if not holes[number]:
             yield Fitted(part, None, None)
             continue
-        state, flows = fit(
-            part.config,
-            part.workdir,
-            clip,
-            features=features,
-            flow_file=flow_file,
-            listener=listener and _counting_on(listener, sum(updates[:number]), sum(updates)),
-            updates_after=sum(updates[number + 1 :]),
-        )
+        # A clip in one part has no work directory but the run's, which is held already.
+        with part.workdir.held() if len(parts) > 1 else contextlib.nullcontext():
+            state, flows = fit(
+                part.config,
+                part.workdir,
+                clip,
+                features=features,
+                flow_file=flow_file,
+                listener=listener and _counting_on(listener, sum(updates[:number]), sum(updates)),
+                updates_after=sum(updates[number + 1 :]),
+            )
         yield Fitted(part, state, flows)
         del state, flows  # the next part needs the memory
 
@@ -138,14 +141,14 @@ def fit(
       NonFiniteLoss, Interrupted: as `train.train`.
     """
     flows = propagated = None
+    if build.trains(config) and build.needs_flow(config):
+        flows = inputs.obtain_flows(workdir, clip, config=config, given=flow_file)
+        print(inputs.sight(clip, flows), file=sys.stderr)
     if build.needs_propagated(config):
         propagated = inputs.obtain_propagated(workdir, clip, config=config)
         print(inputs.trusted(clip, propagated), file=sys.stderr)
     if not build.trains(config):
         return None, None
-    if build.needs_flow(config):
-        flows = inputs.obtain_flows(workdir, clip, config=config, given=flow_file)
-        print(inputs.sight(clip, flows), file=sys.stderr)
     if config.schedule.reset_per_window:
         train_each.train_each(
             config,
@@ -222,7 +225,8 @@ def render(
         return (Frame(number, clip.frames[number], None) for number in frames)
     if not build.trains(config):
         carried = inputs.obtain_propagated(workdir, clip, config=config).frames
-        return (Frame(number, carried[number], None) for number in frames)
+        alone = composite(carried, clip.frames, clip.hole)  # what was rehearsed is known
+        return (Frame(number, alone[number], None) for number in frames)
     saved = checkpoints.Checkpoints(workdir.checkpoints)
     if not saved.steps():
         raise InputError(f"{workdir.path} has no checkpoint yet: train first")
@@ -238,10 +242,12 @@ def render(
         return rendered
     propagated = inputs.obtain_propagated(workdir, clip, config=config)
     # Always of the same frames, so that a frame does not depend on which others are wanted.
-    some = np.unique(np.linspace(0, len(clip.frames) - 1, REHEARSED).astype(int)).tolist()
+    able = np.flatnonzero(propagated.rehearsal.any(axis=(1, 2)))
+    spread = np.unique(np.linspace(0, len(able), REHEARSED, endpoint=False).astype(int))
+    some = able[spread].tolist() if len(able) else []
     sample = build.rendered(config, params_for, noise, some)
     shares = fit_shares(*rehearsed(sample, propagated, clip.frames))
-    return blended(rendered, propagated, shares)
+    return blended(rendered, propagated, shares, clip.hole)
 
 
 def finished(config: ConfigDict, source: inputs.Source, shown: Iterator[Shown]) -> Iterator[Shown]:

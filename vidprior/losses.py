@@ -90,7 +90,7 @@ def propagated_loss(
     Args:
       prediction: [N, H, W, 3], the generated frames.
       propagated: [N, H, W, 3], carried pixels.
-      confidence: [N, H, W, 1] in [0, 1], 0 outside the hole.
+      confidence: [N, H, W, 1] in [0, 1], 0 where pixels are known to the training.
 
     Returns:
       A scalar.

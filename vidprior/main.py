@@ -118,6 +118,7 @@ def import_network(config: ConfigDict, workdir: Workdir) -> None:
             f"{_PUBLISHED.value}: a network belongs to a clip that is fitted as a whole, but this "
             f"one has {len(divided)} parts; --config.video.shots=whole --config.video.segment=0"
         )
+    config = divided[0].config
     (clip,) = parts.read_clips(source, divided)
     published = exchange.read_published(_PUBLISHED.value, clip, config=config)
     with workdir.held():

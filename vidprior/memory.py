@@ -7,7 +7,7 @@ import jax
 
 from vidprior.types import Clip
 
-PARTS = {
+KINDS = {
     "frames and masks": ("frames", "hole", "noise", "propagated", "confidence"),
     "flow": ("flow", "flow_known", "flow_hole", "flow_scale"),
     "VGG features": ("features", "feature_hole"),
@@ -22,7 +22,7 @@ def size(tree: Any) -> int:
 def resident(clip: Clip, state: Any) -> dict[str, int]:
     """Bytes that stay as long as training does, by what they hold."""
     parts = {
-        name: sum(size(getattr(clip, field)) for field in fields) for name, fields in PARTS.items()
+        name: sum(size(getattr(clip, field)) for field in fields) for name, fields in KINDS.items()
     }
     return {**parts, "network and optimiser": size(state)}
 

@@ -63,11 +63,12 @@ def divide(source: Source, *, config: ConfigDict, workdir: Workdir) -> list[Part
 
 def _shortened(config: ConfigDict, count: int) -> ConfigDict:
     """A configuration whose windows fit into so many frames; a single one has no flow."""
-    if config.window.length <= count:
+    fits = (count - 1) // min(config.window.strides) + 1
+    if config.window.length <= fits:
         return config
     own = config.copy_and_resolve_references()
-    own.window.length = count
-    if count == 1:
+    own.window.length = fits
+    if fits == 1:
         own.loss.flow = own.loss.consistency = 0.0
     build.check(own)  # something must be left to train for
     return own
@@ -178,8 +179,14 @@ def read_clips(source: Source, parts: Sequence[Part]) -> Iterator[Prepared]:
         if number + 1 < under_way[0].part.frames.stop:
             continue
         reading = under_way.popleft()
+        frames = reading.part.frames
+        if len(parts) > 1 and reading.masked and not reading.hole.any():
+            raise InputError(
+                f"{source.mask}: the hole of frames {frames[0]} to {frames[-1]} is too fine for "
+                f"the training size: grow it by --config.video.dilate, or set --config.video."
+                f"region=hole"
+            )
         if reading.hole.all():
-            frames = reading.part.frames
             which = "frame" if len(parts) == 1 else f"frame from {frames[0]} to {frames[-1]}"
             raise InputError(
                 f"{source.mask}: the hole covers every {which} in full: nothing to learn from"
@@ -201,12 +208,13 @@ class _Reading:
         self._view = inputs.view_of(source.footage.size, masks, config=part.config)
         shape = (len(part.frames), *self._view.size)
         self._frames, self.hole = np.empty((*shape, 3), np.uint8), np.empty(shape, bool)
-        self._count = 0
+        self._count, self.masked = 0, False
 
     def add(self, frame: np.ndarray, mask: np.ndarray) -> None:
         """Takes the next frame [1, h, w, 3] and its grown mask [1, h, w]."""
         self._frames[self._count] = geometry.apply(self._view, frame)[0]
         self.hole[self._count] = geometry.apply_to_masks(self._view, mask)[0]
+        self.masked |= bool((mask[0][self._view.crop] > geometry.HOLE_ABOVE).any())
         self._count += 1
 
     def clip(self) -> Prepared:

@@ -114,12 +114,10 @@ class _Layers:
         self._frames, self._hole = filled, hole
         self._greys = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in filled]
         pairs = zip(self._greys, hole, strict=True)
-        self._points: list[Points] = list(in_threads(lambda pair: find_points(*pair), pairs))
+        points: list[Points] = list(in_threads(lambda pair: find_points(*pair), pairs))
         self._local = threading.local()
         # Kept for the way back. Two threads may both find one: they find the same.
-        self._motion = functools.cache(
-            lambda one, other: camera_motion(self._points[one], self._points[other])
-        )
+        self._motion = functools.cache(lambda one, other: camera_motion(points[one], points[other]))
 
     def __call__(self, number: int) -> list[Carried]:
         if not hasattr(self._local, "dis"):

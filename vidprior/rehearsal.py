@@ -11,6 +11,8 @@ import numpy as np
 
 # Places that are tried; the one that rehearses most is taken.
 _TRIES = 64
+# But no more than this share of what is known: there must be enough left to learn from.
+_MOST = 0.3
 
 
 def rehearsal_hole(hole: np.ndarray, *, seed: int) -> np.ndarray:
@@ -21,14 +23,15 @@ def rehearsal_hole(hole: np.ndarray, *, seed: int) -> np.ndarray:
       seed: of the run.
 
     Returns:
-      [T, H, W] bool, no pixel of it in `hole`; empty where `hole` is empty or leaves no room.
+      [T, H, W] bool, no pixel of it in `hole`, and at most 30 % of those that are known; empty
+      where `hole` is empty or leaves no room.
     """
     random = np.random.default_rng([seed, zlib.crc32(b"rehearsal")])
-    best = np.zeros_like(hole)
+    best, room = np.zeros_like(hole), _MOST * (~hole).sum()
     for _ in range(_TRIES):
         down, right = (int(random.integers(-side + 1, side)) for side in hole.shape[1:])
         moved = _moved(hole[_delayed(len(hole), random)], down, right) & ~hole
-        if moved.sum() > best.sum():
+        if best.sum() < moved.sum() <= room:
             best = moved
     return best
 

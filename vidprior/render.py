@@ -144,17 +144,19 @@ def composite(image: np.ndarray, known: np.ndarray, hole: np.ndarray) -> np.ndar
 
 
 def blended(
-    rendered: Iterable[Frame], propagated: Propagated, shares: np.ndarray
+    rendered: Iterable[Frame], propagated: Propagated, shares: np.ndarray, hole: np.ndarray
 ) -> Iterator[Frame]:
-    """Generated frames, with carried pixels laid over them by their share.
+    """Generated frames, with carried pixels laid over them in the hole, by their share.
 
     Args:
       rendered: generated frames.
       propagated: of the clip.
       shares: of `shares.fit_shares`.
+      hole: [T, H, W] bool.
     """
     for frame in rendered:
-        weight = share_of(propagated.confidence[frame.number], shares)[..., None]
+        weight = share_of(propagated.confidence[frame.number], shares) * hole[frame.number]
+        weight = weight[..., None]
         carried = propagated.frames[frame.number].astype(np.float32)
         image = np.rint(frame.image + weight * (carried - frame.image)).astype(np.uint8)
         yield frame._replace(image=image)
@@ -173,7 +175,8 @@ def rehearsed(
     Returns:
       [n, 3] uint8 generated, carried and true, and their confidence, [n] float16.
     """
-    pixels = []
+    nothing = np.zeros((0, 3), np.uint8)
+    pixels = [(nothing, nothing, nothing, np.zeros(0, np.float16))]
     for number, image, _ in rendered:
         where = propagated.rehearsal[number]
         pixels.append(

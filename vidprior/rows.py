@@ -48,7 +48,10 @@ def forget_after(path: pathlib.Path, step: int) -> None:
     """Drops the lines of updates that a resumed run is going to do again."""
     if not path.exists():
         return
-    rows = path.read_text().splitlines()
+    try:
+        rows = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
     kept = [row for row in rows if _update_of(row) <= step]
     with replacing(path) as temporary:
         temporary.write_text("".join(f"{row}\n" for row in kept))
@@ -56,6 +59,6 @@ def forget_after(path: pathlib.Path, step: int) -> None:
 
 def _update_of(row: str) -> float:
     try:
-        return json.loads(row)["update"]
+        return float(json.loads(row)["update"])
     except (ValueError, KeyError, TypeError):
         return float("inf")  # a line that a crash cut off

@@ -27,8 +27,9 @@ def fit_shares(
 
     In every class, the s in [0, 1] that makes s carried + (1 - s) generated nearest. A class
     of few pixels is much like the one above it; of what is trusted most, all is shown unless
-    there is evidence against it. The pixels are fitted in four stretches, and the largest
-    share counts: the network shows as far as all of them speak for it.
+    there is evidence against it. Many pixels are fitted in four stretches, and the largest
+    share counts: the network shows as far as all of them speak for it. Without any pixel, the
+    share is twice the confidence, at most 1.
 
     Args (all of them in the order of time):
       generated: [n, 3] colours of the network, 0 to 255.
@@ -39,6 +40,10 @@ def fit_shares(
     Returns:
       [B] float32, from the least to the most confidence.
     """
+    if not len(truth):
+        return np.minimum(2 * _CENTRES, 1).astype(np.float32)
+    if len(truth) < _STRETCHES * _LEANING:
+        return _fit_stretch(generated, carried, truth, confidence)
     pixels = (np.array_split(x, _STRETCHES) for x in (generated, carried, truth, confidence))
     largest: np.ndarray = np.max(list(map(_fit_stretch, *pixels)), axis=0)
     return largest

@@ -131,7 +131,7 @@ class Batch(NamedTuple):
       features: one [N, h, w, c] per VGG layer, or None.
       feature_hole: one [N, h, w, 1] per VGG layer, 0 or 1, or None.
       propagated: [N, H, W, 3] in [0, 1], or None.
-      confidence: [N, H, W, 1] in [0, 1], 0 outside the hole, or None.
+      confidence: [N, H, W, 1] in [0, 1], 0 where pixels are known to the training, or None.
     """
 
     noise: jax.Array

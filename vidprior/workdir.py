@@ -3,7 +3,7 @@
 config.json       the resolved configuration and the inputs' paths
 clip.npz          frames and hole at training size
 flows.npz         optical flow
-propagated.npz    known pixels carried into the hole, once asked for
+carried.npz       known pixels carried into the hole, once asked for
 checkpoints/      one folder for each saved state
 noise.npz         the network's fixed input, where it did not come from the seed
 metrics.jsonl     one line for every `log.every` updates
@@ -91,7 +91,7 @@ class Workdir:
         self.config_file = self.path / "config.json"
         self.clip_file = self.path / "clip.npz"
         self.flows_file = self.path / "flows.npz"
-        self.propagated_file = self.path / "propagated.npz"
+        self.propagated_file = self.path / "carried.npz"
         self.noise_file = self.path / "noise.npz"
         self.checkpoints = self.path / "checkpoints"
         self.parts = self.path / "parts"
@@ -104,11 +104,13 @@ class Workdir:
     def held(self) -> Iterator["Workdir"]:
         """Keeps other processes from writing here; the folder is made if it is missing.
 
-        The lock is the operating system's, and ends with the process, however that ends.
+        A new folder that stays empty is taken away again. The lock is the operating system's,
+        and ends with the process, however that ends.
 
         Raises:
           InputError: when another process holds the folder, or it cannot be made.
         """
+        is_new = not self.path.exists()
         self._make()
         try:
             folder = os.open(self.path, os.O_RDONLY)
@@ -122,8 +124,13 @@ class Workdir:
                     f"another process is at work in {self.path}: wait for it, or choose another "
                     f"--workdir"
                 ) from error
+            except OSError as error:
+                raise InputError(f"cannot lock {self.path}: {error.strerror}") from error
             yield self
         finally:
+            if is_new:
+                with contextlib.suppress(OSError):  # it holds something
+                    self.path.rmdir()
             os.close(folder)
 
     def _make(self) -> None:

@@ -28,9 +28,10 @@ def run(line, folder, command):
 
 def lay_out(folder, command):
     """What every page takes for granted: the code, and footage."""
-    for name in ("vidprior", "configs", "tools", "third_party", "Makefile", "setup.py"):
+    for name in ("vidprior", "configs", "tools", "third_party", "docs", "Makefile", "setup.py"):
         (folder / name).symlink_to(ROOT / name)
-    (folder / "constraints.txt").symlink_to(ROOT / "constraints.txt")
+    for name in ("README.md", "constraints.txt"):
+        (folder / name).symlink_to(ROOT / name)
     manual.write_wrapper(folder)
     size = f"--frames={FRAMES} --height={HEIGHT} --width={WIDTH}"
     made = command.execute(

@@ -73,7 +73,7 @@ def test_configuration_runs_from_clip_to_result(name, command, clip, vgg_weights
 
     config = json.loads((workdir / "config.json").read_text())["config"]
     carries = config["loss"]["propagated"] > 0 or config["render"]["propagated"] != "none"
-    assert (workdir / "propagated.npz").exists() == carries
+    assert (workdir / "carried.npz").exists() == carries
     if config["render"]["propagated"] == "alone":
         assert not (workdir / "checkpoints").exists()
         return

@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 
 from vidprior.carried import Carried
-from vidprior.membrane import spread
+from vidprior.geometry import box_around
+from vidprior.membrane import spread, widened
 
 # Points of interest kept of a frame, and how weak a corner may be.
 _POINTS, _CONTRAST = 800, 0.01
@@ -31,6 +32,8 @@ _REACH = 1 / 12
 # Expected error of a pixel, of 255, for one of the mean difference around it.
 _PER_DIFFERENCE = 2.0
 _KNOWN = 0.999
+# Pixels of a side that flow needs.
+_SMALLEST = 16
 
 
 class Points(NamedTuple):
@@ -53,7 +56,7 @@ def find_points(grey: np.ndarray, hole: np.ndarray) -> Points:
       hole: [H, W] bool.
     """
     sift = cv2.SIFT.create(nfeatures=_POINTS, contrastThreshold=_CONTRAST)
-    known = np.where(_widened(hole), 0, 255).astype(np.uint8)
+    known = np.where(widened(hole, _RIM), 0, 255).astype(np.uint8)
     found, descriptor = sift.detectAndCompute(grey, known)
     place = np.array([point.pt for point in found], np.float32).reshape(-1, 2)
     return Points(place, np.zeros((0, 128), np.float32) if descriptor is None else descriptor)
@@ -106,7 +109,7 @@ def align(
     """
     (frame, other), (grey, other_grey), (hole, other_hole) = frames, greys, holes
     reach = len(hole) * _REACH
-    box = _around(hole, math.ceil(2 * reach))
+    box = box_around(hole, margin=math.ceil(2 * reach), least=_SMALLEST)
     frame, grey, hole = frame[box], np.ascontiguousarray(grey[box]), hole[box]
     columns, rows = (np.arange(side.start, side.stop, dtype=np.float32) for side in box[::-1])
     place = np.stack(np.meshgrid(columns, rows), axis=-1)
@@ -116,7 +119,7 @@ def align(
     shown = _shown(there, other_hole)
     if not (shown & hole).any():
         return None
-    uncertain = _widened(hole | ~shown)
+    uncertain = widened(hole | ~shown, _RIM)
     if uncertain.all():
         return None
     laid_over = _at(other_grey, there)
@@ -135,22 +138,6 @@ def align(
     return Carried(
         colour[hole].astype(np.float32), np.where(usable, error, np.inf)[hole].astype(np.float32)
     )
-
-
-def _around(hole: np.ndarray, margin: int) -> tuple[slice, slice]:
-    """Rows and columns of a hole and its surroundings, 16 pixels at least, as flow needs."""
-    sides = []
-    for axis, size in ((1, hole.shape[0]), (0, hole.shape[1])):
-        taken = np.flatnonzero(hole.any(axis=axis))
-        start, stop = max(0, taken[0] - margin), min(size, taken[-1] + 1 + margin)
-        lacking = max(0, 16 - (stop - start))
-        start = max(0, start - lacking)
-        sides.append(slice(start, min(size, max(stop, start + 16))))
-    return sides[0], sides[1]
-
-
-def _widened(hole: np.ndarray) -> np.ndarray:
-    return cv2.dilate(hole.astype(np.uint8), np.ones((2 * _RIM + 1,) * 2, np.uint8)) > 0
 
 
 def _shown(there: np.ndarray, hole: np.ndarray) -> np.ndarray:

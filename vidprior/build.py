@@ -20,7 +20,7 @@ from vidprior.npz import load_npz
 from vidprior.render import Frame, render
 from vidprior.types import Array, Clip, Features, Flows, Params, Propagated, Window
 from vidprior.update import Losses, TrainState, Update, init_state, keep_average, make_update
-from vidprior.workdir import Workdir
+from vidprior.workdir import Prepared, Workdir
 
 # Of a device's memory, what VGG's features of a clip may take.
 FEATURES_SHARE = 0.25
@@ -100,6 +100,27 @@ def keeps_features(config: ConfigDict, features: Features, shape: tuple[int, ...
     described = jax.eval_shape(features, jax.ShapeDtypeStruct((*shape, 3), jnp.float32))
     available = memory.limit()
     return available is None or memory.size(described) <= FEATURES_SHARE * available
+
+
+def prepared_clip(
+    config: ConfigDict,
+    workdir: Workdir,
+    prepared: Prepared,
+    *,
+    flows: Flows | None,
+    features: Features | None,
+    propagated: Propagated | None = None,
+) -> Clip:
+    """`clip` of what a run has prepared, with the noise that it keeps or draws."""
+    return clip(
+        config,
+        prepared.frames,
+        prepared.hole,
+        noise(config, workdir, prepared.hole),
+        flows=flows,
+        features=features,
+        propagated=propagated,
+    )
 
 
 def update(config: ConfigDict, features: Features | None, *, updates: int = 0) -> Update:

@@ -48,22 +48,13 @@ def finish(
     weight = seam_weight(hole, feather)[crop][missing][:, None]
     values: np.ndarray = generated[missing]
     if gradient and missing.any():
-        box = _around(missing)
+        box = geometry.box_around(missing, margin=1)
         difference = known[box].astype(np.float64) - generated[box]
         values = values + membrane(difference, missing[box])[missing[box]]
     mixed = weight * values + (1 - weight) * known[missing]
     finished = source.copy()
     finished[crop][missing] = np.clip(np.rint(mixed), 0, 255)
     return finished
-
-
-def _around(hole: np.ndarray) -> tuple[slice, slice]:
-    """Rows and columns of a hole, and one more on each side where there is one."""
-    rows, columns = (np.flatnonzero(hole.any(axis=axis)) for axis in (1, 0))
-    return (
-        slice(max(0, rows[0] - 1), rows[-1] + 2),
-        slice(max(0, columns[0] - 1), columns[-1] + 2),
-    )
 
 
 def seam_weight(hole: np.ndarray, feather: float) -> np.ndarray:

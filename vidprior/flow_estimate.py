@@ -80,14 +80,12 @@ def estimate_dis(
     agrees = np.zeros(shape, bool)
     exists = np.zeros(shape[:2], bool)
     gray = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
-    local = threading.local()
+    dis = ThreadDis(preset, height, width)
 
     def estimate(pair: tuple[int, int]) -> None:
-        if not hasattr(local, "dis"):
-            local.dis = make_dis(preset, height, width)
         first, second = pair
-        there = _calculate(local.dis, gray[first], gray[second])
-        back = _calculate(local.dis, gray[second], gray[first])
+        there = _calculate(dis.own, gray[first], gray[second])
+        back = _calculate(dis.own, gray[second], gray[first])
         distance = second - first
         for frame, offset, forward, backward in (
             (first, distance, there, back),
@@ -115,6 +113,14 @@ def estimate_dis(
         estimator=f"dis-{preset}",
         source_sha256=source_sha256,
     )
+
+
+class ThreadDis(threading.local):
+    """DIS for frames of one size, one for each thread: it keeps what it works on."""
+
+    def __init__(self, preset: str, height: int, width: int):
+        """Made anew in each thread that asks for `own`."""
+        self.own = make_dis(preset, height, width)
 
 
 def fill_hole(frames: np.ndarray, hole: np.ndarray, *, radius: float = 3.0) -> np.ndarray:

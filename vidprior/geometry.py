@@ -135,6 +135,23 @@ def crop_around(path: np.ndarray, size: tuple[int, int], *, context: float) -> T
     return Transform((h, w), top, left, height, width, (H, W))
 
 
+def box_around(hole: np.ndarray, *, margin: int, least: int = 1) -> tuple[slice, slice]:
+    """Rows and columns of a hole and its surroundings, as far as the picture reaches.
+
+    Args:
+      hole: [h, w] bool, somewhere True.
+      margin: pixels on each side.
+      least: pixels that each side has at least, where the picture has as many.
+    """
+    sides = []
+    for axis, size in ((1, hole.shape[0]), (0, hole.shape[1])):
+        taken = np.flatnonzero(hole.any(axis=axis))
+        start, stop = max(0, taken[0] - margin), min(size, taken[-1] + 1 + margin)
+        start = max(0, start - max(0, least - (stop - start)))
+        sides.append(slice(start, min(size, max(stop, start + least))))
+    return sides[0], sides[1]
+
+
 def _inside(double_middle: int, length: int, whole: int) -> int:
     """Where a length begins that lies about a middle, but within 0..whole."""
     return min(max((double_middle - length) // 2, 0), whole - length)

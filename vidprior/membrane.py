@@ -51,6 +51,11 @@ def membrane(border: np.ndarray, hole: np.ndarray) -> np.ndarray:
     return filled
 
 
+def widened(hole: np.ndarray, pixels: int) -> np.ndarray:
+    """[h, w] bool: a hole and what lies within so many rows and columns of it."""
+    return cv2.dilate(hole.astype(np.uint8), np.ones((2 * pixels + 1,) * 2, np.uint8)) > 0
+
+
 def spread(values: np.ndarray, known: np.ndarray, reach: float) -> np.ndarray:
     """Means of the known values around every pixel, weighted by a Gaussian.
 
@@ -87,6 +92,6 @@ def complete(flow: np.ndarray, hole: np.ndarray, *, rim: int) -> np.ndarray:
     Returns:
       [H, W, 2] float32; 0 in the hole where all is hole.
     """
-    near = cv2.dilate(hole.astype(np.uint8), np.ones((2 * rim + 1,) * 2, np.uint8)) > 0
+    near = widened(hole, rim)
     flow = flow.astype(np.float64)
     return np.where(near[..., None], membrane(flow, near), flow).astype(np.float32)

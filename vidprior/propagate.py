@@ -11,14 +11,13 @@ Letters
 """
 
 import functools
-import threading
 
 import cv2
 import numpy as np
 
 from vidprior.align import Points, align, camera_motion, find_points
 from vidprior.carried import Carried, confidence, join
-from vidprior.flow_estimate import estimate_dis, fill_hole, make_dis
+from vidprior.flow_estimate import ThreadDis, estimate_dis, fill_hole
 from vidprior.follow import follow
 from vidprior.membrane import complete
 from vidprior.parallel import in_threads
@@ -115,13 +114,11 @@ class _Layers:
         self._greys = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in filled]
         pairs = zip(self._greys, hole, strict=True)
         points: list[Points] = list(in_threads(lambda pair: find_points(*pair), pairs))
-        self._local = threading.local()
+        self._dis = ThreadDis(_PRESET, *hole.shape[1:])
         # Kept for the way back. Two threads may both find one: they find the same.
         self._motion = functools.cache(lambda one, other: camera_motion(points[one], points[other]))
 
     def __call__(self, number: int) -> list[Carried]:
-        if not hasattr(self._local, "dis"):
-            self._local.dis = make_dis(_PRESET, *self._hole.shape[1:])
         steps = (step for distance in DISTANCES for step in (distance, -distance))
         others = [number + step for step in steps if 0 <= number + step < len(self._frames)]
         made = (self._lay_over(number, other) for other in others)
@@ -136,7 +133,7 @@ class _Layers:
             (self._greys[here], self._greys[there]),
             (self._hole[here], self._hole[there]),
             motion if here < there else np.linalg.inv(motion),
-            self._local.dis,
+            self._dis.own,
         )
 
 

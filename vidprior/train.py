@@ -92,15 +92,8 @@ def train(
     workdir.forget_metrics_after(begin)
     if begin >= total:
         return state
-    noise = build.noise(config, workdir, prepared.hole)
-    clip = build.clip(
-        config,
-        prepared.frames,
-        prepared.hole,
-        noise,
-        flows=flows,
-        features=features,
-        propagated=propagated,
+    clip = build.prepared_clip(
+        config, workdir, prepared, flows=flows, features=features, propagated=propagated
     )
     scale = clip.flow_scale
     extra = {"flow_scale": None if scale is None else np.asarray(scale).tolist()}

@@ -37,15 +37,8 @@ def train_each(
     listener: Listener | None = None,
 ) -> None:
     """Fits every window from scratch; arguments and errors as of `train.train`."""
-    noise = build.noise(config, workdir, prepared.hole)
-    clip = build.clip(
-        config,
-        prepared.frames,
-        prepared.hole,
-        noise,
-        flows=flows,
-        features=features,
-        propagated=propagated,
+    clip = build.prepared_clip(
+        config, workdir, prepared, flows=flows, features=features, propagated=propagated
     )
     windows = build.window_list(config, len(prepared.frames))
     count, updates = len(windows.frames), config.schedule.updates_per_window

@@ -42,6 +42,21 @@ DIVIDED = (
 )
 
 
+def written(folder, truth, hole):
+    """A composed clip in a folder: frames with a grey hole, masks and truth."""
+    frames = np.where(hole[..., None], 128, truth).astype(np.uint8)
+    image_io.write_frames(folder / "frames", frames)
+    image_io.write_frames(folder / "masks", 255 * hole.astype(np.uint8))
+    image_io.write_frames(folder / "truth", truth)
+    return types.SimpleNamespace(
+        folder=folder,
+        frames=frames,
+        hole=hole,
+        grown=geometry.dilate(255 * hole.astype(np.uint8), 2) > 127,
+        inputs=(f"--video={folder / 'frames'}", f"--mask={folder / 'masks'}"),
+    )
+
+
 @pytest.fixture(scope="module")
 def film(tmp_path_factory):
     """Twenty frames of moving texture in three colours; a block is missing from the seventh on."""
@@ -55,15 +70,7 @@ def film(tmp_path_factory):
     hole = np.zeros(truth.shape[:3], bool)
     for t in range(6, 20):
         hole[t, 8:20, t : t + 14] = True
-    image_io.write_frames(folder / "frames", np.where(hole[..., None], 128, truth).astype(np.uint8))
-    image_io.write_frames(folder / "masks", 255 * hole.astype(np.uint8))
-    image_io.write_frames(folder / "truth", truth)
-    return types.SimpleNamespace(
-        folder=folder,
-        frames=np.where(hole[..., None], 128, truth).astype(np.uint8),
-        hole=hole,
-        inputs=(f"--video={folder / 'frames'}", f"--mask={folder / 'masks'}"),
-    )
+    return written(folder, truth, hole)
 
 
 @pytest.fixture(scope="module")
@@ -238,15 +245,7 @@ def large(tmp_path_factory):
     hole = np.zeros((7, 120, 160), bool)
     for t in range(7):
         hole[t, 70:78, 100 + t : 110 + t] = True
-    image_io.write_frames(folder / "frames", np.where(hole[..., None], 128, truth).astype(np.uint8))
-    image_io.write_frames(folder / "masks", 255 * hole.astype(np.uint8))
-    image_io.write_frames(folder / "truth", truth)
-    return types.SimpleNamespace(
-        folder=folder,
-        frames=np.where(hole[..., None], 128, truth).astype(np.uint8),
-        grown=geometry.dilate(255 * hole.astype(np.uint8), 2) > 127,
-        inputs=(f"--video={folder / 'frames'}", f"--mask={folder / 'masks'}"),
-    )
+    return written(folder, truth, hole)
 
 
 def test_a_small_hole_is_trained_on_at_the_source_s_resolution(command, large, tmp_path):

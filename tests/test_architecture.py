@@ -35,7 +35,9 @@ FLOORS = {
         "render", "summaries", "update", "video_io", "video_out", "workdir",
     ),
     # what a run reads and leaves behind
-    4: ("checkpoints", "compose", "encoder", "mask_fit", "results", "scores", "build"),
+    4: (
+        "announce", "build", "checkpoints", "compose", "encoder", "mask_fit", "results", "scores",
+    ),
     5: ("ablation", "exchange", "inputs", "report", "train", "train_each"),
     6: ("doctor", "parts"),
     7: ("evaluate", "job"),

@@ -1,21 +1,18 @@
-"""The training loop's parts: how updates are cut, logged, announced and stopped."""
+"""The training loop's parts: how updates are cut, logged and stopped."""
 
 import json
 import os
-import re
 import signal
 import threading
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidprior import train, update
+from vidprior import train
 from vidprior.configuration import load
-from vidprior.types import Clip
 from vidprior.windows import Schedule, list_windows
 from vidprior.workdir import Workdir
 
@@ -195,48 +192,6 @@ def test_other_threads_leave_signals_alone():
     thread.start()
     thread.join()
     assert seen == [False, before]
-
-
-# Announcing
-
-
-@pytest.fixture
-def announced(capsys):
-    """What is said before training, and the state afterwards."""
-
-    fit = update.Fit(lambda state, clip, window: (2 * state, {"total": state[0]}), scan=False)
-    clip = Clip(np.zeros(2**26, np.uint8), np.zeros(1, bool), np.zeros(1, np.float32))
-
-    def announce(begin):
-        state = jnp.ones(3)
-        train.announce(fit, state, clip, WINDOWS, SCHEDULE, begin=begin, size=1)
-        return capsys.readouterr().err, state
-
-    return announce
-
-
-def test_device_and_plan_are_announced_and_the_state_is_left_alone(announced):
-    told, state = announced(3)
-    assert f"device: {jax.devices()[0].device_kind}" in told
-    assert "memory: 0.06 GiB resident (frames and masks 0.06" in told
-    assert re.search(r"5 updates of 8, about .* at .* updates/s; compiled in", told)
-    np.testing.assert_array_equal(state, np.ones(3))
-
-
-@pytest.mark.parametrize(("available", "warned"), [(2**26, True), (2**27, False), (None, False)])
-def test_too_little_memory_is_warned_of(announced, monkeypatch, available, warned):
-    monkeypatch.setattr(train.memory, "limit", lambda: available)
-    told, _ = announced(0)
-    assert ("warning: that is more than there is" in told) == warned
-
-
-@pytest.mark.skipif(jax.default_backend() != "cpu", reason="warns of a missing accelerator")
-@pytest.mark.parametrize("limit", [-1.0, 1e9])
-def test_a_long_job_without_an_accelerator_is_warned_of(announced, monkeypatch, limit):
-    monkeypatch.setattr(train, "LONG_SECONDS", limit)
-    told, _ = announced(0)
-    assert ("warning: no accelerator" in told) == (limit < 0)
-    assert ("vidprior[cuda]" in told) == (limit < 0)
 
 
 # Previews

@@ -1,18 +1,15 @@
 """The one training loop: fits a clip, saves as it goes, renders at the end."""
 
 import math
-import sys
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from vidprior import build, checkpoints, memory, results, update
-from vidprior.progress import Listener, Progress, duration
+from vidprior import announce, build, checkpoints, results, update
+from vidprior.progress import Listener, Progress
 from vidprior.render import Frame
 from vidprior.running import (
     DISPATCH,
@@ -20,16 +17,12 @@ from vidprior.running import (
     NonFiniteLoss,
     StopRequest,
     all_finite,
-    peak_memory,
 )
 from vidprior.summaries import open_summaries
-from vidprior.types import Array, Clip, Features, Flows, Params, Propagated, Window
+from vidprior.types import Array, Features, Flows, Params, Propagated, Window
 from vidprior.update import Losses, TrainState
 from vidprior.windows import Schedule, select
 from vidprior.workdir import Prepared, Workdir
-
-# A job longer than this is worth a warning when there is no accelerator.
-LONG_SECONDS = 1800
 
 
 def blocks(begin: int, total: int, *, size: int, ends: frozenset[int]) -> Iterator[tuple[int, int]]:
@@ -99,7 +92,9 @@ def train(
     extra = {"flow_scale": None if scale is None else np.asarray(scale).tolist()}
     size = 1 if on_cpu else DISPATCH
     grid = frozenset(range(0, total, config.log.every)) | frozenset(schedule.pass_ends.tolist())
-    announce(fit, state, clip, windows, schedule, begin=begin, size=size, after=updates_after)
+    first = select(windows, schedule.windows[begin : begin + size])
+    compiled = announce.compile_and_tell(fit, state, clip, first)
+    plan = announce.Plan(done=begin, total=total, after=updates_after, compiled=compiled)
 
     with (
         StopRequest() as stop,
@@ -115,7 +110,9 @@ def train(
         log = _Log(record, schedule, windows, begin=begin, every=config.log.every, rows=rows)
         for start, end in blocks(begin, total, size=size, ends=grid):
             list_of_windows = select(windows, schedule.windows[start:end])
+            plan.start()
             state, losses = fit(state, clip, list_of_windows)
+            plan.stop(end, losses, progress)
             log.add(start, losses)
             # Looking one block behind leaves the device busy while the host reads.
             progress.advance(end, log.settle(keep=0 if on_cpu else 1))
@@ -141,57 +138,6 @@ def _preview(params: Params, noise: Array, config: ConfigDict) -> Iterator[Frame
     """A few frames, spread over the clip."""
     shown = np.linspace(0, len(noise) - 1, config.log.preview_frames + 2)[1:-1]
     return build.rendered(config, lambda _: params, noise, sorted(set(shown.astype(int).tolist())))
-
-
-def announce(
-    fit: update.Fit,
-    state: TrainState,
-    clip: Clip,
-    windows: Window,
-    schedule: Schedule,
-    *,
-    begin: int,
-    size: int,
-    after: int = 0,
-) -> None:
-    """Says, before training starts, on what it runs, in how much memory and how long.
-
-    Compiles the updates and times one block of them on a copy of the state. `after` is the
-    number of updates in parts of the run that follow.
-    """
-    device = jax.devices()[0]
-    total = len(schedule.windows)
-    first = select(windows, schedule.windows[begin : begin + size])
-    _say(f"device: {device.device_kind} ({device.platform})")
-    began = time.monotonic()
-    temporary, available = fit.temporaries(state, clip, first), memory.limit()
-    compiled = time.monotonic() - began
-    parts = memory.resident(clip, state)
-    _say(f"memory: {memory.describe(parts, temporary=temporary, available=available)}")
-    if available and sum(parts.values()) + temporary > available:
-        _say(
-            "warning: that is more than there is: make the job smaller by "
-            "--config.video.height/width, --config.video.max_frames or --config.vgg.features"
-        )
-    # The first time, an update also fetches the memory that the next ones have.
-    scratch, _ = fit(jax.tree.map(jnp.copy, state), clip, first)
-    jax.block_until_ready(scratch)
-    began = time.monotonic()
-    jax.block_until_ready(fit(scratch, clip, first))
-    seconds = (time.monotonic() - began) / len(first.frames)
-    remaining = (total - begin + after) * seconds
-    _say(
-        f"plan: {total - begin} updates of {total}"
-        + (f" and {after} in later parts" if after else "")
-        + f", about {duration(remaining)} at {1 / seconds:.3g} updates/s; "
-        f"compiled in {duration(compiled)}; {peak_memory(device) / 2**30:.2f} GiB at most so far"
-    )
-    if device.platform == "cpu" and remaining > LONG_SECONDS:
-        _say(
-            f"warning: no accelerator is used, and this will take about {duration(remaining)}. "
-            f"Install vidprior[cuda] on a machine with a GPU, or make the job smaller: "
-            f"--config.video.height/width, --config.schedule.num_passes"
-        )
 
 
 class _Log:
@@ -258,7 +204,3 @@ class _Log:
             f"the loss is no longer finite ({bad}) at update {number + 1}, window of frames "
             f"{window.frames.tolist()}; a smaller --config.optimizer.learning_rate may help"
         )
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

@@ -14,7 +14,7 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from vidprior import build, checkpoints, update
+from vidprior import announce, build, checkpoints, update
 from vidprior.progress import Listener, Progress
 from vidprior.running import DISPATCH, Interrupted, NonFiniteLoss, StopRequest, all_finite
 from vidprior.summaries import open_summaries
@@ -54,6 +54,7 @@ def train_each(
     fitted = (count - len(missing)) * updates
     workdir.forget_metrics_after(fitted)
     total = count * updates
+    plan = None
     last_rate = build.learning_rate_at(config, updates - 1, updates=updates)
     with (
         StopRequest() as stop,
@@ -74,7 +75,12 @@ def train_each(
                 repeated = Window(
                     *(np.broadcast_to(f[filled], (size, *f[filled].shape)) for f in windows)
                 )
+                if plan is None:
+                    compiled = announce.compile_and_tell(fit, state, clip, repeated)
+                    plan = announce.Plan(done=fitted, total=total, compiled=compiled)
+                plan.start()
                 state, losses = fit(state, clip, repeated)
+                plan.stop(fitted + (done + size) * len(numbers), losses, progress)
                 history.append(losses)
                 if stop.asked:
                     raise Interrupted(

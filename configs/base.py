@@ -70,8 +70,9 @@ def get_config() -> ConfigDict:
     config.model.precision = "default"  # of an update's float32 products; 'highest': no TF32
 
     config.optimizer = ConfigDict()
-    config.optimizer.learning_rate = 0.01  # Adam's
-    config.optimizer.b1 = 0.9
+    config.optimizer.kind = "adam"  # 'muon': orthogonal changes of the kernels, see docs/quality.md
+    config.optimizer.learning_rate = 0.01
+    config.optimizer.b1 = 0.9  # Adam's
     config.optimizer.b2 = 0.999
     config.optimizer.eps = 1e-8
     config.optimizer.decay = "none"  # of the learning rate; 'cosine': to 0 over all updates

@@ -21,8 +21,9 @@ FLOORS = {
     # one idea each, of arrays or of files
     1: (
         "allocation", "carried", "carry", "compiling", "configuration", "division", "figures",
-        "files", "geometry", "layers", "membrane", "memory", "metrics", "official", "parallel",
-        "progress", "rehearsal", "shares", "shots", "visualize", "warp", "windows", "winograd",
+        "files", "geometry", "layers", "membrane", "memory", "metrics", "official", "optimizers",
+        "parallel", "progress", "rehearsal", "shares", "shots", "visualize", "warp", "windows",
+        "winograd",
     ),
     # built from those
     2: (
@@ -38,7 +39,7 @@ FLOORS = {
     4: (
         "announce", "build", "checkpoints", "compose", "encoder", "mask_fit", "results", "scores",
     ),
-    5: ("ablation", "exchange", "inputs", "report", "train", "train_each"),
+    5: ("ablation", "checks", "exchange", "inputs", "report", "train", "train_each"),
     6: ("doctor", "parts"),
     7: ("evaluate", "job"),
     8: ("main", "api"),
@@ -48,7 +49,7 @@ FLOORS = {
 # The edge where the fields of a configuration become arguments.
 KNOW_CONFIGURATIONS = {
     "configuration", "build", "inputs", "train", "train_each", "exchange", "job",
-    "doctor", "main", "api", "parts",
+    "doctor", "main", "api", "parts", "checks",
 }  # fmt: skip
 
 # The files that know codecs, images and video.

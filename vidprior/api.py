@@ -23,6 +23,7 @@ from ml_collections import ConfigDict
 
 from vidprior import (
     build,
+    checks,
     configuration,
     image_io,
     inputs,
@@ -165,7 +166,7 @@ def inpaint(
       Interrupted: Ctrl-C; with a `workdir` the run can go on.
     """
     resolved = _resolve(config)
-    build.check(resolved)
+    checks.check(resolved)
     frames, hole = _check_arrays(frames, hole)
     summaries.require(resolved.log.tensorboard)
     features = build.features(resolved)

@@ -124,7 +124,7 @@ def fit(
     Goes on where the work directory stands.
 
     Args:
-      config: checked by `build.check`.
+      config: checked by `checks.check`.
       workdir: already claimed by this run.
       clip: frames and hole at training size.
       features: of `build.features`.

@@ -25,6 +25,7 @@ from vidprior import (
     allocation,
     build,
     checkpoints,
+    checks,
     configuration,
     doctor,
     exchange,
@@ -63,7 +64,7 @@ _TRUTH = flags.DEFINE_string("truth", None, "True frames to evaluate against.")
 def train_and_render(config: ConfigDict, workdir: Workdir) -> None:
     """Mode 'train': from the inputs to the result."""
     video, mask = _asked_inputs()
-    build.check(config)
+    checks.check(config)
     summaries.require(config.log.tensorboard)
     features = build.features(config)
     if build.needs_flow(config) and not _FLOWS.value and not workdir.flows_file.exists():
@@ -108,7 +109,7 @@ def import_network(config: ConfigDict, workdir: Workdir) -> None:
     video, mask = _asked_inputs()
     if not _PUBLISHED.value:
         raise InputError("--published is missing: an .npz made by tools/convert_official.py")
-    build.check(config)
+    checks.check(config)
     if workdir.config_file.exists():
         raise InputError(f"{workdir.path} holds a run already: choose another --workdir")
     source = inputs.open_source(video, mask, config=config, fit_mask=_fits_mask(workdir))
@@ -192,7 +193,7 @@ def _override_rendering(config: ConfigDict) -> None:
             )
         name = field.removeprefix("render.")
         config.render[name] = _CONFIG.value.render[name]
-    build.check(config)
+    checks.check(config)
 
 
 def evaluate_result(workdir: Workdir) -> None:

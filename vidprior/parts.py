@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from vidprior import build, configuration, division, flow_io, geometry, inputs
+from vidprior import build, checks, configuration, division, flow_io, geometry, inputs
 from vidprior.errors import InputError
 from vidprior.files import replacing_folder
 from vidprior.inputs import Source
@@ -70,7 +70,7 @@ def _shortened(config: ConfigDict, count: int) -> ConfigDict:
     own.window.length = fits
     if fits == 1:
         own.loss.flow = own.loss.consistency = 0.0
-    build.check(own)  # something must be left to train for
+    checks.check(own)  # something must be left to train for
     return own
 
 

@@ -1,4 +1,4 @@
-"""Beyond the paper: a new window at every update, a decaying rate, carried pixels.
+"""Beyond the paper: a new window at every update, Muon at a decaying rate, carried pixels.
 
     python -m vidprior.main --config=configs/best.py \
         --video=VIDEO --mask=MASK --workdir=out/best
@@ -20,6 +20,7 @@ def get_config():
     config.schedule.windows_per_pass = 200
     config.schedule.updates_per_window = 1
     config.schedule.median_window = "none"
+    config.optimizer.kind = "muon"
     config.optimizer.decay = "cosine"
     config.schedule.rehearse = True
     config.loss.propagated = 1.0

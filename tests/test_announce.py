@@ -56,7 +56,7 @@ def told(capsys, monkeypatch):
         lines = []
         with Progress("training", total=keywords["total"], listener=lambda *_: None) as progress:
             for end, updates, seconds in calls:
-                plan.start()
+                plan.start(Clip(jnp.zeros(1), jnp.zeros(1), jnp.zeros(1)))
                 now[0] += seconds
                 plan.stop(end, {"total": jnp.zeros(updates)}, progress)
                 now[0] += 1000  # what lies between calls does not count

@@ -27,8 +27,8 @@ FLOORS = {
     ),
     # built from those
     2: (
-        "align", "generator", "losses", "running", "flow_estimate", "follow", "npz",
-        "image_io", "rows", "finish", "vgg", "video_file", "visibility",
+        "align", "feature_store", "finish", "flow_estimate", "follow", "generator", "image_io",
+        "losses", "npz", "rows", "running", "vgg", "video_file", "visibility",
     ),
     # an update, a picture, a file format
     3: (

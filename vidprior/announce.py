@@ -62,9 +62,11 @@ class Plan:
         self._calls = 0
         self._told = False
 
-    def start(self) -> None:
-        """A call of so many updates begins."""
-        self._began = time.monotonic()
+    def start(self, clip: Clip) -> None:
+        """A call of updates begins, which reads `clip`; waits for it until the plan is told."""
+        if not self._told:
+            jax.block_until_ready(clip)
+            self._began = time.monotonic()
 
     def stop(self, end: int, losses: Losses, progress: Progress) -> None:
         """The call returned.

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from vidprior import initial, memory, optimizers, vgg, windows
 from vidprior.clip import make_clip, make_noise
 from vidprior.errors import InputError
+from vidprior.feature_store import FeatureStore
 from vidprior.generator import Generator
 from vidprior.npz import load_npz
 from vidprior.render import Frame, render
@@ -71,16 +72,26 @@ def clip(
     features: Features | None,
     propagated: Propagated | None = None,
 ) -> Clip:
-    """All that updates read, on the device. A rehearsal hole is a hole to them."""
+    """All that updates read, on the device, but for VGG's features; see `feature_store`.
+
+    A rehearsal hole is a hole to them.
+    """
     return make_clip(
         frames,
         hole if propagated is None else hole | propagated.rehearsal,
         noise,
         flows=flows,
         features=features,
-        keep_features=features is not None and keeps_features(config, features, frames.shape[:3]),
+        keep_features=False,
         propagated=propagated if config.loss.propagated else None,
     )
+
+
+def feature_store(config: ConfigDict, features: Features | None, clip: Clip) -> FeatureStore | None:
+    """Where the clip's VGG features are kept, if they are."""
+    if features is None or not keeps_features(config, features, clip.frames.shape[:3]):
+        return None
+    return FeatureStore(features, clip.frames)
 
 
 def keeps_features(config: ConfigDict, features: Features, shape: tuple[int, ...]) -> bool:

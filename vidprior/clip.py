@@ -1,20 +1,16 @@
 """From frames, hole and flow to a `Clip`: every mask and target derived once."""
 
 import dataclasses
-import functools
 import zlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vidprior.compiling import compiler_options
+from vidprior.feature_store import FeatureStore
 from vidprior.types import Clip, Features, Flows, Propagated
 from vidprior.vgg import feature_holes
 from vidprior.warp import flow_hole
-
-# Frames whose VGG features are computed at a time: bounds the memory of the preparation.
-FEATURE_BATCH = 4
 
 
 def make_noise(seed: int, num_frames: int, size: tuple[int, int], *, high: float) -> np.ndarray:
@@ -63,8 +59,8 @@ def make_clip(
       noise: [T, H, W, 1] float32.
       flows: of the clip; None without flow terms.
       features: VGG16 with its parameters bound, for the perceptual term.
-      keep_features: computes the frames' features once and keeps them; without,
-        every update computes those of its window anew, which takes less memory.
+      keep_features: computes the features of all frames; without, they are added by a
+        `FeatureStore`, or every update computes those of its window anew.
       propagated: of the clip, for the term that supervises the hole; None without.
     """
     clip = Clip(frames=jnp.asarray(frames), hole=jnp.asarray(hole), noise=jnp.asarray(noise))
@@ -92,7 +88,7 @@ def make_clip(
     if features is not None:
         clip = dataclasses.replace(clip, feature_hole=jax.jit(feature_holes)(clip.hole))
         if keep_features:
-            clip = dataclasses.replace(clip, features=_features(features, jnp.asarray(frames)))
+            clip = FeatureStore(features, frames).fill(clip, np.arange(len(frames)))
     return clip
 
 
@@ -104,14 +100,3 @@ def _flow_hole(hole: np.ndarray, flow: np.ndarray, offset: int) -> np.ndarray:
     for i in range(start, stop):
         result[i] = flow_hole(hole[i], hole[i + offset], flow[i])
     return result
-
-
-def _features(features: Features, frames: jax.Array) -> tuple[jax.Array, ...]:
-    @functools.partial(jax.jit, compiler_options=compiler_options())
-    def features_of(frames: jax.Array) -> tuple[jax.Array, ...]:
-        return features(frames.astype(jnp.float32) / 255)
-
-    batches = [
-        features_of(frames[i : i + FEATURE_BATCH]) for i in range(0, len(frames), FEATURE_BATCH)
-    ]
-    return tuple(jnp.concatenate(layer) for layer in zip(*batches, strict=True))

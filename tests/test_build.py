@@ -1,31 +1,17 @@
 """From configuration fields to parts."""
 
-import pathlib
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from helpers import configured, double_and_row_means
 
 from vidprior import build, configuration, vgg
 from vidprior.errors import InputError
 from vidprior.generator import Generator
 from vidprior.npz import save_npz
-from vidprior.types import Propagated
-
-SHIPPED = sorted(
-    path.stem for path in (pathlib.Path(__file__).parents[1] / "configs").glob("[a-z]*.py")
-)
-
-
-def configured(name="flow", **changes):
-    """A shipped configuration with fields changed; `__` stands for the dot."""
-    config = configuration.load(name)
-    config.update_from_flattened_dict(
-        {field.replace("__", "."): value for field, value in changes.items()}
-    )
-    return config
+from vidprior.types import Clip, Propagated
 
 
 def test_published_schedule():
@@ -157,6 +143,17 @@ def test_features_are_kept_where_there_is_room(monkeypatch, wanted, available, k
         return (jnp.tile(image[..., :1], 40),)
 
     assert build.keeps_features(configured(vgg__features=wanted), forty, (2, 4, 6)) == kept
+
+
+@pytest.mark.parametrize(("wanted", "kept"), [("keep", True), ("recompute", False)])
+def test_features_come_into_the_clip_where_they_are_kept(wanted, kept):
+    clip = Clip(np.ones((2, 4, 6, 3), np.uint8), np.zeros((2, 4, 6), bool), np.zeros(1, np.float32))
+    config = configured(vgg__features=wanted)
+    fill = build.feature_filler(config, double_and_row_means, clip)
+    assert [layer.shape for layer in fill(clip, [1]).features or ()] == (
+        [(2, 4, 6, 3), (2, 4, 1, 3)] if kept else []
+    )
+    assert build.feature_filler(config, None, clip)(clip, [1]) is clip
 
 
 def test_without_the_perceptual_term_no_weights_are_needed():

@@ -1,24 +1,10 @@
 """Values of a configuration that are refused, and those that pass."""
 
-import pathlib
-
 import pytest
+from helpers import SHIPPED, configured
 
-from vidprior import checks, configuration
+from vidprior import checks
 from vidprior.errors import InputError
-
-SHIPPED = sorted(
-    path.stem for path in (pathlib.Path(__file__).parents[1] / "configs").glob("[a-z]*.py")
-)
-
-
-def configured(name="flow", **changes):
-    """A shipped configuration with fields changed; `__` stands for the dot."""
-    config = configuration.load(name)
-    config.update_from_flattened_dict(
-        {field.replace("__", "."): value for field, value in changes.items()}
-    )
-    return config
 
 
 @pytest.mark.parametrize("name", SHIPPED)

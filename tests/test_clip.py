@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import double_and_row_means
 
 from vidprior import clip
 from vidprior.types import OFFSETS, Propagated
@@ -115,11 +116,6 @@ def test_a_pair_that_the_file_lacks_is_never_known(inputs):
     made = clip.make_clip(frames, hole, noise, flows=flows._replace(exists=exists))
     assert not np.asarray(made.flow_known[0, 2]).any()
     assert np.asarray(made.flow_known[0, 3]).any()
-
-
-def double_and_row_means(image):
-    """Stands for VGG16: two layers, the second of another size."""
-    return 2 * image, image.mean(axis=2, keepdims=True)
 
 
 def test_features_are_those_of_every_frame(inputs):

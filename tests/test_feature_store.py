@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import Traced, double_and_row_means
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,22 +11,6 @@ from vidprior.feature_store import FeatureStore
 from vidprior.types import Clip
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (6, 4, 8, 3), np.uint8)
-
-
-def double_and_row_means(image):
-    """Stands for VGG16: two layers, the second of another size."""
-    return 2 * image, image.mean(axis=2, keepdims=True)
-
-
-class Counted:
-    """Counts how often it is traced: once for each compilation."""
-
-    def __init__(self):
-        self.count = 0
-
-    def __call__(self, image):
-        self.count += 1
-        return double_and_row_means(image)
 
 
 def test_what_was_asked_for_is_there_and_the_rest_is_not():
@@ -50,7 +35,7 @@ def test_the_bits_do_not_depend_on_the_order(asked):
 
 
 def test_one_compilation_serves_every_frame():
-    features = Counted()
+    features = Traced(double_and_row_means)
     store = FeatureStore(features, FRAMES)
     before = features.count  # the shapes were asked for
     store.require([0, 5])

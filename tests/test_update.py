@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from helpers import Traced
 
 from vidprior import losses, update, windows
 from vidprior.generator import Generator
@@ -61,17 +62,6 @@ def optimizer():
 def state(generator, optimizer, random_params):
     params = random_params(generator)
     return update.TrainState(params, optimizer.init(params), jnp.zeros((), jnp.int32))
-
-
-class Traced:
-    """An update that counts how often JAX traces it: once for each compilation."""
-
-    def __init__(self, inner):
-        self.inner, self.count = inner, 0
-
-    def __call__(self, *arguments):
-        self.count += 1
-        return self.inner(*arguments)
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """From configuration to parts: the edge where fields become arguments."""
 
 import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import jax
@@ -72,7 +72,7 @@ def clip(
     features: Features | None,
     propagated: Propagated | None = None,
 ) -> Clip:
-    """All that updates read, on the device, but for VGG's features; see `feature_store`.
+    """All that updates read, on the device, but for VGG's features; see `feature_filler`.
 
     A rehearsal hole is a hole to them.
     """
@@ -87,11 +87,13 @@ def clip(
     )
 
 
-def feature_store(config: ConfigDict, features: Features | None, clip: Clip) -> FeatureStore | None:
-    """Where the clip's VGG features are kept, if they are."""
+def feature_filler(
+    config: ConfigDict, features: Features | None, clip: Clip
+) -> Callable[[Clip, Array | Iterable[int]], Clip]:
+    """What gives a clip the VGG features of some frames: `FeatureStore.fill`, if they are kept."""
     if features is None or not keeps_features(config, features, clip.frames.shape[:3]):
-        return None
-    return FeatureStore(features, clip.frames)
+        return lambda clip, _: clip
+    return FeatureStore(features, clip.frames).fill
 
 
 def keeps_features(config: ConfigDict, features: Features, shape: tuple[int, ...]) -> bool:

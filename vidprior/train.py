@@ -92,9 +92,8 @@ def train(
     extra = {"flow_scale": None if scale is None else np.asarray(scale).tolist()}
     size = 1 if on_cpu else DISPATCH
     grid = frozenset(range(0, total, config.log.every)) | frozenset(schedule.pass_ends.tolist())
-    store = build.feature_store(config, features, clip)
-    if store is not None:
-        clip = store.fill(clip, ())
+    fill = build.feature_filler(config, features, clip)
+    clip = fill(clip, ())
     first = select(windows, schedule.windows[begin : begin + size])
     compiled = announce.compile_and_tell(fit, state, clip, first)
     plan = announce.Plan(done=begin, total=total, after=updates_after, compiled=compiled)
@@ -113,8 +112,7 @@ def train(
         log = _Log(record, schedule, windows, begin=begin, every=config.log.every, rows=rows)
         for start, end in blocks(begin, total, size=size, ends=grid):
             list_of_windows = select(windows, schedule.windows[start:end])
-            if store is not None:
-                clip = store.fill(clip, list_of_windows.frames)
+            clip = fill(clip, list_of_windows.frames)
             plan.start(clip)
             state, losses = fit(state, clip, list_of_windows)
             plan.stop(end, losses, progress)

@@ -40,9 +40,8 @@ def train_each(
     clip = build.prepared_clip(
         config, workdir, prepared, flows=flows, features=features, propagated=propagated
     )
-    store = build.feature_store(config, features, clip)
-    if store is not None:
-        clip = store.fill(clip, ())
+    fill = build.feature_filler(config, features, clip)
+    clip = fill(clip, ())
     windows = build.window_list(config, len(prepared.frames))
     count, updates = len(windows.frames), config.schedule.updates_per_window
     on_cpu = jax.default_backend() == "cpu"
@@ -78,8 +77,7 @@ def train_each(
                 repeated = Window(
                     *(np.broadcast_to(f[filled], (size, *f[filled].shape)) for f in windows)
                 )
-                if store is not None:
-                    clip = store.fill(clip, repeated.frames)
+                clip = fill(clip, repeated.frames)
                 if plan is None:
                     compiled = announce.compile_and_tell(fit, state, clip, repeated)
                     plan = announce.Plan(done=fitted, total=total, compiled=compiled)

@@ -19,12 +19,11 @@ from harness import (
     metrics,
     pictures,
 )
+from helpers import SHIPPED
 
 from vidprior.vgg import parameter_shapes
 
 pytestmark = pytest.mark.slow
-
-SHIPPED = sorted(path.stem for path in (ROOT / "configs").glob("[a-z]*.py"))
 
 # What shrinks a configuration further, or takes its place on a machine without fetched files.
 SHRUNK = {

@@ -1,10 +1,10 @@
-"""Beyond the paper: a new window at every update, Muon at a decaying rate, carried pixels.
+"""Beyond the paper: a new window at every update, Muon, averaged parameters, carried pixels.
 
     python -m vidprior.main --config=configs/best.py \
         --video=VIDEO --mask=MASK --workdir=out/best
 
-2,000 updates, where the paper spends 100,000, and nothing to fetch. What each switch
-gains: docs/quality.md.
+2,000 updates, where the paper spends 100,000, and nothing to fetch. Frames are those of
+the best of ten moments, as the rehearsal tells. What each switch gains: docs/quality.md.
 """
 
 from vidprior.configuration import load
@@ -21,8 +21,9 @@ def get_config():
     config.schedule.updates_per_window = 1
     config.schedule.median_window = "none"
     config.optimizer.kind = "muon"
-    config.optimizer.decay = "cosine"
+    config.optimizer.average = 0.99
     config.schedule.rehearse = True
+    config.schedule.keep_best = True
     config.loss.propagated = 1.0
     config.render.propagated = "blend"
     return config

@@ -8,7 +8,7 @@ from vidprior.configuration import load
 
 
 def get_config():
-    """500 updates; their number cannot be raised afterwards, since the rate decays over them."""
+    """500 updates; more of them later by --config.schedule.num_passes, in the same workdir."""
     config = load("best")
     config.schedule.num_passes = 5
     config.schedule.windows_per_pass = 100

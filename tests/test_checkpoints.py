@@ -8,6 +8,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import types
 
 import jax
 import jax.numpy as jnp
@@ -15,9 +16,9 @@ import numpy as np
 import optax
 import pytest
 
-from vidprior.checkpoints import Checkpoints
+from vidprior.checkpoints import Checkpoints, _ignore_late_reports
 from vidprior.errors import InputError
-from vidprior.update import TrainState, keep_best
+from vidprior.update import TrainState, judge, keep_best
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
@@ -96,6 +97,19 @@ def test_the_best_parameters_are_saved_with_the_rest(tmp_path):
     checkpoints = Checkpoints(tmp_path, keep=1)
     checkpoints.save(state, {})
     assert_identical(checkpoints.restore(5, keep_best(make_state(0))), state)
+
+
+def test_what_was_judged_best_is_rendered(tmp_path):
+    """Before anything was judged, the newest are."""
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    state = keep_best(make_state(5))
+    checkpoints.save(state, {})
+    assert_identical(checkpoints.restore_params(5)[0], state.params)
+    older = state.params
+    state = judge(state, 2.5).replace(params=make_state(6).params, step=make_state(6).step)
+    checkpoints.save(state, {})
+    assert_identical(checkpoints.restore_params(6)[0], older)
+    assert_identical(checkpoints.restore(6, keep_best(make_state(0))), state)
 
 
 def test_the_newest_are_kept(tmp_path):
@@ -241,7 +255,7 @@ def test_a_checkpoint_of_an_earlier_version_has_no_checksum(copy):
 FULL_DISK = """
 import pathlib, resource, sys
 from test_checkpoints import make_state
-from vidprior.checkpoints import Checkpoints
+from vidprior.checkpoints import Checkpoints, _ignore_late_reports
 from vidprior.errors import InputError
 
 checkpoints = Checkpoints(pathlib.Path(sys.argv[1]), keep=1)
@@ -296,3 +310,18 @@ def test_a_disk_with_room_again_takes_the_next_checkpoint(full_disk):
     checkpoints = Checkpoints(folder, keep=2)
     assert checkpoints.steps() == [1, 3]
     assert_identical(checkpoints.restore(3, make_state(0)), make_state(3))
+
+
+def test_late_reports_of_a_failed_save_are_dropped_and_no_others(tmp_path, monkeypatch):
+    """What cannot be raised goes to a hook: writers of the failed save call it from afar."""
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda found: told.append(str(found.exc_value)))
+    _ignore_late_reports.cache_clear()
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    monkeypatch.setattr(checkpoints._manager, "save", lambda *_, **__: 1 / 0)
+    with pytest.raises(InputError, match="could not be saved"):
+        checkpoints.save(make_state(1), {})
+    for text in ("Event loop is closed", "another"):
+        sys.unraisablehook(types.SimpleNamespace(exc_value=RuntimeError(text)))
+    _ignore_late_reports.cache_clear()
+    assert told == ["another"]

@@ -85,6 +85,12 @@ def test_what_is_blended_must_have_been_rehearsed():
     checks.check(configured("dip_vid", render__propagated="blend", schedule__rehearse=True))
 
 
+def test_what_is_kept_as_best_must_have_been_rehearsed():
+    with pytest.raises(InputError, match=r"keep_best needs --config\.schedule\.rehearse=True"):
+        checks.check(configured("dip_vid", schedule__keep_best=True))
+    checks.check(configured("dip_vid", schedule__keep_best=True, schedule__rehearse=True))
+
+
 def test_without_any_loss_there_is_nothing_to_train_for():
     with pytest.raises(InputError, match="every loss has weight 0"):
         checks.check(configured("dip_vid", loss__image=0.0))
@@ -101,6 +107,7 @@ def test_without_any_loss_there_is_nothing_to_train_for():
         # A frame's network is looked up by the start of its window: one window for each.
         ("dip", {"window__directions": ("forward", "backward")}, "reset_per_window"),
         ("dip", {"optimizer__average": 0.9}, "optimizer.average"),
+        ("dip", {"schedule__keep_best": True, "schedule__rehearse": True}, "keep_best=False"),
         ("flow", {"schedule__reset_per_window": True}, "reset_per_window"),
     ],
 )

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidprior.rehearsal import rehearsal_hole
+from vidprior.rehearsal import rehearsal_hole, rehearsed_frames
 
 
 def block(count=6, height=30, width=40, rows=(5, 12), columns=(4, 12)):
@@ -61,3 +61,12 @@ def test_the_seed_decides():
 def test_without_a_hole_or_without_room_there_is_none():
     assert not rehearsal_hole(np.zeros((2, 8, 8), bool), seed=0).any()
     assert not rehearsal_hole(np.ones((2, 8, 8), bool), seed=0).any()
+
+
+def test_frames_that_rehearse_are_spread_over_the_clip():
+    """Of frames 2 to 9, every second; all of them where there are fewer than are wanted."""
+    hole = np.zeros((12, 4, 4), bool)
+    hole[2:10, 1, 1] = True
+    assert rehearsed_frames(hole, count=4) == [2, 4, 6, 8]
+    assert rehearsed_frames(hole, count=100) == [*range(2, 10)]
+    assert rehearsed_frames(np.zeros_like(hole), count=4) == []

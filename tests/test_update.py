@@ -4,6 +4,7 @@ A generator without scales has heads alone, a colour and a flow for every value 
 noise: an update is the same arithmetic around it, and compiles in a tenth of the time.
 """
 
+import dataclasses
 import functools
 
 import jax
@@ -308,20 +309,22 @@ def test_the_best_parameters_are_those_of_the_lowest_image_loss(
     """A learning rate of its own at every update makes the loss go down and up."""
     rates = jnp.array([0.02, 0.02, 0.5, 0.5, -0.3, 0.1])
     optimizer = optax.adam(lambda count: rates[count])
-    step = update.make_update(generator=generator, optimizer=optimizer, weights=IMAGE_ALONE)
+    step = update.make_update(
+        generator=generator, optimizer=optimizer, weights=IMAGE_ALONE, judge_image=True
+    )
     fit = update.Fit(step, scan=False)
     params = random_params(generator)
     state = update.keep_best(
         update.TrainState(params, optimizer.init(params), jnp.zeros((), jnp.int32))
     )
-    assert state.best.loss == np.inf
+    assert state.best.error == np.inf
     lowest, expected = np.inf, None
     for index in (0, 9, 0, 28, 5, 0):
         before = jax.tree.map(np.asarray, jax.tree.map(jnp.copy, state.params))
         state, terms = fit(state, clip, windows.select(listed, np.array([index])))
         if terms["image"][0] < lowest:
             lowest, expected = float(terms["image"][0]), before
-        assert state.best.loss == np.float32(lowest)
+        assert state.best.error == np.float32(lowest)
         for one, other in zip(*map(jax.tree.leaves, (state.best.params, expected)), strict=True):
             assert np.array_equal(one, other)
     assert lowest < float(terms["image"][0])
@@ -330,6 +333,35 @@ def test_the_best_parameters_are_those_of_the_lowest_image_loss(
 def test_without_being_asked_no_best_parameters_are_kept(fit, clip, listed, state):
     state, _ = fit(state, clip, windows.select(listed, np.array([0])))
     assert state.best is None
+
+
+def with_params(state, value):
+    return dataclasses.replace(state, params={"a": jnp.full(2, value)})
+
+
+def test_the_best_parameters_are_those_judged_best():
+    state = update.keep_best(update.TrainState({"a": jnp.zeros(2)}, (), jnp.zeros((), jnp.int32)))
+    assert state.rendered["a"].tolist() == [0, 0]  # nothing was judged yet: the newest
+    for value, error, best in ((1, 5.0, 1), (2, 6.0, 1), (3, np.nan, 1), (4, 4.0, 4), (5, 4.0, 4)):
+        state = update.judge(with_params(state, float(value)), error)
+        assert state.newest["a"].tolist() == [value, value]
+        assert state.rendered["a"].tolist() == [best, best]
+    assert float(state.best.error) == 4
+
+
+def test_what_is_judged_are_averaged_parameters_where_they_are_kept():
+    state = update.TrainState({"a": jnp.ones(2)}, (), jnp.zeros((), jnp.int32))
+    state = update.judge(with_params(update.keep_average(update.keep_best(state)), 9.0), 1.0)
+    assert state.rendered["a"].tolist() == [1, 1]
+
+
+def test_updates_leave_what_was_judged_alone(fit, clip, listed, state):
+    state = update.judge(update.keep_best(state), 0.5)
+    before = jax.tree.map(np.asarray, jax.tree.map(jnp.copy, state.params))
+    state, _ = fit(state, clip, windows.select(listed, np.array([0, 1])))
+    for one, other in zip(*map(jax.tree.leaves, (state.rendered, before)), strict=True):
+        assert np.array_equal(one, other)
+    assert (state.newest["image"]["bias"] != before["image"]["bias"]).any()
 
 
 def test_parameters_are_averaged(generator, optimizer, bare_clip, listed, random_params):

@@ -18,7 +18,15 @@ from vidprior.generator import Generator
 from vidprior.npz import load_npz
 from vidprior.render import Frame, render
 from vidprior.types import Array, Clip, Features, Flows, Params, Propagated, Window
-from vidprior.update import Losses, TrainState, Update, init_state, keep_average, make_update
+from vidprior.update import (
+    Losses,
+    TrainState,
+    Update,
+    init_state,
+    keep_average,
+    keep_best,
+    make_update,
+)
 from vidprior.workdir import Prepared, Workdir
 
 # Of a device's memory, what VGG's features of a clip may take.
@@ -146,6 +154,7 @@ def update(config: ConfigDict, features: Features | None, *, updates: int = 0) -
         weights=config.loss.to_dict(),
         features=features,
         average=config.optimizer.average,
+        judge_image=config.schedule.reset_per_window,
     )
 
     def precise(state: TrainState, clip: Clip, window: Window) -> tuple[TrainState, Losses]:
@@ -186,7 +195,8 @@ def initial_state(config: ConfigDict, params: Params) -> TrainState:
     """The state before the first update."""
     # The optimiser's state tells of updates done, not of those to come.
     state = init_state(params, optimizer=optimizer(config, updates=1))
-    return keep_average(state) if config.optimizer.average else state
+    state = keep_average(state) if config.optimizer.average else state
+    return keep_best(state) if config.schedule.keep_best else state
 
 
 def optimizer(config: ConfigDict, *, updates: int = 0) -> optax.GradientTransformation:

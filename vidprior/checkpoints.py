@@ -1,6 +1,7 @@
 """Saving and restoring a run, atomically: a crash leaves the previous checkpoint usable."""
 
 import contextlib
+import functools
 import hashlib
 import os
 import pathlib
@@ -14,7 +15,7 @@ import orbax.checkpoint as ocp
 
 from vidprior.errors import InputError
 from vidprior.types import Params
-from vidprior.update import TrainState
+from vidprior.update import Best, TrainState
 
 # The name of the checksum among the extra facts.
 _CHECKSUM = "sha256"
@@ -93,16 +94,22 @@ class Checkpoints:
     def restore_params(self, step: int) -> tuple[Params, dict[str, Any]]:
         """The parameters that render, as NumPy arrays, and the extra facts.
 
-        These are the averaged parameters after `step` updates where they were kept.
+        After `step` updates: the best so far or the averaged ones, where they were kept.
 
         Raises:
           InputError: when the checkpoint is missing or unreadable.
         """
         self._require(step)
         state, extra = self._read_whole(step, ocp.args.StandardRestore())
-        # Checkpoints of earlier versions name no average.
-        rendered = state["params"] if state.get("average") is None else state["average"]
-        return jax.tree.map(np.asarray, rendered), extra
+        # Checkpoints of earlier versions name neither.
+        kept = TrainState(
+            params=state["params"],
+            opt_state=None,
+            step=state["step"],
+            best=Best(**state["best"]) if state.get("best") else None,
+            average=state.get("average"),
+        )
+        return jax.tree.map(np.asarray, kept.rendered), extra
 
     def restore_extra(self, step: int) -> dict[str, Any]:
         """The extra facts that were saved after `step` updates."""
@@ -158,9 +165,24 @@ def _silent_stderr() -> Iterator[None]:
         os.dup2(nowhere.fileno(), 2)
     try:
         yield
+    except BaseException:
+        _ignore_late_reports()
+        raise
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+
+
+@functools.cache
+def _ignore_late_reports() -> None:
+    """Writers of a failed save still report to its event loop when the error is long raised."""
+    before = sys.unraisablehook
+
+    def hook(unraisable: Any) -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            before(unraisable)
+
+    sys.unraisablehook = hook
 
 
 def _first_line(error: Exception) -> str:

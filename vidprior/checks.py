@@ -96,8 +96,19 @@ def check(config: ConfigDict) -> None:
                 "a network for every window keeps its best update, not the average of many: set "
                 "--config.optimizer.average=0"
             )
+        if config.schedule.keep_best:
+            raise InputError(
+                "a network for every window keeps its best update without being told: set "
+                "--config.schedule.keep_best=False"
+            )
         if not config.loss.image:
             raise InputError("the best update is told by the image loss: give --config.loss.image")
+    if config.schedule.keep_best and not config.schedule.rehearse:
+        raise InputError(
+            "what is best is told by pixels that are known and not learnt from: "
+            "--config.schedule.keep_best needs --config.schedule.rehearse=True, from the beginning "
+            "of the run"
+        )
     if config.render.propagated == "blend" and not config.schedule.rehearse:
         raise InputError(
             "how much of the carried pixels is to be laid over the network's is measured: "

@@ -14,6 +14,7 @@ from vidprior.errors import InputError
 from vidprior.finish import finish
 from vidprior.parts import Part
 from vidprior.progress import Listener
+from vidprior.rehearsal import rehearsed_frames
 from vidprior.render import Frame, Shown, blended, composite, join, rehearsed
 from vidprior.results import beside
 from vidprior.shares import fit_shares
@@ -242,9 +243,7 @@ def render(
         return rendered
     propagated = inputs.obtain_propagated(workdir, clip, config=config)
     # Always of the same frames, so that a frame does not depend on which others are wanted.
-    able = np.flatnonzero(propagated.rehearsal.any(axis=(1, 2)))
-    spread = np.unique(np.linspace(0, len(able), REHEARSED, endpoint=False).astype(int))
-    some = able[spread].tolist() if len(able) else []
+    some = rehearsed_frames(propagated.rehearsal, count=REHEARSED)
     sample = build.rendered(config, params_for, noise, some)
     shares = fit_shares(*rehearsed(sample, propagated, clip.frames))
     return blended(rendered, propagated, shares, clip.hole)

@@ -36,6 +36,18 @@ def rehearsal_hole(hole: np.ndarray, *, seed: int) -> np.ndarray:
     return best
 
 
+def rehearsed_frames(rehearsal: np.ndarray, *, count: int) -> list[int]:
+    """Numbers of at most `count` frames, spread over those that rehearse anything.
+
+    Args:
+      rehearsal: [T, H, W] bool.
+      count: how many, at least 1.
+    """
+    able = np.flatnonzero(rehearsal.any(axis=(1, 2)))
+    spread = np.unique(np.linspace(0, len(able), count, endpoint=False).astype(int))
+    return able[spread].tolist() if len(able) else []
+
+
 def _delayed(count: int, random: np.random.Generator) -> np.ndarray:
     """Frame numbers that begin anywhere, and turn about at the ends, so that nothing jumps."""
     there_and_back = np.concatenate([np.arange(count), np.arange(count)[::-1]])

@@ -10,7 +10,8 @@ from ml_collections import ConfigDict
 
 from vidprior import announce, build, checkpoints, results, update
 from vidprior.progress import Listener, Progress
-from vidprior.render import Frame
+from vidprior.rehearsal import rehearsed_frames
+from vidprior.render import Frame, rehearsed
 from vidprior.running import (
     DISPATCH,
     Interrupted,
@@ -23,6 +24,9 @@ from vidprior.types import Array, Features, Flows, Params, Propagated, Window
 from vidprior.update import Losses, TrainState
 from vidprior.windows import Schedule, select
 from vidprior.workdir import Prepared, Workdir
+
+# Frames, spread over the clip, whose rehearsal judges the parameters after every pass.
+JUDGED = 12
 
 
 def blocks(begin: int, total: int, *, size: int, ends: frozenset[int]) -> Iterator[tuple[int, int]]:
@@ -127,6 +131,11 @@ def train(
                 # A loss is that of the parameters before its update.
                 if not all_finite(state.params):
                     raise NonFiniteLoss(log.describe(end - 1, "parameters"))
+                if pass_over and config.schedule.keep_best and propagated is not None:
+                    error = _rehearsed_error(state.newest, clip.noise, propagated, prepared, config)
+                    state = update.judge(state, error)
+                    if math.isfinite(error):
+                        progress.say(f"rehearsed: {error**0.5:.1f} off after update {end}")
                 saved.save(state, {**extra, "rows": log.rows})
             if stop.asked:
                 raise Interrupted(f"stopped after update {end} of {total}; its state is saved")
@@ -135,6 +144,18 @@ def train(
                 shown = _preview(state.rendered, clip.noise, config)
                 told.picture(end, "preview", results.write_preview(path, shown, prepared))
     return state
+
+
+def _rehearsed_error(
+    params: Params, noise: Array, propagated: Propagated, prepared: Prepared, config: ConfigDict
+) -> float:
+    """Mean square error, of 0 to 255, where known pixels are treated as missing; else NaN."""
+    frames = rehearsed_frames(propagated.rehearsal, count=JUDGED)
+    shown = build.rendered(config, lambda _: params, noise, frames)
+    generated, _, truth, _ = rehearsed(shown, propagated, prepared.frames)
+    if not len(truth):
+        return math.nan
+    return float(np.square(generated.astype(np.float64) - truth).mean())
 
 
 def _preview(params: Params, noise: Array, config: ConfigDict) -> Iterator[Frame]:

@@ -26,7 +26,7 @@ class TrainState:
       params: the generator's parameters.
       opt_state: of the optimiser.
       step: scalar int32, updates done.
-      best: the parameters with the lowest image loss so far, when they are asked for.
+      best: the best parameters so far, when they are asked for.
       average: the parameters averaged over updates, when they are asked for.
     """
 
@@ -37,23 +37,41 @@ class TrainState:
     average: Any = None
 
     @property
-    def rendered(self) -> Params:
-        """The parameters that frames are generated with: averaged ones, if there are."""
+    def newest(self) -> Params:
+        """The parameters after the last update: averaged ones, if there are."""
         return self.params if self.average is None else self.average
+
+    @property
+    def rendered(self) -> Params:
+        """The parameters that frames are generated with: the best, if any were judged."""
+        judged = self.best is not None and bool(jnp.isfinite(self.best.error))
+        return self.best.params if judged else self.newest
 
 
 @struct.dataclass
 class Best:
-    """The parameters whose frames came nearest to the known pixels, and that loss."""
+    """The parameters of least error so far, and that error; infinite before any was known."""
 
     params: Params
-    loss: jax.Array
+    error: jax.Array
 
 
 def keep_best(state: TrainState) -> TrainState:
-    """The state, from now on remembering its best parameters."""
+    """The state, from now on remembering its best parameters.
+
+    They are judged by the image loss of every update (`make_update`), or now and then by
+    whoever calls `judge`.
+    """
     params = jax.tree.map(jnp.copy, state.params)  # both are donated: no array twice
-    return dataclasses.replace(state, best=Best(params=params, loss=jnp.array(jnp.inf)))
+    return dataclasses.replace(state, best=Best(params=params, error=jnp.array(jnp.inf)))
+
+
+def judge(state: TrainState, error: float) -> TrainState:
+    """The state, remembering its newest parameters if `error` is less than any before."""
+    if not error < float(state.best.error):
+        return state
+    params = jax.tree.map(jnp.copy, state.newest)
+    return dataclasses.replace(state, best=Best(params=params, error=jnp.array(error, jnp.float32)))
 
 
 def keep_average(state: TrainState) -> TrainState:
@@ -114,13 +132,15 @@ def make_update(
     weights: Mapping[str, float],
     features: Features | None = None,
     average: float = 0.0,
+    judge_image: bool = False,
 ) -> Update:
     """Builds `update(state, clip, window) -> (state, losses)`, a pure function.
 
     The losses are those of the parameters that came in, with their weighted sum
     under 'total'. A state that keeps averaged parameters (`keep_average`) takes them
     towards the new ones by a share of 1 - `average`, and by more in its first updates,
-    9 / (10 + u) after u of them: the random beginning is soon forgotten.
+    9 / (10 + u) after u of them: the random beginning is soon forgotten. With `judge_image`,
+    a state that keeps its best parameters (`keep_best`) takes those of least image loss.
     """
 
     def objective(params: Params, batch: Batch) -> tuple[jax.Array, Losses]:
@@ -132,7 +152,7 @@ def make_update(
     def update(state: TrainState, clip: Clip, window: Window) -> tuple[TrainState, Losses]:
         grads, terms = jax.grad(objective, has_aux=True)(state.params, gather(clip, window))
         changes, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        best = _better(state.best, state.params, terms)
+        best = _better(state.best, state.params, terms["image"]) if judge_image else state.best
         params = optax.apply_updates(state.params, changes)
         averaged = _averaged(state.average, params, step=state.step, decay=average)
         return TrainState(params, opt_state, state.step + 1, best, averaged), terms
@@ -140,13 +160,11 @@ def make_update(
     return update
 
 
-def _better(best: Best | None, params: Params, terms: Losses) -> Best | None:
-    if best is None:
-        return None
-    is_better = terms["image"] < best.loss
+def _better(best: Best, params: Params, error: jax.Array) -> Best:
+    is_better = error < best.error
     return Best(
         params=jax.tree.map(lambda new, old: jnp.where(is_better, new, old), params, best.params),
-        loss=jnp.where(is_better, terms["image"], best.loss),
+        error=jnp.where(is_better, error, best.error),
     )
 
 

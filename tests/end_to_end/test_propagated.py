@@ -1,8 +1,21 @@
 """Carried pixels through the real command: alone, in training, and over the network's."""
 
+import re
+import shutil
+
 import numpy as np
 import pytest
-from harness import SMALLEST, TINY, assert_last_error, metrics, pictures
+from harness import (
+    CHECKPOINTS,
+    SMALLEST,
+    TINY,
+    assert_last_error,
+    assert_same_arrays,
+    assert_same_run,
+    metrics,
+    parameters,
+    pictures,
+)
 
 from vidprior.workdir import Workdir
 
@@ -60,3 +73,29 @@ def test_carried_pixels_teach_and_are_laid_over(command, clip, trained, tmp_path
 def test_a_run_without_a_rehearsal_cannot_be_blended(command, trained):
     told = command("--mode=render", f"--workdir={trained}", "--config.render.propagated=blend")
     assert_last_error(told, "needs --config.schedule.rehearse=True")
+
+
+def test_the_best_of_all_passes_is_rendered_also_by_a_run_that_was_taken_up(
+    command, clip, tmp_path
+):
+    """A rate that is far too high: the network is not at its best when it ends."""
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    arguments = (
+        *TINY, *clip.inputs, "--config.schedule.rehearse=True", "--config.schedule.keep_best=True",
+        "--config.loss.flow=0", "--config.loss.consistency=0", "--config.optimizer.average=0.5",
+        "--config.optimizer.learning_rate=5", "--config.checkpoint.keep=9",
+    )  # fmt: skip
+    told = command.succeed(*arguments, f"--workdir={whole}").stderr
+    found = re.findall(r"rehearsed: ([\d.]+) off after update (\d+)", told)
+    errors = {int(update): float(error) for error, update in found}
+    best = min(errors, key=errors.get)
+    assert list(errors) == [10, 20, 30]
+    assert best < 30
+    assert_same_arrays(parameters(whole), parameters(whole, best))
+
+    shutil.copytree(whole, cut)
+    for step in (step for step in CHECKPOINTS if step > 16):
+        shutil.rmtree(cut / "checkpoints" / str(step))
+    shutil.rmtree(cut / "result")
+    command.succeed(*arguments, f"--workdir={cut}")
+    assert_same_run(whole, cut)

@@ -51,8 +51,9 @@ class PartResult(NamedTuple):
         training used it; None where no term needs flow, or there is no hole.
       metrics: the losses, unweighted, and their weighted sum `total`, one dictionary for
         every `log.every` updates, with the number of the `update` and of the `pass`.
-      state: the network's parameters after the last update, the averaged ones if there
-        are, and the optimiser's state; None where every window has a network of its own
+      state: the network's parameters and the optimiser's state after the last update, and
+        the averaged and the best parameters where they are kept; `state.rendered` are
+        those that the frames come from. None where every window has a network of its own
         (DIP), or nothing is trained.
     """
 

@@ -56,7 +56,7 @@ def get_config() -> ConfigDict:
     config.schedule.median_window = "last"  # of a pass: 'last', 'extra' (once more) or 'none'
 
     config.schedule.rehearse = False  # treat some known pixels as missing, to measure errors
-    config.schedule.keep_best = False  # render what the rehearsal finds best of all passes' ends
+    config.schedule.keep_best = False  # render the pass that rehearses best; end when past it
     config.schedule.reset_per_window = False  # a fresh network for every window (DIP)
     config.schedule.windows_at_once = placeholder(int)  # of those; None: 1 on a CPU, else 8
 

@@ -349,6 +349,26 @@ def test_the_best_parameters_are_those_judged_best():
     assert float(state.best.error) == 4
 
 
+@pytest.mark.parametrize(
+    ("best", "step", "past"),
+    [
+        (10, 50, True),
+        (25, 50, True),
+        (26, 50, False),
+        (10, 49, False),
+        (30, 60, True),
+        (0, 60, False),
+    ],
+)
+def test_a_run_is_past_its_best_when_half_of_it_brought_nothing_better(best, step, past):
+    """Of 100 updates; best 0 says that nothing was judged."""
+    state = update.TrainState({"a": jnp.ones(2)}, (), jnp.array(best, jnp.int32))
+    assert not update.past_its_best(state, total=100)
+    state = update.judge(update.keep_best(state), 1.0 if best else np.nan)
+    state = dataclasses.replace(state, step=jnp.array(step, jnp.int32))
+    assert update.past_its_best(state, total=100) is past
+
+
 def test_what_is_judged_are_averaged_parameters_where_they_are_kept():
     state = update.TrainState({"a": jnp.ones(2)}, (), jnp.zeros((), jnp.int32))
     state = update.judge(with_params(update.keep_average(update.keep_best(state)), 9.0), 1.0)

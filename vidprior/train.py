@@ -66,7 +66,7 @@ def train(
       updates_after: of later parts of the run, for the time that is announced.
 
     Returns:
-      The state after the last update.
+      The state after the last update; with `schedule.keep_best` a run may end early.
 
     Raises:
       NonFiniteLoss: the last checkpoint before is kept.
@@ -87,7 +87,7 @@ def train(
     begin = int(state.step)
     rows = saved.restore_extra(begin)["rows"] if begin else []
     workdir.forget_metrics_after(begin)
-    if begin >= total:
+    if begin >= total or (begin in schedule.pass_ends and update.past_its_best(state, total=total)):
         return state
     clip = build.prepared_clip(
         config, workdir, prepared, flows=flows, features=features, propagated=propagated
@@ -143,6 +143,9 @@ def train(
                 path = workdir.previews / f"{end:06d}.png"
                 shown = _preview(state.rendered, clip.noise, config)
                 told.picture(end, "preview", results.write_preview(path, shown, prepared))
+            if pass_over and end < total and update.past_its_best(state, total=total):
+                progress.say(f"ended after update {end}: none was better since {state.best.step}")
+                break
     return state
 
 

@@ -50,10 +50,17 @@ class TrainState:
 
 @struct.dataclass
 class Best:
-    """The parameters of least error so far, and that error; infinite before any was known."""
+    """The parameters of least error so far.
+
+    Attributes:
+      params: the generator's parameters.
+      error: theirs; infinite before any was known.
+      step: scalar int32, updates that led to them.
+    """
 
     params: Params
     error: jax.Array
+    step: jax.Array
 
 
 def keep_best(state: TrainState) -> TrainState:
@@ -63,7 +70,8 @@ def keep_best(state: TrainState) -> TrainState:
     whoever calls `judge`.
     """
     params = jax.tree.map(jnp.copy, state.params)  # both are donated: no array twice
-    return dataclasses.replace(state, best=Best(params=params, error=jnp.array(jnp.inf)))
+    step = jnp.zeros((), jnp.int32)
+    return dataclasses.replace(state, best=Best(params, jnp.array(jnp.inf), step))
 
 
 def judge(state: TrainState, error: float) -> TrainState:
@@ -71,7 +79,15 @@ def judge(state: TrainState, error: float) -> TrainState:
     if not error < float(state.best.error):
         return state
     params = jax.tree.map(jnp.copy, state.newest)
-    return dataclasses.replace(state, best=Best(params=params, error=jnp.array(error, jnp.float32)))
+    best = Best(params, jnp.array(error, jnp.float32), jnp.copy(state.step))
+    return dataclasses.replace(state, best=best)
+
+
+def past_its_best(state: TrainState, *, total: int) -> bool:
+    """Whether half of the updates so far, and these at least half of `total`, changed no best."""
+    if state.best is None or not jnp.isfinite(state.best.error):
+        return False
+    return int(state.step) >= max(2 * int(state.best.step), total / 2)
 
 
 def keep_average(state: TrainState) -> TrainState:
@@ -152,7 +168,7 @@ def make_update(
     def update(state: TrainState, clip: Clip, window: Window) -> tuple[TrainState, Losses]:
         grads, terms = jax.grad(objective, has_aux=True)(state.params, gather(clip, window))
         changes, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        best = _better(state.best, state.params, terms["image"]) if judge_image else state.best
+        best = _better(state, terms["image"]) if judge_image else state.best
         params = optax.apply_updates(state.params, changes)
         averaged = _averaged(state.average, params, step=state.step, decay=average)
         return TrainState(params, opt_state, state.step + 1, best, averaged), terms
@@ -160,12 +176,10 @@ def make_update(
     return update
 
 
-def _better(best: Best, params: Params, error: jax.Array) -> Best:
-    is_better = error < best.error
-    return Best(
-        params=jax.tree.map(lambda new, old: jnp.where(is_better, new, old), params, best.params),
-        error=jnp.where(is_better, error, best.error),
-    )
+def _better(state: TrainState, error: jax.Array) -> Best:
+    newest = Best(state.params, error, state.step)
+    is_better = error < state.best.error
+    return jax.tree.map(lambda new, old: jnp.where(is_better, new, old), newest, state.best)
 
 
 def _averaged(average: Params | None, params: Params, *, step: jax.Array, decay: float) -> Any:

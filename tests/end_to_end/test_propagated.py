@@ -6,12 +6,12 @@ import shutil
 import numpy as np
 import pytest
 from harness import (
-    CHECKPOINTS,
     SMALLEST,
     TINY,
     assert_last_error,
     assert_same_arrays,
     assert_same_run,
+    checkpoint_steps,
     metrics,
     parameters,
     pictures,
@@ -75,27 +75,37 @@ def test_a_run_without_a_rehearsal_cannot_be_blended(command, trained):
     assert_last_error(told, "needs --config.schedule.rehearse=True")
 
 
-def test_the_best_of_all_passes_is_rendered_also_by_a_run_that_was_taken_up(
-    command, clip, tmp_path
-):
-    """A rate that is far too high: the network is not at its best when it ends."""
+def test_a_run_ends_where_it_is_past_its_best_and_renders_that(command, clip, tmp_path):
+    """A rate that is far too high: of eight passes of ten updates an early one is the best."""
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     arguments = (
         *TINY, *clip.inputs, "--config.schedule.rehearse=True", "--config.schedule.keep_best=True",
         "--config.loss.flow=0", "--config.loss.consistency=0", "--config.optimizer.average=0.5",
-        "--config.optimizer.learning_rate=5", "--config.checkpoint.keep=9",
+        "--config.optimizer.learning_rate=5", "--config.checkpoint.keep=99",
     )  # fmt: skip
-    told = command.succeed(*arguments, f"--workdir={whole}").stderr
+    eight = "--config.schedule.num_passes=8"
+    told = command.succeed(*arguments, eight, f"--workdir={whole}").stderr
     found = re.findall(r"rehearsed: ([\d.]+) off after update (\d+)", told)
     errors = {int(update): float(error) for error, update in found}
     best = min(errors, key=errors.get)
-    assert list(errors) == [10, 20, 30]
-    assert best < 30
+    end = max(40, 2 * best)
+    assert end < 80
+    assert list(errors) == list(range(10, end + 1, 10))
+    assert f"ended after update {end}: none was better since {best}" in told
+    assert checkpoint_steps(whole)[-1] == end
     assert_same_arrays(parameters(whole), parameters(whole, best))
 
     shutil.copytree(whole, cut)
-    for step in (step for step in CHECKPOINTS if step > 16):
-        shutil.rmtree(cut / "checkpoints" / str(step))
+    for step in checkpoint_steps(cut):
+        if step > 16:
+            shutil.rmtree(cut / "checkpoints" / str(step))
     shutil.rmtree(cut / "result")
-    command.succeed(*arguments, f"--workdir={cut}")
+    command.succeed(*arguments, eight, f"--workdir={cut}")
     assert_same_run(whole, cut)
+    told = command.succeed(*arguments, eight, f"--workdir={cut}").stderr
+    assert "device:" not in told  # nothing was trained
+    assert_same_run(whole, cut)
+    # A run that is asked for more has not done its half.
+    more = f"--config.schedule.num_passes={end // 5 + 1}"
+    command.succeed(*arguments, more, f"--workdir={cut}")
+    assert checkpoint_steps(cut)[-1] > end

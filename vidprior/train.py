@@ -19,6 +19,7 @@ from vidprior.running import (
     StopRequest,
     all_finite,
 )
+from vidprior.shares import fit_shares, share_of
 from vidprior.summaries import open_summaries
 from vidprior.types import Array, Features, Flows, Params, Propagated, Window
 from vidprior.update import Losses, TrainState
@@ -152,13 +153,17 @@ def train(
 def _rehearsed_error(
     params: Params, noise: Array, propagated: Propagated, prepared: Prepared, config: ConfigDict
 ) -> float:
-    """Mean square error, of 0 to 255, where known pixels are treated as missing; else NaN."""
+    """Mean square error, of 0 to 255, of what will be shown; NaN where nothing is rehearsed."""
     frames = rehearsed_frames(propagated.rehearsal, count=JUDGED)
     shown = build.rendered(config, lambda _: params, noise, frames)
-    generated, _, truth, _ = rehearsed(shown, propagated, prepared.frames)
+    generated, carried, truth, confidence = rehearsed(shown, propagated, prepared.frames)
     if not len(truth):
         return math.nan
-    return float(np.square(generated.astype(np.float64) - truth).mean())
+    error = truth.astype(np.float32) - generated
+    if config.render.propagated == "blend":
+        share = share_of(confidence, fit_shares(generated, carried, truth, confidence))
+        error -= share[:, None] * (carried.astype(np.float32) - generated)
+    return float(np.square(error).mean())
 
 
 def _preview(params: Params, noise: Array, config: ConfigDict) -> Iterator[Frame]:

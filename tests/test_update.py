@@ -342,7 +342,7 @@ def with_params(state, value):
 def test_the_best_parameters_are_those_judged_best():
     state = update.keep_best(update.TrainState({"a": jnp.zeros(2)}, (), jnp.zeros((), jnp.int32)))
     assert state.rendered["a"].tolist() == [0, 0]  # nothing was judged yet: the newest
-    for value, error, best in ((1, 5.0, 1), (2, 6.0, 1), (3, np.nan, 1), (4, 4.0, 4), (5, 4.0, 4)):
+    for value, error, best in ((1, 5.0, 1), (2, 6.0, 1), (3, np.nan, 1), (4, 4.0, 4), (5, 4.0, 5)):
         state = update.judge(with_params(state, float(value)), error)
         assert state.newest["a"].tolist() == [value, value]
         assert state.rendered["a"].tolist() == [best, best]

@@ -75,8 +75,12 @@ def keep_best(state: TrainState) -> TrainState:
 
 
 def judge(state: TrainState, error: float) -> TrainState:
-    """The state, remembering its newest parameters if `error` is less than any before."""
-    if not error < float(state.best.error):
+    """The state, remembering its newest parameters unless their `error` exceeds the least so far.
+
+    Of equals the newest count: before a network is ready, carried pixels alone are shown, and
+    what is judged does not change.
+    """
+    if not error <= float(state.best.error):
         return state
     params = jax.tree.map(jnp.copy, state.newest)
     best = Best(params, jnp.array(error, jnp.float32), jnp.copy(state.step))

@@ -255,7 +255,7 @@ def test_a_checkpoint_of_an_earlier_version_has_no_checksum(copy):
 FULL_DISK = """
 import pathlib, resource, sys
 from test_checkpoints import make_state
-from vidprior.checkpoints import Checkpoints, _ignore_late_reports
+from vidprior.checkpoints import Checkpoints
 from vidprior.errors import InputError
 
 checkpoints = Checkpoints(pathlib.Path(sys.argv[1]), keep=1)

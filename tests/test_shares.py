@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidprior.shares import EDGES, fit_shares, share_of
+from vidprior.shares import EDGES, fit_shares, mix, share_of
 
 CLASSES = len(EDGES) + 1
 
@@ -89,3 +89,12 @@ def test_shares_go_over_into_each_other():
     assert share_of(np.float32([0.55, 0.85, 1]), shares) == pytest.approx([0.5, 1, 1])
     assert share_of(np.float32([0.7]), shares) == pytest.approx([0.75])
     assert share_of(np.zeros((2, 3), np.float16), shares).shape == (2, 3)
+
+
+def test_what_is_carried_is_laid_over_by_its_share():
+    """Confidence 0.85 is the middle of the last class, and has its share: a quarter of the way."""
+    shares = np.array([0, 0, 0, 0, 0, 0, 0.25], np.float32)
+    generated, carried = np.full((2, 1, 3), 10, np.uint8), np.full((2, 1, 3), 2, np.uint8)
+    mixed = mix(generated, carried, np.array([[0.85], [0.0]], np.float16), shares)
+    assert mixed.dtype == np.float32
+    np.testing.assert_allclose(mixed[:, 0], [[8] * 3, [10] * 3], atol=1e-2)

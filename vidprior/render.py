@@ -10,7 +10,7 @@ import numpy as np
 from vidprior.compiling import compiler_options
 from vidprior.generator import Generator
 from vidprior.geometry import Transform, replace_by
-from vidprior.shares import share_of
+from vidprior.shares import mix
 from vidprior.types import Array, Params, Propagated
 
 
@@ -155,10 +155,10 @@ def blended(
       hole: [T, H, W] bool.
     """
     for frame in rendered:
-        weight = share_of(propagated.confidence[frame.number], shares) * hole[frame.number]
-        weight = weight[..., None]
-        carried = propagated.frames[frame.number].astype(np.float32)
-        image = np.rint(frame.image + weight * (carried - frame.image)).astype(np.uint8)
+        number = frame.number
+        carried, confidence = propagated.frames[number], propagated.confidence[number]
+        mixed = np.rint(mix(frame.image, carried, confidence, shares)).astype(np.uint8)
+        image = composite(mixed, frame.image, hole[number])
         yield frame._replace(image=image)
 
 

@@ -79,3 +79,22 @@ def share_of(confidence: np.ndarray, shares: np.ndarray) -> np.ndarray:
       The same shape, float32 in [0, 1].
     """
     return np.interp(confidence.astype(np.float32), _CENTRES, shares).astype(np.float32)
+
+
+def mix(
+    generated: np.ndarray, carried: np.ndarray, confidence: np.ndarray, shares: np.ndarray
+) -> np.ndarray:
+    """Carried pixels laid over the network's by their share.
+
+    Args:
+      generated: [..., 3] uint8.
+      carried: [..., 3] uint8.
+      confidence: [...] in [0, 1], of what was carried.
+      shares: [B].
+
+    Returns:
+      [..., 3] float32, not rounded.
+    """
+    weight = share_of(confidence, shares)[..., None]
+    mixed: np.ndarray = generated + weight * (carried.astype(np.float32) - generated)
+    return mixed

@@ -19,7 +19,7 @@ from vidprior.running import (
     StopRequest,
     all_finite,
 )
-from vidprior.shares import fit_shares, share_of
+from vidprior.shares import fit_shares, mix
 from vidprior.summaries import open_summaries
 from vidprior.types import Array, Features, Flows, Params, Propagated, Window
 from vidprior.update import Losses, TrainState
@@ -159,11 +159,11 @@ def _rehearsed_error(
     generated, carried, truth, confidence = rehearsed(shown, propagated, prepared.frames)
     if not len(truth):
         return math.nan
-    error = truth.astype(np.float32) - generated
+    result = generated
     if config.render.propagated == "blend":
-        share = share_of(confidence, fit_shares(generated, carried, truth, confidence))
-        error -= share[:, None] * (carried.astype(np.float32) - generated)
-    return float(np.square(error).mean())
+        shares = fit_shares(generated, carried, truth, confidence)
+        result = mix(generated, carried, confidence, shares)
+    return float(np.square(truth - result.astype(np.float32)).mean())
 
 
 def _preview(params: Params, noise: Array, config: ConfigDict) -> Iterator[Frame]:

@@ -44,8 +44,12 @@ class TrainState:
     @property
     def rendered(self) -> Params:
         """The parameters that frames are generated with: the best, if any were judged."""
-        judged = self.best is not None and bool(jnp.isfinite(self.best.error))
-        return self.best.params if judged else self.newest
+        return self.best.params if self.judged else self.newest
+
+    @property
+    def judged(self) -> bool:
+        """Whether best parameters are kept, and there are some."""
+        return self.best is not None and bool(jnp.isfinite(self.best.error))
 
 
 @struct.dataclass
@@ -89,9 +93,7 @@ def judge(state: TrainState, error: float) -> TrainState:
 
 def past_its_best(state: TrainState, *, total: int) -> bool:
     """Whether half of the updates so far, and these at least half of `total`, changed no best."""
-    if state.best is None or not jnp.isfinite(state.best.error):
-        return False
-    return int(state.step) >= max(2 * int(state.best.step), total / 2)
+    return state.judged and int(state.step) >= max(2 * int(state.best.step), total / 2)
 
 
 def keep_average(state: TrainState) -> TrainState:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vidprior.types import OFFSETS, Clip, Flows
+from vidprior.types import OFFSETS, DeviceClip, Flows
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +36,7 @@ def make_random_clip():
         random = np.random.default_rng(seed)
         frames_shape, flow_shape = (num_frames, *size), (len(OFFSETS), num_frames, *size)
         half = (num_frames, size[0] // 2, size[1] // 2)
-        arrays = Clip(
+        arrays = DeviceClip(
             frames=random.integers(0, 256, (*frames_shape, 3), np.uint8),
             hole=random.random(frames_shape) < 0.2,
             noise=random.random((*frames_shape, 1), np.float32) * np.float32(0.1),

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from vidprior import allocation
+from vidprior import runtime
 
 FAULTS = """
 import resource
@@ -35,5 +35,5 @@ def test_large_arrays_take_the_memory_of_those_before_them():
 
 
 def test_a_c_library_without_such_settings_is_left_alone(monkeypatch):
-    monkeypatch.setattr(allocation.ctypes, "CDLL", lambda name: object())
-    assert not allocation.keep_memory()
+    monkeypatch.setattr(runtime.ctypes, "CDLL", lambda name: object())
+    assert not runtime.keep_memory()

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import vidprior
-from vidprior import geometry, video_io
 from vidprior.configuration import load
 from vidprior.errors import InputError
+from vidprior.imaging import geometry
+from vidprior.io import footage
 
 T, SIZE = 7, (40, 60)
 
@@ -75,14 +76,14 @@ def test_what_led_there(result):
 @pytest.mark.parametrize("name", ["result.mkv", "frames"])
 def test_saved_frames_read_back(result, tmp_path, name):
     result.save(tmp_path / name, **({"lossless": True} if "." in name else {}))
-    video = video_io.read_frames(tmp_path / name)
+    video = footage.read_frames(tmp_path / name)
     assert np.array_equal(video.frames, result.frames)
     assert video.rate == (25 if "." in name else None)
 
 
 def test_the_rate_of_a_saved_video(result, tmp_path):
     result.save(tmp_path / "a.mp4", rate=30000 / 1001)
-    assert float(video_io.read_frames(tmp_path / "a.mp4").rate) == pytest.approx(29.97003, abs=1e-5)
+    assert float(footage.read_frames(tmp_path / "a.mp4").rate) == pytest.approx(29.97003, abs=1e-5)
 
 
 @pytest.mark.slow

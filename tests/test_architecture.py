@@ -3,57 +3,46 @@
 import ast
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
 import pytest
 
-PACKAGE = pathlib.Path(__file__).parents[1] / "vidprior"
-MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
-TREES = {name: ast.parse((PACKAGE / f"{name}.py").read_text()) for name in MODULES}
+ROOT = pathlib.Path(__file__).parents[1]
+PACKAGE = ROOT / "vidprior"
+FILES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in PACKAGE.rglob("*.py")
+}
+TREES = {name: ast.parse(path.read_text()) for name, path in FILES.items()}
+MODULES = sorted(TREES)
 
 # The longest file that is still one idea.
 MAX_LINES = 400
 
-FLOORS = {
-    # what everything stands on
-    0: ("types", "errors", "correlation"),
-    # one idea each, of arrays or of files
-    1: (
-        "allocation", "carried", "carry", "compiling", "configuration", "division", "figures",
-        "files", "geometry", "layers", "membrane", "memory", "metrics", "official", "optimizers",
-        "parallel", "progress", "rehearsal", "shares", "shots", "visualize", "warp", "windows",
-        "winograd",
-    ),
-    # built from those
-    2: (
-        "align", "feature_store", "finish", "flow_estimate", "follow", "generator", "image_io",
-        "losses", "npz", "rows", "running", "vgg", "video_file", "visibility",
-    ),
-    # an update, a picture, a file format
-    3: (
-        "clip", "complexity", "flow_io", "frechet", "initial", "propagate", "protocols",
-        "render", "summaries", "update", "video_io", "video_out", "workdir",
-    ),
-    # what a run reads and leaves behind
-    4: (
-        "announce", "build", "checkpoints", "compose", "encoder", "mask_fit", "results", "scores",
-    ),
-    5: ("ablation", "checks", "exchange", "inputs", "report", "train", "train_each"),
-    6: ("doctor", "parts"),
-    7: ("evaluate", "job"),
-    8: ("main", "api"),
-    9: ("__init__",),
-}  # fmt: skip
+# Groups of modules, from the ground up: each imports only from itself and from groups before it.
+# A name is a folder of `vidprior`, or a module beside the folders.
+GROUPS = (
+    ("errors", "types", "runtime"),
+    ("imaging", "model", "configuration"),
+    ("io",),
+    ("flow",),
+    ("propagation", "training"),
+    ("run",),
+    ("evaluation", "api"),
+    ("doctor",),
+    ("main", "__init__"),
+)
 
-# The edge where the fields of a configuration become arguments.
+# Where the fields of a configuration become arguments.
 KNOW_CONFIGURATIONS = {
-    "configuration", "build", "inputs", "train", "train_each", "exchange", "job",
-    "doctor", "main", "api", "parts", "checks",
+    "configuration", "run.build", "run.source", "run.train", "run.train_each", "run.exchange",
+    "run.pipeline", "run.segments", "run.validate", "doctor", "main", "api",
 }  # fmt: skip
 
 # The files that know codecs, images and video.
-KNOW_CODECS = {"image_io", "video_file", "video_out"}
+KNOW_CODECS = {"io.images", "io.video_reader", "io.video_writer"}
 
 
 def imports(tree):
@@ -69,44 +58,100 @@ def imports(tree):
 
 def used_modules(name):
     """The modules of the package that a module imports."""
-    parts = (imported.split(".") for imported in imports(TREES[name]))
-    return {part[1] for part in parts if part[0] == "vidprior" and part[1:2] and part[1] in MODULES}
+    found = {imported for imported in imports(TREES[name]) if imported in TREES}
+    # A folder's own file says only what the folder holds.
+    return found - {module for module in found if FILES[module].name == "__init__.py"}
 
 
 def used_packages(name):
     return {imported.partition(".")[0] for imported in imports(TREES[name])}
 
 
-def test_every_module_has_a_floor():
-    placed = sorted(name for names in FLOORS.values() for name in names)
-    assert placed == MODULES
+def group_of(name):
+    """The folder that a module lies in, or the module itself where it lies in none."""
+    return "__init__" if name == "vidprior" else name.split(".")[1]
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_modules_import_from_lower_floors_only(name):
-    floor = {module: number for number, modules in FLOORS.items() for module in modules}
-    upside_down = {other for other in used_modules(name) if floor[other] >= floor[name]}
-    assert upside_down == set()
+def test_every_module_has_a_group():
+    placed = [name for group in GROUPS for name in group]
+    assert sorted(placed) == sorted({group_of(name) for name in MODULES})
+
+
+def test_modules_import_only_downwards():
+    level = {name: number for number, group in enumerate(GROUPS) for name in group}
+    upwards = {
+        (name, other)
+        for name in MODULES
+        for other in used_modules(name)
+        if group_of(name) != group_of(other)
+        and not (
+            level[group_of(other)] < level[group_of(name)]
+            # Modules beside the folders may use their neighbours; folders of one group may not.
+            or (level[group_of(other)] == level[group_of(name)] and not is_folder(group_of(other)))
+        )
+    }
+    assert upwards == set()
+
+
+def is_folder(group):
+    return (PACKAGE / group).is_dir()
+
+
+@pytest.mark.parametrize("group", [name for names in GROUPS for name in names if is_folder(name)])
+def test_a_group_has_no_circle(group):
+    """Modules whose imports are all known are taken away, until none is left."""
+    left = {
+        name: {other for other in used_modules(name) if group_of(other) == group}
+        for name in MODULES
+        if group_of(name) == group
+    }
+    while left:
+        free = {name for name, used in left.items() if not used & left.keys()}
+        assert free, f"a circle among {sorted(left)}"
+        left = {name: used for name, used in left.items() if name not in free}
+
+
+def test_the_picture_in_the_docs_is_the_tree():
+    """docs/design.md names every folder and every module of it, and nothing else."""
+    text = (ROOT / "docs/design.md").read_text()
+    told = {
+        row[1]: set(re.findall(r"`(\w+)`", row[2]))
+        for row in re.finditer(r"^\| `(\w+)/` \| (.*?) \|", text, re.M)
+    }
+    tree = {}
+    for name in MODULES:
+        if name.count(".") == 2:
+            tree.setdefault(group_of(name), set()).add(name.split(".")[2])
+    assert told == tree
+
+
+def test_the_order_in_the_docs_is_the_order_here():
+    text = (ROOT / "docs/design.md").read_text()
+    told = re.search(r"^Import order: (.*?)\.$", text, re.M | re.S)[1]
+    groups = [re.findall(r"`(\w+)`", group) for group in told.split("<")]
+    assert groups == [[name for name in group if name != "__init__"] for group in GROUPS]
 
 
 def test_imports_are_found():
     """What the rules above rest on."""
     tree = ast.parse("import a.b\nfrom vidprior import warp\ndef f():\n    from c.d import e\n")
     assert set(imports(tree)) == {"a.b", "vidprior", "vidprior.warp", "c.d", "c.d.e"}
-    assert used_modules("losses") == {"warp"}
-    assert used_modules("train") >= {"build", "checkpoints", "update", "windows"}
+    assert used_modules("vidprior.training.losses") == {"vidprior.flow.warp"}
+    assert used_modules("vidprior.run.build") >= {
+        "vidprior.training.train_step",
+        "vidprior.training.windows",
+    }
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_torch_is_imported_nowhere(name):
-    assert {package for package in used_packages(name) if "torch" in package} == set()
+def test_torch_is_imported_nowhere():
+    assert [name for name in MODULES if any("torch" in p for p in used_packages(name))] == []
 
 
 def test_running_the_program_loads_no_torch():
     code = "import sys, vidprior.main; print(*sorted(sys.modules))"
     finished = subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": str(PACKAGE.parent)},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=True,
@@ -117,13 +162,18 @@ def test_running_the_program_loads_no_torch():
 
 
 def test_configurations_are_known_at_the_edge_alone():
-    assert {name for name in MODULES if "ml_collections" in used_packages(name)} == (
-        KNOW_CONFIGURATIONS
-    )
+    found = {name for name in MODULES if "ml_collections" in used_packages(name)}
+    assert found == {f"vidprior.{name}" for name in KNOW_CONFIGURATIONS}
+
+
+def test_propagation_knows_no_network():
+    known = {other for name in MODULES if ".propagation." in name for other in used_modules(name)}
+    assert {other for other in known if group_of(other) in ("model", "training")} == set()
 
 
 def test_codecs_are_known_to_few():
-    assert {name for name in MODULES if used_packages(name) & {"av", "imageio"}} <= KNOW_CODECS
+    found = {name for name in MODULES if used_packages(name) & {"av", "imageio"}}
+    assert found <= {f"vidprior.{name}" for name in KNOW_CODECS}
 
 
 def public_definitions(tree):
@@ -135,19 +185,24 @@ def public_definitions(tree):
                 yield from public_definitions(node)
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_everything_public_is_documented(name):
-    assert ast.get_docstring(TREES[name])
-    bare = [node.name for node in public_definitions(TREES[name]) if not ast.get_docstring(node)]
-    assert bare == []
+def test_everything_public_is_documented():
+    bare = {
+        (name, node.name)
+        for name in MODULES
+        for node in public_definitions(TREES[name])
+        if not ast.get_docstring(node)
+    }
+    assert bare == set()
+    assert [name for name in MODULES if not ast.get_docstring(TREES[name])] == []
 
 
 def test_public_definitions_are_found():
-    names = {node.name for node in public_definitions(TREES["checkpoints"])}
+    tree = TREES["vidprior.training.checkpoints"]
+    names = {node.name for node in public_definitions(tree)}
     assert {"Checkpoints", "save", "restore"} <= names
     assert "_read" not in names
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_no_module_is_longer_than_one_idea(name):
-    assert len((PACKAGE / f"{name}.py").read_text().splitlines()) <= MAX_LINES
+def test_no_module_is_longer_than_one_idea():
+    lines = {name: len(path.read_text().splitlines()) for name, path in FILES.items()}
+    assert {name: count for name, count in lines.items() if count > MAX_LINES} == {}

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 import vidprior
-from vidprior import doctor, inputs, video_file, video_out
+from vidprior import doctor
 from vidprior.configuration import load
-from vidprior.vgg import parameter_shapes
+from vidprior.io import video_reader, video_writer
+from vidprior.model.vgg import parameter_shapes
+from vidprior.run import source
 
 
 def found(subject, config=None):
@@ -57,8 +59,8 @@ def test_codecs_of_the_wheels():
 
 
 def test_codecs_that_are_missing(monkeypatch):
-    monkeypatch.setattr(video_out, "ENCODERS", ("ffv1", "no_such_codec"))
-    monkeypatch.setattr(video_file, "DECODERS", ("h264", "no_such_codec"))
+    monkeypatch.setattr(video_writer, "ENCODERS", ("ffv1", "no_such_codec"))
+    monkeypatch.setattr(video_reader, "DECODERS", ("h264", "no_such_codec"))
     for what, rest in (("writes", "ffv1"), ("reads", "h264")):
         finding = found(f"video, {what}")
         assert finding.state == rest
@@ -128,7 +130,7 @@ def test_weights_that_are_damaged(config, tmp_path):
 
 
 def test_an_installation_without_the_estimator(config, monkeypatch, tmp_path):
-    monkeypatch.setattr(inputs, "PWCNET", tmp_path / "nowhere")
+    monkeypatch.setattr(source, "PWCNET", tmp_path / "nowhere")
     assert "from a checkout" in found("PWC-Net", config).advice
 
 

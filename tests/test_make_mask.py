@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from vidprior import image_io, video_io
+from vidprior.io import images
+from vidprior.io.footage import open_footage, read_frames, read_mask_frames
 
 TOOL = pathlib.Path(__file__).parents[1] / "tools" / "make_mask.py"
 T, SIZE = 8, (96, 128)
@@ -39,9 +40,9 @@ def clip(tmp_path_factory):
     for t in range(T):
         place = np.s_[20 + 2 * t : 56 + 2 * t, 15 + 5 * t : 59 + 5 * t]
         frames[t][place], truth[t][place] = patch, True
-    image_io.write_frames(folder / "frames", frames)
+    images.write_frames(folder / "frames", frames)
     for t in range(T):
-        image_io.write_image(folder / f"painted{t}.png", truth[t].astype(np.uint8) * 255)
+        images.write_image(folder / f"painted{t}.png", truth[t].astype(np.uint8) * 255)
     return folder, truth
 
 
@@ -67,10 +68,10 @@ def test_a_painted_frame_is_carried_both_ways(clip, tmp_path):
         "--painted", f"3:{folder / 'painted3.png'}", "--width", 64,
     )  # fmt: skip
     assert made.returncode == 0, made.stderr
-    masks = video_io.read_masks(tmp_path / "m", size=SIZE, num_frames=T) > 127
+    masks = read_mask_frames(tmp_path / "m", size=SIZE, num_frames=T) > 127
     assert np.array_equal(masks[3], truth[3])
     assert min(overlap(m, t) for m, t in zip(masks, truth, strict=True)) > 0.85
-    preview = video_io.read_frames(tmp_path / "m.mp4")
+    preview = read_frames(tmp_path / "m.mp4")
     assert preview.frames.shape == (T, *SIZE, 3)
     confidence = json.loads((tmp_path / "m.json").read_text())["confidence"]
     assert len(confidence) == T
@@ -83,7 +84,7 @@ def test_a_painted_frame_is_carried_both_ways(clip, tmp_path):
 def test_the_best_of_several_painted_frames_is_taken(tool, clip):
     """Each frame takes the mask that fits it best; here both do."""
     folder, truth = clip
-    footage = video_io.open_footage(folder / "frames")
+    footage = open_footage(folder / "frames")
     masks, confidence = tool.carried_masks(footage, {0: truth[0], 6: truth[6]}, width=128)
     assert confidence[[0, 6]].tolist() == [1, 1]
     assert min(overlap(m, t) for m, t in zip(masks, truth, strict=True)) > 0.85
@@ -110,7 +111,7 @@ def test_boxes_through_the_command(clip, tmp_path):
     folder, _ = clip
     made = run("--video", folder / "frames", "--output", tmp_path / "m", "--box", "0:40,20,64,48")
     assert made.returncode == 0, made.stderr
-    masks = video_io.read_masks(tmp_path / "m", size=SIZE, num_frames=T) > 127
+    masks = read_mask_frames(tmp_path / "m", size=SIZE, num_frames=T) > 127
     expected = np.zeros(SIZE, bool)
     expected[20:68, 40:104] = True
     assert np.array_equal(masks, np.broadcast_to(expected, (T, *SIZE)))
@@ -156,7 +157,7 @@ def test_what_cannot_be_used_is_one_line(
 
 def test_an_empty_painting_is_refused(tool, clip, tmp_path, monkeypatch, capsys):
     folder, _ = clip
-    image_io.write_image(tmp_path / "black.png", np.zeros(SIZE, np.uint8))
+    images.write_image(tmp_path / "black.png", np.zeros(SIZE, np.uint8))
     flags = ["make_mask.py", f"--video={folder / 'frames'}", f"--output={tmp_path / 'm'}"]
     monkeypatch.setattr(sys, "argv", [*flags, f"--painted=0:{tmp_path / 'black.png'}"])
     with pytest.raises(SystemExit):

@@ -10,7 +10,7 @@ import sysconfig
 import numpy as np
 import pytest
 
-from vidprior.image_io import write_frames, write_image
+from vidprior.io.images import write_frames, write_image
 
 ROOT = pathlib.Path(__file__).parents[1]
 

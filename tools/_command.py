@@ -9,7 +9,7 @@ from collections.abc import Callable
 from absl import logging
 
 from vidprior.errors import InputError
-from vidprior.running import Interrupted
+from vidprior.training.interrupts import Interrupted
 
 
 def run(command: Callable[[], None]) -> int:

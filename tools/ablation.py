@@ -21,9 +21,9 @@ from typing import Any
 
 import _command
 
-from vidprior import ablation, compose, protocols, scores
 from vidprior.errors import InputError
-from vidprior.workdir import write_json
+from vidprior.evaluation import ablation, compose, protocols, tables
+from vidprior.run.workdir import write_json
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -125,7 +125,7 @@ def write(
     windows: dict[str, int | None],
 ) -> None:
     """Writes table.json, table.csv and clips.csv."""
-    write_json(folder / "table.json", scores.plain(summary))
+    write_json(folder / "table.json", tables.to_json(summary))
     name = summary["protocol"]["name"]
     measures = list(next(iter(summary["systems"].values()))["all"]["mean"])
     by_system = [
@@ -133,7 +133,7 @@ def write(
         for system, parts in summary["systems"].items()
         for part, about in parts.items()
     ]
-    scores.write_csv(
+    tables.write_csv(
         folder / "table.csv",
         ["protocol", "system", "window", "part", "clips", *measures],
         by_system,
@@ -143,7 +143,7 @@ def write(
         for system, clips in rows.items()
         for clip, measured in clips.items()
     ]
-    scores.write_csv(
+    tables.write_csv(
         folder / "clips.csv", ["protocol", "system", "clip", "complexity", *measures], by_clip
     )
 
@@ -158,7 +158,7 @@ def table(summary: dict[str, Any], shown: tuple[str, ...], *, split: bool) -> st
             if part in parts
         ]
         if rows:
-            blocks.append(f"{part}\n{scores.text_table(('clips', *shown), rows)}")
+            blocks.append(f"{part}\n{tables.format_table(('clips', *shown), rows)}")
     return "\n\n".join(blocks)
 
 

@@ -30,11 +30,14 @@ import ml_collections
 import numpy as np
 
 import vidprior
-from vidprior import allocation, build, configuration, generator, update, windows
-from vidprior.clip import make_clip, make_noise
-from vidprior.files import replacing
-from vidprior.types import OFFSETS, Clip, Flows, Window
-from vidprior.update import TrainState
+from vidprior import configuration, runtime
+from vidprior.io.files import replacing
+from vidprior.model import generator
+from vidprior.run import build
+from vidprior.training import train_step, windows
+from vidprior.training.clip import make_clip, make_noise
+from vidprior.training.train_step import TrainState
+from vidprior.types import OFFSETS, DeviceClip, Flows, Window
 
 ROOT = pathlib.Path(__file__).parents[1]
 LOSSES = {
@@ -52,7 +55,7 @@ class Problem:
     """One window of noise, and the update that fits it."""
 
     config: ml_collections.ConfigDict
-    clip: Clip
+    clip: DeviceClip
     window: Window
     vgg: dict[str, np.ndarray]
     features: object
@@ -177,10 +180,12 @@ class Ours:
     def __init__(self, problem: Problem):
         config = problem.config
         self._scan = jax.default_backend() != "cpu"
-        one = build.update(config, problem.features)
-        self._fit = update.Fit(one, scan=self._scan)
+        one = build.train_step(config, problem.features)
+        self._fit = train_step.Fit(one, scan=self._scan)
         self._clip, self._window = problem.clip, problem.window
-        state = update.init_state(build.initial_params(config), optimizer=build.optimizer(config))
+        state = train_step.init_state(
+            build.initial_params(config), optimizer=build.optimizer(config)
+        )
         self.flop = count_flop(one, state, self._clip, self._window)
         compiled = jax.jit(one, donate_argnums=0).lower(state, self._clip, self._window)
         began = time.perf_counter()
@@ -291,7 +296,7 @@ def main() -> None:
     parser.add_argument("--python", default=ROOT / ".venv-pwcnet/bin/python", type=pathlib.Path)
     parser.add_argument("--output", type=pathlib.Path, help="a JSON file for all numbers")
     options = parser.parse_args()
-    allocation.keep_memory()  # as training does
+    runtime.keep_memory()  # as training does
     python = options.python if options.python.exists() else None
     if python is None:
         print(f"note: no {options.python}, so no PyTorch to compare with", file=sys.stderr)

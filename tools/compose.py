@@ -17,8 +17,8 @@ import sys
 import _command
 import numpy as np
 
-from vidprior import compose
 from vidprior.errors import InputError
+from vidprior.evaluation import compose
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -17,8 +17,9 @@ from typing import Any
 
 import _command
 
-from vidprior import compose, image_io, protocols, scores, video_io
 from vidprior.errors import InputError
+from vidprior.evaluation import compose, protocols, tables
+from vidprior.io import footage, images
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -53,13 +54,13 @@ def measure(
     """
     for path in (result, truth, mask):
         if path.is_dir():
-            image_io.require_consecutive(path)
-    truths, results = video_io.read_frames(truth).frames, video_io.read_frames(result).frames
+            images.require_consecutive(path)
+    truths, results = footage.read_frames(truth).frames, footage.read_frames(result).frames
     if len(truths) != len(results):
         raise InputError(f"{result} has {len(results)} frames, {truth} has {len(truths)}")
     # A mask of the protocol's size goes with a truth of another.
-    size = video_io.read_frames(mask, stop=1).frames.shape[1:3]
-    masks = video_io.read_masks(mask, size=size, num_frames=len(truths))
+    size = footage.read_frames(mask, stop=1).frames.shape[1:3]
+    masks = footage.read_mask_frames(mask, size=size, num_frames=len(truths))
     try:
         return protocols.measure(protocol, truths, results, masks)
     except InputError as error:
@@ -77,10 +78,10 @@ def evaluate(flags: argparse.Namespace) -> None:
             compose.read_manifest(folder)
             result = compose.find_result(flags.results, folder.name)
             clips[folder.name] = measure(protocol, result, folder / "truth", folder / "masks")
-    evaluation = scores.summarise(protocol, clips)
-    paths = scores.write(flags.output, evaluation)
+    evaluation = tables.summarise(protocol, clips)
+    paths = tables.write(flags.output, evaluation)
     print(f"protocol {protocol}")
-    print(scores.table(evaluation, protocol.shown))
+    print(tables.table(evaluation, protocol.shown))
     print("measures:", *paths)
 
 

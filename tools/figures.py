@@ -25,11 +25,11 @@ from typing import TYPE_CHECKING, Any
 import _command
 import numpy as np
 
-from vidprior import image_io, video_io
 from vidprior.errors import InputError
-from vidprior.files import replacing
-from vidprior.npz import load_npz
-from vidprior.workdir import Workdir
+from vidprior.io import footage, images
+from vidprior.io.files import replacing
+from vidprior.io.npz import load_npz
+from vidprior.run.workdir import Workdir
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -67,14 +67,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def draw_slice(flags: argparse.Namespace) -> "Figure":
     """Figure 5."""
-    from vidprior import figures
+    from vidprior.evaluation import figures
 
     clips: dict[str, np.ndarray] = {}
     for text in flags.clip:
         name, equals, path = text.partition("=")
         if not (name and equals and path):
             raise InputError(f"--clip {text}: give NAME=CLIP")
-        clips[name] = video_io.read_frames(path).frames
+        clips[name] = footage.read_frames(path).frames
         first = next(iter(clips.values()))
         if clips[name].shape != first.shape:
             raise InputError(f"{path} is {clips[name].shape[:3]}, the first {first.shape[:3]}")
@@ -87,7 +87,7 @@ def draw_slice(flags: argparse.Namespace) -> "Figure":
 
 def draw_complexity(flags: argparse.Namespace) -> "Figure":
     """Figure 7."""
-    from vidprior import figures
+    from vidprior.evaluation import figures
 
     complexities: dict[str, float] = {}
     systems: dict[str, dict[str, dict[str, float | None]]] = {}
@@ -100,7 +100,7 @@ def draw_complexity(flags: argparse.Namespace) -> "Figure":
 
 def draw_length(flags: argparse.Namespace) -> "Figure":
     """Figure 10."""
-    from vidprior import figures
+    from vidprior.evaluation import figures
 
     lengths: dict[int, dict[str, float | None]] = {}
     for row in _read_csv(flags.table / "table.csv", ["system", "part", "window"], flags):
@@ -114,16 +114,16 @@ def draw_length(flags: argparse.Namespace) -> "Figure":
 
 def draw_progress(flags: argparse.Namespace) -> "Figure":
     """Figure 8."""
-    from vidprior import figures
+    from vidprior.evaluation import figures
 
     workdir = Workdir(flags.workdir)
     size = workdir.read_clip().hole.shape[1:]
     if not workdir.previews.is_dir():
         raise InputError(f"{workdir.previews}: no previews; see --config.log.preview_frames")
-    files = image_io.list_images(workdir.previews)
+    files = images.list_images(workdir.previews)
     chosen = np.unique(np.linspace(0, len(files) - 1, flags.columns).round().astype(int))
     previews = [
-        (f"pass {i + 1}, update {int(files[i].stem)}", image_io.read_image(files[i]))
+        (f"pass {i + 1}, update {int(files[i].stem)}", images.read_image(files[i]))
         for i in chosen.tolist()
     ]
     return figures.training_progress(previews, size)
@@ -131,7 +131,10 @@ def draw_progress(flags: argparse.Namespace) -> "Figure":
 
 def draw_similarity(flags: argparse.Namespace) -> "Figure":
     """Figure 9."""
-    from vidprior import build, checkpoints, configuration, encoder, figures, train_each
+    from vidprior import configuration
+    from vidprior.evaluation import encoder, figures
+    from vidprior.run import build, train_each
+    from vidprior.training import checkpoints
 
     workdir = Workdir(flags.workdir)
     config = configuration.from_stored(workdir.read_config()[0], where=workdir.config_file)

@@ -12,7 +12,7 @@ import sys
 
 import _command
 
-from vidprior.frechet import distance_of_files
+from vidprior.evaluation.frechet import distance_of_files
 
 
 def main(arguments: list[str] | None = None) -> int:

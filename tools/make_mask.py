@@ -24,9 +24,12 @@ from fractions import Fraction
 import cv2
 import numpy as np
 
-from vidprior import carry, flow_estimate, image_io, video_io, video_out
 from vidprior.errors import InputError
-from vidprior.visualize import outline_hole
+from vidprior.flow import dis
+from vidprior.imaging.visualize import outline_hole
+from vidprior.io import images, video_writer
+from vidprior.io.footage import Footage, open_footage, read_mask_frames
+from vidprior.propagation import mask_tracking
 
 
 def box_masks(boxes: Mapping[int, tuple[float, ...]], count: int, size: tuple[int, int]):
@@ -43,21 +46,21 @@ def box_masks(boxes: Mapping[int, tuple[float, ...]], count: int, size: tuple[in
 
 
 def carried_masks(
-    footage: video_io.Footage, painted: Mapping[int, np.ndarray], *, width: int
+    footage: Footage, painted: Mapping[int, np.ndarray], *, width: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """[T, H, W] bool and confidence [T] of masks [H, W] bool painted in some frames."""
     h, w = footage.size
-    small = (min(width, w), max(flow_estimate.MIN_SIDE, round(h * min(width, w) / w)))
+    small = (min(width, w), max(dis.MIN_SIDE, round(h * min(width, w) / w)))
     frames = np.stack(
         [cv2.resize(frame, small, interpolation=cv2.INTER_AREA) for frame in footage.frames()]
     )
-    flow = flow_estimate.estimate_dis(
-        frames, offsets=(1, -1), source_sha256="", preset="fine"
-    ).flow.astype(np.float32)
+    flow = dis.estimate_dis(frames, offsets=(1, -1), source_sha256="", preset="fine").flow.astype(
+        np.float32
+    )
     found = {}
     for number, mask in painted.items():
         reduced = cv2.resize(mask.astype(np.float32), small, interpolation=cv2.INTER_AREA) > 0.5
-        found[number] = carry.carry(reduced, number, frames, *flow)
+        found[number] = mask_tracking.track_mask(reduced, number, frames, *flow)
     numbers = list(found)
     confidence = np.stack([found[number].confidence for number in numbers])
     best = confidence.argmax(axis=0)
@@ -65,13 +68,15 @@ def carried_masks(
     for frame in np.flatnonzero(confidence.max(axis=0)):
         number = numbers[best[frame]]
         motion = found[number].motion[frame]
-        masks[frame] = carry.move(painted[number], motion, scale=(w / small[0], h / small[1]))
+        masks[frame] = mask_tracking.move_mask(
+            painted[number], motion, scale=(w / small[0], h / small[1])
+        )
     return masks, confidence.max(axis=0)
 
 
 def describe(confidence: np.ndarray) -> str:
     """How sure the masks are, and which frame is worth painting next."""
-    doubtful = np.flatnonzero(confidence < carry.SURE)
+    doubtful = np.flatnonzero(confidence < mask_tracking.CONFIDENT)
     told = f"confidence: {confidence.mean():.2f} on average, {confidence.min():.2f} at least"
     if not len(doubtful):
         return told
@@ -82,10 +87,10 @@ def describe(confidence: np.ndarray) -> str:
 
 
 def _write(output: pathlib.Path, footage, masks: np.ndarray, confidence: np.ndarray) -> None:
-    image_io.write_frames(output, (mask.astype(np.uint8) * 255 for mask in masks))
+    images.write_frames(output, (mask.astype(np.uint8) * 255 for mask in masks))
     preview, values = output.with_suffix(".mp4"), output.with_suffix(".json")
     shown = (outline_hole(f, m) for f, m in zip(footage.frames(), masks, strict=True))
-    video_out.write_video(preview, shown, rate=footage.rate or Fraction(25))
+    video_writer.write_video(preview, shown, rate=footage.rate or Fraction(25))
     values.write_text(json.dumps({"confidence": [round(float(c), 4) for c in confidence]}) + "\n")
     print(f"masks:   {output}/*.png\npreview: {preview}\nvalues:  {values}")
     print(describe(confidence))
@@ -117,7 +122,7 @@ def make(flags: argparse.Namespace) -> None:
     """
     if bool(flags.box) == bool(flags.painted):
         raise InputError("give --box or --painted, one or more of them")
-    footage = video_io.open_footage(flags.video)
+    footage = open_footage(flags.video)
     if flags.box:
         boxes = dict(_parse_box(text, footage.count) for text in flags.box)
         masks = box_masks(boxes, footage.count, footage.size)
@@ -126,7 +131,7 @@ def make(flags: argparse.Namespace) -> None:
     painted = {}
     for text in flags.painted:
         number, path = _parse(text, footage.count, "--painted")
-        (mask,) = video_io.read_masks(path, size=footage.size, num_frames=1)
+        (mask,) = read_mask_frames(path, size=footage.size, num_frames=1)
         painted[number] = mask > 127
         if not painted[number].any():
             raise InputError(f"{path}: nothing is painted")

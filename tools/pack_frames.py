@@ -9,9 +9,9 @@ import sys
 
 import _command
 
-from vidprior.flow_io import frames_sha256
-from vidprior.npz import save_npz
-from vidprior.video_io import read_frames
+from vidprior.flow.flow_file import frames_sha256
+from vidprior.io.footage import read_frames
+from vidprior.io.npz import save_npz
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -9,7 +9,7 @@ import sys
 
 import _command
 
-from vidprior.workdir import Workdir
+from vidprior.run.workdir import Workdir
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     def command() -> None:
         _command.require("matplotlib")
         _command.require("jinja2")
-        from vidprior.report import write_report
+        from vidprior.evaluation.report import write_report
 
         path = flags.output or flags.workdir / "report.html"
         write_report(Workdir(flags.workdir), path, row=flags.row)

@@ -21,28 +21,22 @@ from typing import Any, NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from vidprior import (
-    build,
-    checks,
-    configuration,
-    image_io,
-    inputs,
-    job,
-    parts,
-    summaries,
-    video_io,
-    video_out,
-)
+from vidprior import configuration
 from vidprior.errors import InputError
+from vidprior.io import footage, video_writer
+from vidprior.io.images import write_frames
+from vidprior.run import build, pipeline, segments, validate
+from vidprior.run.source import Source, input_warnings, require_estimator, training_crop
+from vidprior.run.workdir import Workdir
+from vidprior.training import tensorboard
+from vidprior.training.train_step import TrainState
 from vidprior.types import Flows
-from vidprior.update import TrainState
-from vidprior.workdir import Workdir
 
 # (updates done, updates in all, newest losses by name; empty until there are some)
-OnProgress = Callable[[int, int, Mapping[str, float]], None]
+ProgressCallback = Callable[[int, int, Mapping[str, float]], None]
 
 
-class PartResult(NamedTuple):
+class SegmentResult(NamedTuple):
     """What led to the frames of a part of the clip, that was fitted by itself.
 
     Attributes:
@@ -77,7 +71,7 @@ class Result:
     """
 
     frames: np.ndarray
-    parts: tuple[PartResult, ...]
+    parts: tuple[SegmentResult, ...]
     config: ConfigDict
 
     @property
@@ -95,7 +89,7 @@ class Result:
         """The network of a clip in one part; see `PartResult`."""
         return self._only().state
 
-    def _only(self) -> PartResult:
+    def _only(self) -> SegmentResult:
         if len(self.parts) > 1:
             raise InputError(
                 f"the clip was divided into {len(self.parts)} parts: see `parts` of the result, or "
@@ -124,10 +118,10 @@ class Result:
         """
         path = pathlib.Path(path)
         if not path.suffix:
-            image_io.write_frames(path, self.frames)
+            write_frames(path, self.frames)
             return
         exact = Fraction(self.config.video.rate if rate is None else rate)
-        video_out.write_video(
+        video_writer.write_video(
             path,
             self.frames,
             rate=exact.limit_denominator(1001),
@@ -140,7 +134,7 @@ def inpaint(
     frames: np.ndarray,
     hole: np.ndarray,
     config: ConfigDict | str | None = None,
-    on_progress: OnProgress | None = None,
+    on_progress: ProgressCallback | None = None,
     *,
     workdir: str | os.PathLike[str] | None = None,
 ) -> Result:
@@ -167,38 +161,38 @@ def inpaint(
       Interrupted: Ctrl-C; with a `workdir` the run can go on.
     """
     resolved = _resolve(config)
-    checks.check(resolved)
+    validate.validate(resolved)
     frames, hole = _check_arrays(frames, hole)
-    summaries.require(resolved.log.tensorboard)
+    tensorboard.require(resolved.log.tensorboard)
     features = build.features(resolved)
     if build.needs_flow(resolved):
-        inputs.require_estimator(resolved)
+        require_estimator(resolved)
     masks = hole.astype(np.uint8) * 255
-    source = inputs.Source(
-        footage=video_io.wrap_frames(frames),
+    source = Source(
+        footage=footage.wrap_frames(frames),
         mask="hole",
         masks=masks,
         dilate=resolved.video.dilate,
-        transform=inputs.view_of(frames.shape[1:3], masks, config=resolved),
+        transform=training_crop(frames.shape[1:3], masks, config=resolved),
     )
-    for note in inputs.notes(source):
+    for note in input_warnings(source):
         print(note, file=sys.stderr)
     with (
         tempfile.TemporaryDirectory(prefix="vidprior-") as temporary,
-        Workdir(pathlib.Path(temporary) / "run" if workdir is None else workdir).held() as run,
+        Workdir(pathlib.Path(temporary) / "run" if workdir is None else workdir).lock() as run,
     ):
         nowhere = {"video": None, "mask": None, "flows": None}
-        divided = parts.divide(source, config=resolved, workdir=run)
-        parts.claim(run, source, divided, config=resolved, asked=nowhere)
+        divided = segments.split(source, config=resolved, workdir=run)
+        segments.open_run(run, source, divided, config=resolved, asked=nowhere)
         fitted = tuple(
-            PartResult(part.frames, flows, part.workdir.read_metrics(), state)
-            for part, state, flows in job.fit_parts(
+            SegmentResult(part.frames, flows, part.workdir.read_metrics(), state)
+            for part, state, flows in pipeline.fit_segments(
                 divided, features=features, listener=on_progress
             )
         )
-        shown = job.render_parts(divided, range(len(frames)))
+        shown = pipeline.render_segments(divided, range(len(frames)))
         if resolved.render.size == "source":
-            shown = job.finished(resolved, source, shown)
+            shown = pipeline.to_source_resolution(resolved, source, shown)
         images = np.stack([one.result for one in shown])
     return Result(images, fitted, resolved)
 

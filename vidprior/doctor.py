@@ -12,8 +12,10 @@ import jax
 from ml_collections import ConfigDict
 
 import vidprior
-from vidprior import build, configuration, inputs, video_file, video_out
+from vidprior import configuration
 from vidprior.errors import InputError
+from vidprior.io import video_reader, video_writer
+from vidprior.run import build, source
 
 LIBRARIES = (
     "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "scikit-image",
@@ -101,8 +103,8 @@ def _has_nvidia() -> bool:
 
 def _codecs() -> Iterator[Finding]:
     for what, names, known in (
-        ("reads", video_file.DECODERS, video_file.decodes),
-        ("writes", video_out.ENCODERS, video_out.encodes),
+        ("reads", video_reader.DECODERS, video_reader.decodes),
+        ("writes", video_writer.ENCODERS, video_writer.encodes),
     ):
         missing = [name for name in names if not known(name)]
         advice = (
@@ -133,5 +135,5 @@ def _vgg(config: Any) -> str:
 def _pwcnet(config: Any) -> str:
     with config.copy_and_resolve_references().unlocked() as wanted:
         wanted.flow.estimator = "pwcnet"
-        inputs.require_estimator(wanted)
+        source.require_estimator(wanted)
     return config.flow.pwcnet_weights

@@ -21,24 +21,20 @@ import jax
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from vidprior import (
-    allocation,
-    build,
-    checkpoints,
-    checks,
-    configuration,
-    doctor,
-    exchange,
-    inputs,
-    job,
-    parts,
-    results,
-    summaries,
-)
+from vidprior import configuration, doctor, runtime
 from vidprior.errors import InputError
-from vidprior.parts import Part
-from vidprior.running import Interrupted, NonFiniteLoss
-from vidprior.workdir import Workdir
+from vidprior.run import build, exchange, outputs, pipeline, segments, validate
+from vidprior.run.segments import Segment
+from vidprior.run.source import (
+    Source,
+    input_warnings,
+    open_source,
+    reopen_source,
+    require_estimator,
+)
+from vidprior.run.workdir import Workdir
+from vidprior.training import checkpoints, tensorboard
+from vidprior.training.interrupts import Interrupted, NonFiniteLoss
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "A file such as configs/flow.py.")
 _MODE = flags.DEFINE_enum(
@@ -64,19 +60,19 @@ _TRUTH = flags.DEFINE_string("truth", None, "True frames to evaluate against.")
 def train_and_render(config: ConfigDict, workdir: Workdir) -> None:
     """Mode 'train': from the inputs to the result."""
     video, mask = _asked_inputs()
-    checks.check(config)
-    summaries.require(config.log.tensorboard)
+    validate.validate(config)
+    tensorboard.require(config.log.tensorboard)
     features = build.features(config)
     if build.needs_flow(config) and not _FLOWS.value and not workdir.flows_file.exists():
-        inputs.require_estimator(config)
-    source = inputs.open_source(video, mask, config=config, fit_mask=_fits_mask(workdir))
-    divided = parts.divide(source, config=config, workdir=workdir)
-    with workdir.held():
-        if parts.claim(workdir, source, divided, config=config, asked=_asked_beside()):
+        require_estimator(config)
+    source = open_source(video, mask, config=config, fit_mask=_fits_mask(workdir))
+    divided = segments.split(source, config=config, workdir=workdir)
+    with workdir.lock():
+        if segments.open_run(workdir, source, divided, config=config, asked=_asked_beside()):
             print("resuming the run of this work directory", file=sys.stderr)
-        for note in inputs.notes(source):
+        for note in input_warnings(source):
             print(note, file=sys.stderr)
-        fitted = job.fit_parts(divided, features=features, flow_file=_FLOWS.value)
+        fitted = pipeline.fit_segments(divided, features=features, flow_file=_FLOWS.value)
         collections.deque(fitted, maxlen=0)  # nothing of them is kept
         at_size = source if config.render.size == "source" else None
         every = range(divided[-1].frames.stop)
@@ -109,21 +105,21 @@ def import_network(config: ConfigDict, workdir: Workdir) -> None:
     video, mask = _asked_inputs()
     if not _PUBLISHED.value:
         raise InputError("--published is missing: an .npz made by tools/convert_official.py")
-    checks.check(config)
+    validate.validate(config)
     if workdir.config_file.exists():
         raise InputError(f"{workdir.path} holds a run already: choose another --workdir")
-    source = inputs.open_source(video, mask, config=config, fit_mask=_fits_mask(workdir))
-    divided = parts.divide(source, config=config, workdir=workdir)
+    source = open_source(video, mask, config=config, fit_mask=_fits_mask(workdir))
+    divided = segments.split(source, config=config, workdir=workdir)
     if len(divided) > 1:
         raise InputError(
             f"{_PUBLISHED.value}: a network belongs to a clip that is fitted as a whole, but this "
             f"one has {len(divided)} parts; --config.video.shots=whole --config.video.segment=0"
         )
     config = divided[0].config
-    (clip,) = parts.read_clips(source, divided)
+    (clip,) = segments.read_clips(source, divided)
     published = exchange.read_published(_PUBLISHED.value, clip, config=config)
-    with workdir.held():
-        workdir.claim(configuration.to_dict(config), _asked_beside(), clip)
+    with workdir.lock():
+        workdir.open_run(configuration.to_dict(config), _asked_beside(), clip)
         exchange.import_published(published, workdir, config=config)
     print(f"imported: {workdir.path}; render it with --mode=render --workdir={workdir.path}")
 
@@ -142,7 +138,7 @@ def export_network(workdir: Workdir) -> None:
 
 def render_saved(workdir: Workdir) -> None:
     """Mode 'render': frames of a saved state, without training and without flow."""
-    config, stored_inputs, divided = parts.stored(workdir)
+    config, stored_inputs, divided = segments.stored_run(workdir)
     for fields in (config, *(part.config for part in divided)):
         _override_rendering(fields)
     if _CHECKPOINT.value is not None and config.schedule.reset_per_window:
@@ -164,14 +160,12 @@ def render_saved(workdir: Workdir) -> None:
                 f"at training size by --config.render.size=training"
             )
         size = divided[0].workdir.read_clip().view.source_size
-        source = inputs.reopen_source(
-            video, mask, size, config=config, fit_mask=_fits_mask(workdir)
-        )
-    with folder.held():
+        source = reopen_source(video, mask, size, config=config, fit_mask=_fits_mask(workdir))
+    with folder.lock():
         _render(config, divided, frames, step=_CHECKPOINT.value, folder=folder, source=source)
 
 
-def _rendered_step(divided: Sequence[Part]) -> str:
+def _rendered_step(divided: Sequence[Segment]) -> str:
     """What a folder of rendered frames is called by: the update, if all parts have the same."""
     if _CHECKPOINT.value is not None:
         return f"{_CHECKPOINT.value:06d}"
@@ -193,43 +187,43 @@ def _override_rendering(config: ConfigDict) -> None:
             )
         name = field.removeprefix("render.")
         config.render[name] = _CONFIG.value.render[name]
-    checks.check(config)
+    validate.validate(config)
 
 
 def evaluate_result(workdir: Workdir) -> None:
     """Mode 'evaluate': measures against the truth."""
     # Here, since SciPy and scikit-image would take half a second of every start.
-    from vidprior import evaluate, protocols, scores
+    from vidprior.evaluation import evaluate, protocols, tables
 
     protocol = protocols.find(_PROTOCOL.value)
     if not _TRUTH.value:
         raise InputError("--truth is missing: the true frames, as a video or a folder")
     measured = evaluate.evaluate(workdir, _TRUTH.value, protocol=protocol)
     print(f"protocol {protocol}")
-    print(scores.table(measured, protocol.shown))
+    print(tables.table(measured, protocol.shown))
     print(f"measures: {workdir.evaluation_file}")
 
 
 def _render(
     config: ConfigDict,
-    divided: Sequence[Part],
+    divided: Sequence[Segment],
     frames: range,
     *,
     step: int | None,
     folder: Workdir,
-    source: inputs.Source | None,
+    source: Source | None,
 ) -> None:
     """Renders a saved state: a training run too ends with what it has saved.
 
     The result has the size of `source`, or that of training without it.
     """
-    shown = job.render_parts(divided, frames, step=step)
+    shown = pipeline.render_segments(divided, frames, step=step)
     footage = None
     if source is not None:
         source = source.part(frames)
-        shown, footage = job.finished(config, source, shown), source.footage
+        shown, footage = pipeline.to_source_resolution(config, source, shown), source.footage
     clip = divided[0].workdir.read_clip()
-    paths = results.write_results(
+    paths = outputs.write_results(
         folder.path,
         shown,
         rate=Fraction(*clip.rate),
@@ -354,7 +348,7 @@ def _is_rendering(arguments: Sequence[str]) -> bool:
 
 def run() -> None:
     """The console entry."""
-    allocation.keep_memory()
+    runtime.keep_memory()
     try:
         app.run(main, flags_parser=_parse_flags)
     except SystemExit as finished:

@@ -66,7 +66,7 @@ class Propagated(NamedTuple):
 
 
 @struct.dataclass
-class Clip:
+class DeviceClip:
     """Everything of a clip that an update reads, resident on the device.
 
     Attributes:

@@ -11,7 +11,7 @@ import imageio.v3
 import numpy as np
 import pytest
 
-from vidprior.video_out import write_video
+from vidprior.io.video_writer import write_video
 
 pytest.register_assert_rewrite("harness")
 from harness import HEIGHT, NUM_FRAMES, RATE, ROOT, TINY, WIDTH, Command  # noqa: E402

@@ -12,7 +12,7 @@ import imageio.v3
 import jax
 import numpy as np
 
-from vidprior.checkpoints import Checkpoints
+from vidprior.training.checkpoints import Checkpoints
 
 ROOT = pathlib.Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "vidprior.main")

@@ -23,8 +23,8 @@ from harness import (
     pictures,
 )
 
-from vidprior.video_out import write_video
-from vidprior.workdir import Workdir
+from vidprior.io.video_writer import write_video
+from vidprior.run.workdir import Workdir
 
 
 def write_images(folder, pictures):
@@ -341,7 +341,7 @@ def test_a_run_of_a_later_version_is_refused(command, clip, copy_of_trained):
 
 @pytest.mark.slow
 def test_a_work_directory_in_use(command, clip, copy_of_trained):
-    with Workdir(copy_of_trained).held():
+    with Workdir(copy_of_trained).lock():
         for arguments in (["--mode=render"], [*TINY, *clip.inputs]):
             assert_untouched(command, copy_of_trained, *arguments, says=["another process"])
     command.succeed("--mode=render", f"--workdir={copy_of_trained}")

@@ -25,8 +25,9 @@ from harness import (
     wait_for,
 )
 
-from vidprior import geometry, image_io, video_io
-from vidprior.workdir import Workdir
+from vidprior.imaging import geometry
+from vidprior.io import footage, images
+from vidprior.run.workdir import Workdir
 
 pytestmark = pytest.mark.slow
 
@@ -45,9 +46,9 @@ DIVIDED = (
 def written(folder, truth, hole):
     """A composed clip in a folder: frames with a grey hole, masks and truth."""
     frames = np.where(hole[..., None], 128, truth).astype(np.uint8)
-    image_io.write_frames(folder / "frames", frames)
-    image_io.write_frames(folder / "masks", 255 * hole.astype(np.uint8))
-    image_io.write_frames(folder / "truth", truth)
+    images.write_frames(folder / "frames", frames)
+    images.write_frames(folder / "masks", 255 * hole.astype(np.uint8))
+    images.write_frames(folder / "truth", truth)
     return types.SimpleNamespace(
         folder=folder,
         frames=frames,
@@ -112,7 +113,7 @@ def test_holes_are_filled_and_nothing_else_has_changed(divided, film):
     result = frames_of(divided / "result")
     np.testing.assert_array_equal(result[~film.hole], film.frames[~film.hole])
     assert (result != film.frames).any(axis=-1)[film.hole].mean() > 0.9
-    assert len(video_io.read_frames(divided / "result.mp4").frames) == 20
+    assert len(footage.read_frames(divided / "result.mp4").frames) == 20
 
 
 def test_a_part_is_what_a_run_of_its_frames_alone_would_be(command, divided, film, tmp_path):
@@ -273,7 +274,7 @@ def test_a_small_hole_is_trained_on_at_the_source_s_resolution(command, large, t
     stored = json.loads((workdir / "evaluation.json").read_text())["clips"]["run"]
     assert (stored["width"], stored["height"]) == (48, 32)
     # The truth of another size has no such crop.
-    image_io.write_frames(tmp_path / "small", frames_of(large.folder / "truth")[:, ::2, ::2])
+    images.write_frames(tmp_path / "small", frames_of(large.folder / "truth")[:, ::2, ::2])
     refused = command("--mode=evaluate", f"--workdir={workdir}", f"--truth={tmp_path / 'small'}")
     assert_one_error(refused, "the truth is 80x60, the source was 160x120")
 

@@ -30,7 +30,9 @@ from harness import (
 )
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from vidprior import geometry, image_io, video_io
+from vidprior.imaging import geometry
+from vidprior.io import images
+from vidprior.io.footage import open_footage, read_frames
 
 pytestmark = pytest.mark.slow
 
@@ -220,7 +222,7 @@ def footage(command, write_clip, tmp_path_factory):
     hole = np.zeros((9, 70, 100), np.uint8)
     for t in range(9):
         hole[t, 20:40, 20 + 4 * t : 50 + 4 * t] = 255
-    image_io.write_frames(folder / "masks", hole)
+    images.write_frames(folder / "masks", hole)
     options = (
         *SMALLEST, "--config.video.dilate=3", "--config.render.feather=3",
         f"--video={path}", f"--mask={folder / 'masks'}",
@@ -230,7 +232,7 @@ def footage(command, write_clip, tmp_path_factory):
         path=path,
         folder=folder,
         workdir=folder / "run",
-        frames=video_io.read_frames(path).frames,
+        frames=read_frames(path).frames,
         grown=geometry.dilate(hole, 3) > 127,
         times=tuple(times),
         options=options,
@@ -238,7 +240,7 @@ def footage(command, write_clip, tmp_path_factory):
 
 
 def test_the_result_is_footage_again(footage, heard):
-    result = video_io.open_footage(footage.workdir / "result.mp4")
+    result = open_footage(footage.workdir / "result.mp4")
     assert (result.size, result.count) == ((70, 100), 9)
     assert result.shown_at() == footage.times
     assert result.pixel_aspect == Fraction(128, 117)
@@ -255,7 +257,7 @@ def test_outside_the_hole_a_lossless_result_is_the_source(command, footage, vide
     command.succeed(
         "--mode=render", f"--workdir={footage.workdir}", f"--config.render.format={video_format}"
     )
-    result = video_io.read_frames(footage.workdir / name).frames
+    result = read_frames(footage.workdir / name).frames
     np.testing.assert_array_equal(result[~footage.grown], footage.frames[~footage.grown])
     # The crop of 70x100 to 2:3 leaves a row out at the top and at the bottom: the hole is inside.
     assert (result != footage.frames).any(axis=-1)[footage.grown].mean() > 0.9
@@ -283,7 +285,7 @@ def test_how_a_state_is_rendered_may_be_changed(command, footage):
 def test_a_range_of_footage_takes_its_times_and_its_sound(command, footage, heard):
     command.succeed("--mode=render", f"--workdir={footage.workdir}", "--frames=3:7")
     (folder,) = footage.workdir.glob("render_*_3-7")
-    result = video_io.open_footage(folder / "result.mp4")
+    result = open_footage(folder / "result.mp4")
     assert result.shown_at() == tuple(t - footage.times[3] for t in footage.times[3:7])
     whole = [data for _, data in heard(footage.path)[0]]
     part = [data for _, data in heard(folder / "result.mp4")[0]]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from harness import HEIGHT, ROOT, WIDTH
 
-from vidprior.frechet import VERSION
+from vidprior.evaluation.frechet import VERSION
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from harness import SMALLEST, assert_one_error, pictures
 
-from vidprior import image_io, video_io
+from vidprior.io import footage, images
 
 pytestmark = pytest.mark.slow
 
@@ -70,13 +70,13 @@ def inpaint(command, tmp_path):
         workdir = tmp_path / "run"
         if masks is None:
             masks = tmp_path / "masks"
-            image_io.write_frames(masks, boxes(size, count))
+            images.write_frames(masks, boxes(size, count))
         inputs = (f"--video={video}", f"--mask={masks}", f"--workdir={workdir}")
         lossless = "--config.render.format=lossless"
         finished = command.succeed("--config=dip_vid", *SMALLEST, *inputs, lossless, *options)
         return types.SimpleNamespace(
             workdir=workdir,
-            frames=video_io.read_frames(workdir / "result.mkv").frames,
+            frames=footage.read_frames(workdir / "result.mkv").frames,
             told=finished.stderr,
         )
 
@@ -125,7 +125,7 @@ def test_10_bits_are_decoded_to_8_and_those_are_kept(inpaint, tmp_path, codec, s
 def test_grey_footage(inpaint, tmp_path):
     path = encode(tmp_path / "a.mp4", moving_picture(), pix_fmt="gray")
     made = inpaint(path)
-    grey = video_io.read_frames(path).frames
+    grey = footage.read_frames(path).frames
     assert (grey == grey[..., :1]).all()
     assert grey.std() > 20
     assert_only_the_hole_differs(made.frames, grey, boxes() > 0)
@@ -134,7 +134,7 @@ def test_grey_footage(inpaint, tmp_path):
 def test_turned_footage_comes_out_upright(inpaint, as_mp4, tmp_path):
     """The file lies on its side and says so; mask and result are as a person sees it."""
     path = encode(tmp_path / "a.mp4", moving_picture())
-    lying = video_io.read_frames(path).frames
+    lying = footage.read_frames(path).frames
     turn_clockwise(path)
     upright = np.rot90(lying, -1, axes=(1, 2))
     size = upright.shape[1:3]
@@ -144,7 +144,7 @@ def test_turned_footage_comes_out_upright(inpaint, as_mp4, tmp_path):
     video = as_mp4(made.workdir)
     shown = facts(video)
     assert (shown.size, shown.count, shown.turned) == (size, COUNT, False)
-    coded = video_io.read_frames(video).frames
+    coded = footage.read_frames(video).frames
     assert np.abs(coded.astype(int) - made.frames).mean() < 4
     assert next(iter(pictures(made.workdir / "result").values())).shape == (48, 32, 3)
 
@@ -173,7 +173,7 @@ def test_a_video_that_does_not_begin_with_a_key_frame(inpaint, tmp_path):
                 rest.mux(packet)
     made = inpaint(cut)
     assert "the 4 frames before it cannot be decoded, and are left out" in made.told
-    frames = video_io.read_frames(whole).frames[5:]
+    frames = footage.read_frames(whole).frames[5:]
     assert_only_the_hole_differs(made.frames, frames, boxes() > 0)
 
 
@@ -216,7 +216,7 @@ def test_masks_are_fitted_when_asked_and_stay_so(inpaint, command, mask_video, t
     )
     assert line.endswith("the nearest in time, resized")
     hole = boxes()[[0, 0, 2, 2, 4, 4, 6, 6, 8]] > 0
-    assert_only_the_hole_differs(made.frames, video_io.read_frames(video).frames, hole)
+    assert_only_the_hole_differs(made.frames, footage.read_frames(video).frames, hole)
     command.succeed("--mode=render", f"--workdir={made.workdir}")
     inputs = (f"--video={video}", f"--mask={mask_video}", f"--workdir={made.workdir}")
     lossless = "--config.render.format=lossless"

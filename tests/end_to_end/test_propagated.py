@@ -17,7 +17,7 @@ from harness import (
     pictures,
 )
 
-from vidprior.workdir import Workdir
+from vidprior.run.workdir import Workdir
 
 pytestmark = pytest.mark.slow
 

@@ -21,7 +21,7 @@ from harness import (
 )
 from helpers import SHIPPED
 
-from vidprior.vgg import parameter_shapes
+from vidprior.model.vgg import parameter_shapes
 
 pytestmark = pytest.mark.slow
 

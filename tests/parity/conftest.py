@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from parity import goldens
-from vidprior import vgg
+from vidprior.model import vgg
 
 # Where a threshold decides a pixel, rounding may decide it otherwise: at most so many.
 MASK_SHARE = 1e-4

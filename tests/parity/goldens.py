@@ -13,8 +13,8 @@ import zlib
 import numpy as np
 import pytest
 
-from vidprior import official, vgg
-from vidprior.generator import Generator
+from vidprior.model import published, vgg
+from vidprior.model.generator import Generator
 from vidprior.types import OFFSETS, Flows
 
 _ROOT = pathlib.Path(__file__).parents[2]
@@ -66,8 +66,8 @@ def generator(network):
     """A published generator at the formula's weights: the module and its parameters."""
     golden = load("seeded_weights.json")
     shapes = golden["shapes"][network]
-    module = Generator(**official.describe(shapes))
-    return module, official.from_published(formula_weights(shapes, golden["seed"]))
+    module = Generator(**published.describe(shapes))
+    return module, published.from_published(formula_weights(shapes, golden["seed"]))
 
 
 def vgg_arrays():

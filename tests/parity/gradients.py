@@ -3,7 +3,7 @@
 import numpy as np
 
 from parity.rounding import SPREAD
-from vidprior import official
+from vidprior.model import published
 
 # Norms are compared to this part of themselves, and zeros to this part of the whole gradient.
 RELATIVE = 1e-3
@@ -19,7 +19,7 @@ def zero_gradients(generator):
     biases of convolutions before a norm, and biases of the norms before the
     convolutions that join two scales (a constant, padded by reflection, stays one).
     """
-    names = official.published_names(
+    names = published.published_names(
         num_scales=len(generator.channels),
         conv_ndim=generator.conv_ndim,
         predict_flow=generator.predict_flow,
@@ -95,7 +95,7 @@ def compare_norms(title, compare, generator, gradient, golden, copies):
 
 
 def _published(generator, gradient):
-    arrays = official.to_published(gradient, conv_ndim=generator.conv_ndim)
+    arrays = published.to_published(gradient, conv_ndim=generator.conv_ndim)
     return {name: array.astype(np.float64) for name, array in arrays.items()}
 
 

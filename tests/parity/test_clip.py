@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from parity import goldens
-from vidprior import clip, geometry, vgg
+from vidprior.imaging import geometry
+from vidprior.model import vgg
+from vidprior.training import clip
 from vidprior.types import OFFSETS
 
 
@@ -31,7 +33,7 @@ def transform(golden, shape):
 
 
 def test_crop_and_resize(golden, transform, compare):
-    frames = geometry.apply(transform, golden["frames_bgr_u8_source"]) / 255
+    frames = geometry.crop_and_resize(transform, golden["frames_bgr_u8_source"]) / 255
     step = goldens.CLIP_STEP
     sub = frames.transpose(0, 3, 1, 2)[:, :, ::step, ::step]
     compare("clip: frames", sub, golden["frames_bgr_sub"], 1e-6)
@@ -39,7 +41,7 @@ def test_crop_and_resize(golden, transform, compare):
 
 
 def test_hole(golden, transform, hole, compare, compare_masks):
-    ours = geometry.apply_to_masks(transform, golden["mask_u8_source"])
+    ours = geometry.crop_and_resize_masks(transform, golden["mask_u8_source"])
     compare_masks("clip: hole", ours, hole)
     share = goldens.load("losses.json")["hole_fraction"]
     compare("clip: share of the hole", ours.mean(), share, 1e-4 * share)

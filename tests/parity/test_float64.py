@@ -16,9 +16,11 @@ import pytest
 
 from parity import goldens
 from parity.test_updates import TERMS, find, setting  # noqa: F401  (a fixture)
-from vidprior import configuration, vgg, windows
-from vidprior.generator import smallest_side
-from vidprior.update import predicted_losses
+from vidprior import configuration
+from vidprior.model import vgg
+from vidprior.model.generator import smallest_side
+from vidprior.training import windows
+from vidprior.training.train_step import predicted_losses
 
 ROOT = pathlib.Path(__file__).parents[2]
 PYTHON = ROOT / ".venv-pwcnet/bin/python"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from parity import goldens, gradients, rounding
-from vidprior.compiling import compiler_options
+from vidprior.runtime import compiler_options
 
 
 @pytest.mark.slow

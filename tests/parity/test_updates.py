@@ -11,11 +11,14 @@ import pytest
 
 from parity import goldens, gradients, rounding
 from parity.rounding import SPREAD
-from vidprior import build, clip, configuration, geometry, windows
-from vidprior.compiling import compiler_options
-from vidprior.generator import Generator
-from vidprior.types import OFFSETS
-from vidprior.update import TrainState, make_update
+from vidprior import configuration
+from vidprior.imaging import geometry
+from vidprior.model.generator import Generator
+from vidprior.run import build
+from vidprior.runtime import compiler_options
+from vidprior.training import clip, windows
+from vidprior.training.train_step import TrainState, make_train_step
+from vidprior.types import OFFSETS, DeviceClip
 
 # What the goldens call the terms.
 TERMS = {
@@ -40,7 +43,7 @@ class Setting(NamedTuple):
 
     generator: Generator
     optimizer: optax.GradientTransformation
-    clip: clip.Clip
+    clip: DeviceClip
     windows: windows.Window
     start: TrainState
     copies: list  # the same for each of `rounding.copies`
@@ -70,7 +73,7 @@ def setting(features):
     transform = geometry.centre_crop(source.shape[1:3], tuple(size))
     flows, _ = goldens.estimated_flows(num_frames, size)
     data = clip.make_clip(
-        geometry.apply(transform, source),
+        geometry.crop_and_resize(transform, source),
         goldens.unpack(golden["hole"], (num_frames, *size)),
         goldens.noise(num_frames, size),
         flows=flows,
@@ -89,7 +92,7 @@ def setting(features):
         TrainState(some, optimizer.init(some), jnp.zeros((), jnp.int32))
         for some in (params, *rounding.copies(params))
     ]
-    update = make_update(
+    update = make_train_step(
         generator=generator, optimizer=optimizer, weights=config.loss, features=features
     )
     compiled = jax.jit(update, compiler_options=compiler_options())  # as training does

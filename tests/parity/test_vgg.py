@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from parity import goldens
-from vidprior import vgg
+from vidprior.model import vgg
 
 
 @pytest.mark.parametrize("fewer_products", [False, True])

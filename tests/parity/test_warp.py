@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from parity import goldens
-from vidprior import warp
+from vidprior.flow import warp
 
 
 @pytest.fixture(scope="module")

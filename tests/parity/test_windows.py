@@ -1,7 +1,7 @@
 """Which windows exist."""
 
 from parity import goldens
-from vidprior import windows
+from vidprior.training import windows
 from vidprior.types import OFFSETS
 
 

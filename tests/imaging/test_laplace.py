@@ -1,0 +1,79 @@
+"""Laplace's equation in a hole."""
+
+import numpy as np
+import pytest
+
+from vidprior.imaging.laplace import extrapolate_flow, fill_laplace, normalized_blur
+
+SOURCE = (24, 40)
+
+
+def box(top, bottom, left, right, size):
+    hole = np.zeros(size, bool)
+    hole[top:bottom, left:right] = True
+    return hole
+
+
+def slow_membrane(border, hole, rounds=20_000):
+    """Every pixel of the hole becomes the mean of its neighbours, until nothing changes."""
+    values = np.where(hole[..., None], 0, border)
+    for _ in range(rounds):
+        padded = np.pad(values, ((1, 1), (1, 1), (0, 0)), constant_values=np.nan)
+        around = [padded[2:, 1:-1], padded[:-2, 1:-1], padded[1:-1, 2:], padded[1:-1, :-2]]
+        values = np.where(hole[..., None], np.nanmean(around, axis=0), border)
+    return np.where(hole[..., None], values, 0)
+
+
+def test_the_membrane_agrees_with_a_slow_one():
+    random = np.random.default_rng(0)
+    border = random.normal(size=(7, 8, 2))
+    hole = box(1, 5, 2, 7, (7, 8)) | box(4, 7, 0, 3, (7, 8))
+    assert np.allclose(fill_laplace(border, hole), slow_membrane(border, hole), atol=1e-6)
+
+
+def test_a_membrane_between_two_values_is_a_slope():
+    border = np.zeros((5, 11, 1))
+    border[:, 10] = 10
+    hole = box(0, 5, 1, 10, (5, 11))
+    assert np.allclose(fill_laplace(border, hole)[2, :, 0], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0])
+
+
+@pytest.mark.parametrize("hole", [np.ones(SOURCE, bool), np.zeros(SOURCE, bool)])
+def test_without_border_there_is_no_membrane(hole):
+    assert not fill_laplace(np.ones((*SOURCE, 3)), hole).any()
+
+
+def test_flow_is_continued_from_beyond_the_rim():
+    """A slope of one pixel a column; in the hole and one pixel about it, something else."""
+    slope = np.zeros((5, 11, 2), np.float32)
+    slope[..., 0] = np.arange(11)
+    hole = box(0, 5, 3, 8, (5, 11))
+    near = box(0, 5, 2, 9, (5, 11))
+    flow = np.where(near[..., None], 99, slope).astype(np.float16)
+    assert np.allclose(extrapolate_flow(flow, hole, rim=1), slope, atol=1e-5)
+    assert not extrapolate_flow(flow, np.ones_like(hole), rim=1).any()
+    assert np.array_equal(extrapolate_flow(flow, np.zeros_like(hole), rim=1), flow)
+
+
+def test_spread_is_a_weighted_mean_of_what_is_known():
+    """One known pixel alone gives its value everywhere; of two, the nearer counts more."""
+    values = np.zeros((9, 40, 1), np.float32)
+    known = np.zeros((9, 40), bool)
+    known[4, 5], values[4, 5] = True, 7
+    assert np.allclose(normalized_blur(values, known, 3.0), 7)
+    known[4, 15], values[4, 15] = True, 17
+    made = normalized_blur(values, known, 3.0)
+    assert made[4, 10, 0] == pytest.approx(12, abs=1e-3)
+    assert 7 < made[4, 7, 0] < 8
+    assert made[4, 39, 0] == pytest.approx(12, abs=0.2)  # out of reach: the mean
+
+
+def test_spread_reads_no_unknown_value():
+    random = np.random.default_rng(0)
+    values = random.random((12, 13, 2)).astype(np.float32)
+    known = random.random((12, 13)) < 0.5
+    other = np.where(known[..., None], values, np.nan).astype(np.float32)
+    np.testing.assert_array_equal(
+        normalized_blur(values, known, 2.0), normalized_blur(other, known, 2.0)
+    )
+    assert not normalized_blur(values, np.zeros_like(known), 2.0).any()

@@ -1,0 +1,179 @@
+"""Masks of another number, rate or size than the video's."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vidprior.errors import InputError
+from vidprior.io import images
+from vidprior.io.footage import open_footage
+from vidprior.io.masks import nearest, read_masks
+from vidprior.io.video_writer import write_video
+
+SIZE = (8, 12)
+RATE = Fraction(25)
+
+
+def numbered(count, size=SIZE):
+    """[T, H, W, 3] masks that name themselves: of frame t, t columns from the left are hole."""
+    masks = np.zeros((count, *size, 3), np.uint8)
+    for t in range(count):
+        masks[t, :, :t] = 255
+    return masks
+
+
+def columns(masks):
+    """The numbers that `numbered` wrote, and nothing else in the masks."""
+    counts = (masks[:, 0] > 127).sum(axis=1)
+    for mask, count in zip(masks, counts, strict=True):
+        np.testing.assert_array_equal(mask > 127, np.broadcast_to(np.arange(SIZE[1]) < count, SIZE))
+    return counts.tolist()
+
+
+@pytest.fixture
+def film(tmp_path):
+    """Builds a video of a number of frames at a rate, and a range of it."""
+
+    def make(count, rate=RATE, **which):
+        frames = np.zeros((count, *SIZE, 3), np.uint8)
+        write_video(tmp_path / "film.mkv", frames, rate=rate, lossless=True)
+        return open_footage(tmp_path / "film.mkv", **which)
+
+    return make
+
+
+@pytest.fixture
+def mask_video(tmp_path):
+    """Writes masks that name themselves as a video."""
+
+    def make(count, rate):
+        write_video(tmp_path / "masks.mkv", numbered(count), rate=rate, lossless=True)
+        return tmp_path / "masks.mkv"
+
+    return make
+
+
+def fitted(path, footage):
+    masks, told = read_masks(path, footage, rate=RATE, fit=True)
+    assert masks.shape == (footage.count, *SIZE)
+    return columns(masks), told
+
+
+@pytest.mark.parametrize("fit", [False, True])
+def test_masks_that_fit_are_taken_as_they_are(film, mask_video, fit):
+    masks, told = read_masks(mask_video(5, RATE), film(5), rate=RATE, fit=fit)
+    assert (columns(masks), told) == ([0, 1, 2, 3, 4], "")
+
+
+@pytest.mark.parametrize("fit", [False, True])
+def test_one_mask_for_each_frame_fits_whatever_its_rate(film, mask_video, fit):
+    """Many tools write masks at a rate of their own. It is said all the same."""
+    path, ntsc = mask_video(5, Fraction(24)), film(5, Fraction(30000, 1001))
+    masks, told = read_masks(path, ntsc, rate=RATE, fit=fit)
+    assert columns(masks) == [0, 1, 2, 3, 4]
+    assert told == (
+        "mask: 5 masks of 12x8 at 24 frames/s for 5 frames of 12x8 at 29.97 frames/s: "
+        "taken frame by frame"
+    )
+    path = mask_video(5, Fraction(2997, 100))
+    assert read_masks(path, ntsc, rate=RATE, fit=fit)[1] == ""
+
+
+def test_masks_of_another_number_name_all_of_both(film, mask_video):
+    path = mask_video(5, Fraction(25, 2))
+    with pytest.raises(InputError) as caught:
+        read_masks(path, film(10, Fraction(30000, 1001)), rate=RATE, fit=False)
+    message = str(caught.value)
+    assert f"{path} has 5 masks of 12x8 at 12.5 frames/s" in message
+    assert "film.mkv has 10 frames of 12x8 at 29.97 frames/s" in message
+    assert "--fit_mask" in message
+
+
+def test_half_the_rate(film, mask_video):
+    """Frame 1 lies between masks 0 and 1, as near to either: the earlier one."""
+    shown, told = fitted(mask_video(5, Fraction(25, 2)), film(10))
+    assert shown == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+    assert told == (
+        "mask: 5 masks of 12x8 at 12.5 frames/s are fitted to 10 frames of 12x8 at 25 frames/s: "
+        "the nearest in time"
+    )
+
+
+def test_twice_the_rate(film, mask_video):
+    assert fitted(mask_video(10, Fraction(50)), film(5))[0] == [0, 2, 4, 6, 8]
+
+
+def test_30_frames_a_second_for_24(film, mask_video):
+    """At 0, 1.25, 2.5 (as near to 2 as to 3), 3.75, 5 frames of the masks; Matroska rounds."""
+    shown, _ = fitted(mask_video(6, Fraction(30)), film(5, Fraction(24)))
+    assert shown[:2] + shown[3:] == [0, 1, 4, 5]
+    assert shown[2] in (2, 3)
+
+
+def test_masks_that_end_early(film, mask_video):
+    """They end at 0.12 s: the frames at 0.12, 0.16 and 0.20 s come after."""
+    shown, told = fitted(mask_video(3, RATE), film(6))
+    assert shown == [0, 1, 2, 2, 2, 2]
+    assert told.endswith("the nearest in time, the last one for 3 frames after its end")
+
+
+def test_images_are_spread_evenly(film, tmp_path):
+    images.write_frames(tmp_path / "masks", numbered(4))
+    shown, told = fitted(tmp_path / "masks", film(8))
+    assert shown == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert told.startswith("mask: 4 masks of 12x8 are fitted to 8 frames of 12x8 at 25 frames/s")
+    assert "spread evenly" in told
+
+
+def test_a_range_takes_the_masks_of_its_time(film, mask_video):
+    shown, told = fitted(mask_video(5, Fraction(25, 2)), film(10, start=5, stop=8))
+    assert shown == [2, 3, 3]
+    assert "to 3 frames (of 10) of 12x8" in told
+
+
+def test_frames_of_a_variable_rate(write_clip, mask_video, tmp_path):
+    """A pause of 0.2 s after the second frame."""
+    times = [Fraction(n, 25) for n in (0, 1, 6, 7)]
+    write_clip(tmp_path / "film.mp4", np.zeros((4, *SIZE, 3), np.uint8), shown_at=times)
+    footage = open_footage(tmp_path / "film.mp4")
+    assert fitted(mask_video(8, RATE), footage)[0] == [0, 1, 6, 7]
+
+
+def test_images_as_footage_have_the_rate_that_is_given(mask_video, tmp_path):
+    images.write_frames(tmp_path / "frames", np.zeros((4, *SIZE, 3), np.uint8))
+    footage = open_footage(tmp_path / "frames")
+    assert fitted(mask_video(8, 2 * RATE), footage)[0] == [0, 2, 4, 6]
+
+
+@pytest.mark.parametrize("scale", [2, Fraction(1, 2)])
+def test_another_size_is_resized_by_area(film, tmp_path, scale):
+    """Halves and doubles of whole blocks: each column of the result stands for its own."""
+    size = tuple(int(side * scale) for side in SIZE)
+    masks = np.zeros((3, *size, 3), np.uint8)
+    masks[:, :, : size[1] // 3] = 255
+    images.write_frames(tmp_path / "masks", masks)
+    with pytest.raises(InputError, match=rf"3 masks of {size[1]}x{size[0]}, .* of 12x8"):
+        read_masks(tmp_path / "masks", film(3), rate=RATE, fit=False)
+    shown, told = fitted(tmp_path / "masks", film(3))
+    assert shown == [4, 4, 4]
+    assert told.endswith("frame by frame, resized")
+
+
+def test_one_image_of_another_size_for_all(film, tmp_path):
+    images.write_image(tmp_path / "mask.png", numbered(7, (4, 6))[2])
+    shown, told = fitted(tmp_path / "mask.png", film(3))
+    assert shown == [4, 4, 4]
+    assert told.endswith("one for all, resized")
+
+
+times = st.lists(st.fractions(0, 10, max_denominator=60), min_size=1, max_size=20, unique=True)
+
+
+@given(wanted=times, available=times.map(sorted))
+def test_nearest_is_nearest(wanted, available):
+    for time, index in zip(wanted, nearest(wanted, available), strict=True):
+        distances = [abs(time - other) for other in available]
+        assert index == distances.index(min(distances))

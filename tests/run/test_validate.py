@@ -1,0 +1,117 @@
+"""Values of a configuration that are refused, and those that pass."""
+
+import pytest
+from helpers import SHIPPED, configured
+
+from vidprior.errors import InputError
+from vidprior.run import validate
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_configurations_pass(name):
+    validate.validate(configured(name))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"flow__estimator": "x"}, "--config.flow.estimator is 'x'; it may be 'dis', 'pwcnet'"),
+        ({"flow__dis_preset": "slow"}, "--config.flow.dis_preset is 'slow'; it may be 'fast', "),
+        ({"schedule__median_window": "first"}, "it may be 'last', 'extra', 'none'"),
+        ({"model__conv_ndim": 1}, "--config.model.conv_ndim is 1; it may be 2, 3"),
+        ({"model__refine_kernel": 2}, "--config.model.refine_kernel is 2; it may be 1, 3"),
+        ({"model__initializer": "he"}, "it may be 'pytorch', 'lecun'"),
+        ({"model__dtype": "float16"}, "it may be 'float32', 'bfloat16'"),
+        ({"optimizer__average": 1.0}, "average is 1.0; it may be from 0 to below 1"),
+        ({"optimizer__average": float("nan")}, "it may be from 0 to below 1"),
+        ({"optimizer__kind": "sgd"}, "--config.optimizer.kind is 'sgd'; it may be 'adam', 'muon'"),
+        ({"optimizer__decay": "linear"}, "it may be 'none', 'cosine'"),
+        ({"vgg__input": "bgr"}, "it may be 'published', 'imagenet'"),
+        ({"render__rounding": "up"}, "it may be 'nearest', 'down'"),
+        ({"render__size": "small"}, "it may be 'source', 'training'"),
+        ({"render__format": "avi"}, "it may be 'mp4', 'mkv', 'mov', 'lossless', 'png'"),
+        ({"render__blend": "hard"}, "it may be 'plain', 'gradient'"),
+        ({"render__propagated": "over"}, "it may be 'none', 'blend', 'alone'"),
+        ({"render__feather": 1.0}, "it may be from 0 to --config.video.dilate, which is 0"),
+        ({"render__feather": -1.0}, "it may be from 0 to --config.video.dilate, which is 0"),
+        ({"render__feather": float("nan")}, "it may be from 0 to --config.video.dilate"),
+        ({"video__region": "all"}, "--config.video.region is 'all'; it may be 'frame', 'hole'"),
+        ({"video__shots": "cut"}, "--config.video.shots is 'cut'; it may be 'whole', 'split'"),
+        ({"video__context": -0.1}, "--config.video.context is -0.1; it may be 0 to 10"),
+        ({"video__context": float("nan")}, "it may be 0 to 10"),
+        ({"video__segment": -1}, "--config.video.segment is -1; it must be at least 0"),
+        ({"video__segment": 29}, "overlap is 10; it may be from 0 to a third of --config.video."),
+        ({"video__segment": 30, "video__overlap": -1}, "--config.video.overlap is -1"),
+        ({"window__strides": (1, 2)}, "--config.window.strides is (1, 2); it may hold (1, 3, 5)"),
+        ({"window__strides": ()}, "--config.window.strides is (); it may hold (1, 3, 5)"),
+        ({"window__directions": ("up",)}, "it may hold ('forward', 'backward')"),
+        ({"window__length": 0}, "--config.window.length is 0; it must be at least 1"),
+        ({"schedule__num_passes": 0}, "--config.schedule.num_passes is 0; it must be at least 1"),
+        ({"schedule__updates_per_window": -1}, "updates_per_window is -1; it must be at least 1"),
+        ({"checkpoint__every": 0}, "--config.checkpoint.every is 0"),
+        ({"checkpoint__keep": 0}, "--config.checkpoint.keep is 0"),
+        ({"log__every": 0}, "--config.log.every is 0"),
+        ({"model__conv_ndim": 3}, "the 3D network predicts no flow"),
+        ({"window__length": 1}, "the flow terms need --config.window.length of at least 2"),
+        ({"window__strides": (3, 5)}, "the median window has stride 1"),
+        ({"video__height": 128}, "384x128 is too small for 6 scales: each side needs at least 129"),
+        ({"video__width": 128}, "128x192 is too small for 6 scales: each side needs at least 129"),
+    ],
+)  # fmt: skip
+def test_values_that_no_run_can_use_are_refused(changes, words):
+    with pytest.raises(InputError) as caught:
+        validate.validate(configured(**changes))
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_segments_may_share_a_third():
+    validate.validate(configured("dip_vid", video__segment=30))
+
+
+def test_a_seam_may_be_as_wide_as_the_ring():
+    validate.validate(configured("dip_vid", video__dilate=4, render__feather=4.0))
+
+
+def test_without_a_network_what_a_network_needs_may_be_missing():
+    validate.validate(configured("propagate", loss__image=0.0, video__height=16, video__width=16))
+    with pytest.raises(InputError, match="a side of 8 pixels is too small for flow"):
+        validate.validate(configured("propagate", video__height=8))
+
+
+def test_what_is_blended_must_have_been_rehearsed():
+    with pytest.raises(InputError, match=r"needs --config\.schedule\.rehearse=True"):
+        validate.validate(configured("dip_vid", render__propagated="blend"))
+    validate.validate(configured("dip_vid", render__propagated="blend", schedule__rehearse=True))
+
+
+def test_what_is_kept_as_best_must_have_been_rehearsed():
+    with pytest.raises(InputError, match=r"keep_best needs --config\.schedule\.rehearse=True"):
+        validate.validate(configured("dip_vid", schedule__keep_best=True))
+    validate.validate(configured("dip_vid", schedule__keep_best=True, schedule__rehearse=True))
+
+
+def test_without_any_loss_there_is_nothing_to_train_for():
+    with pytest.raises(InputError, match="every loss has weight 0"):
+        validate.validate(configured("dip_vid", loss__image=0.0))
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "word"),
+    [
+        ("flow", {"schedule__windows_per_pass": -1}, "windows_per_pass"),
+        ("flow", {"log__preview_frames": -1}, "preview_frames"),
+        ("dip", {"schedule__windows_at_once": -1}, "windows_at_once"),
+        # The best parameters are those of the lowest image loss: it must be computed.
+        ("dip", {"loss__image": 0.0, "loss__perceptual": 0.01}, "loss.image"),
+        # A frame's network is looked up by the start of its window: one window for each.
+        ("dip", {"window__directions": ("forward", "backward")}, "reset_per_window"),
+        ("dip", {"optimizer__average": 0.9}, "optimizer.average"),
+        ("dip", {"schedule__keep_best": True, "schedule__rehearse": True}, "keep_best=False"),
+        ("flow", {"schedule__reset_per_window": True}, "reset_per_window"),
+    ],
+)
+def test_values_that_a_run_stumbles_over_are_refused(name, changes, word):
+    with pytest.raises(InputError) as caught:
+        validate.validate(configured(name, **changes))
+    assert word in str(caught.value)

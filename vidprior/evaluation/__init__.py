@@ -1,0 +1,1 @@
+"""Metrics, protocols, composed clips, tables and figures."""

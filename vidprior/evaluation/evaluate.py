@@ -1,0 +1,84 @@
+"""A work directory's result against the truth."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from vidprior.errors import InputError
+from vidprior.evaluation import protocols, tables
+from vidprior.imaging.geometry import Transform
+from vidprior.io import footage
+from vidprior.run import segment_ranges, segments, source
+from vidprior.run.segments import Segment
+from vidprior.run.workdir import Workdir
+
+
+def evaluate(workdir: Workdir, truth_path: str, *, protocol: protocols.Protocol) -> dict[str, Any]:
+    """Measures the work directory's result and stores the measures beside it.
+
+    What belongs together is one clip: a shot, as far as it is seen through one crop.
+
+    Returns:
+      An evaluation as `scores` describes it, of one clip with the work directory's name,
+      or of several, with the numbers of their frames.
+
+    Raises:
+      InputError: when there is no result yet, it does not fit the truth, or either does
+        not fit the protocol.
+    """
+    config, _, divided = segments.stored_run(workdir)
+    count = divided[-1].frames.stop
+    folder = workdir.path / "result"
+    if not folder.is_dir():
+        raise InputError(f"{workdir.path} has no result yet: train or render first")
+    result = footage.read_frames(folder).frames
+    truth = source.read_truth(truth_path, config=config, count=count)
+    if len(result) != count:
+        raise InputError(f"{folder} has {len(result)} frames of {count}: render all frames first")
+    name = workdir.path.absolute().name
+    measured = {}
+    for frames, view, hole in scenes(divided):
+        here = slice(frames.start, frames.stop)
+        label = name if len(frames) == count else f"{name} {frames.start}-{frames.stop}"
+        measured[label] = protocols.measure(
+            protocol,
+            source.crop_truth(truth[here], view, config=config),
+            result[here],
+            255 * hole.astype(np.uint8),
+        )
+    evaluation = tables.summarise(protocol, measured)
+    tables.write(workdir.path, evaluation)
+    return evaluation
+
+
+class Scene(NamedTuple):
+    """Frames that belong together.
+
+    Attributes:
+      frames: their numbers in the run.
+      view: through which all of them are seen.
+      hole: [T, H, W] bool.
+    """
+
+    frames: range
+    view: Transform
+    hole: np.ndarray
+
+
+def scenes(divided: Sequence[Segment]) -> list[Scene]:
+    """Joins the parts that overlap and are seen alike; without any hole, they are left out."""
+    found: list[Scene] = []
+    reach = 0  # of the part before
+    for part, own in zip(
+        divided, segment_ranges.owned_ranges([part.frames for part in divided]), strict=True
+    ):
+        clip, first = part.workdir.read_clip(), part.frames.start
+        scene = Scene(own, clip.view, clip.hole[own.start - first : own.stop - first])
+        if first < reach and scene.view == found[-1].view:
+            before = found.pop()
+            frames = range(before.frames.start, own.stop)
+            scene = Scene(frames, before.view, np.concatenate([before.hole, scene.hole]))
+        found.append(scene)
+        reach = part.frames.stop
+    return [scene for scene in found if scene.hole.any()]

@@ -1,0 +1,73 @@
+"""The finished frame: generated content placed back into the source, and its seam.
+
+Letters
+    h, w  rows and columns of the source      H, W  of the trained picture
+
+Pixels outside the hole, or outside the crop that was trained on, are the source's, bit
+for bit. A feathered seam lies within the hole: it mixes generated and source content in
+the ring by which the hole was grown, and never where the mask itself said that content
+is missing.
+"""
+
+import cv2
+import numpy as np
+
+from vidprior.imaging import geometry
+from vidprior.imaging.geometry import Transform
+from vidprior.imaging.laplace import fill_laplace
+
+
+def composite_into_source(
+    image: np.ndarray,
+    source: np.ndarray,
+    hole: np.ndarray,
+    *,
+    transform: Transform,
+    feather: float = 0,
+    gradient: bool = False,
+) -> np.ndarray:
+    """A source frame with its hole filled.
+
+    Args:
+      image: [H, W, 3] uint8 RGB, generated.
+      source: [h, w, 3] uint8 RGB.
+      hole: [h, w] bool, grown already.
+      transform: the one that leads from `source` to `image`.
+      feather: width of the seam, pixels of the source, from the border of the hole
+        inwards; up to 1 the border is hard. At most what the hole was grown by.
+      gradient: keep the gradients of the generated content instead of its values, so
+        that it agrees with the source along the border (Poisson image editing, Perez et
+        al. 2003, equation 5).
+
+    Returns:
+      [h, w, 3] uint8, a new array.
+    """
+    crop = transform.crop
+    placed = geometry.paste_back(transform, image[None], source[None])[0]
+    generated, known, missing = placed[crop], source[crop], hole[crop]
+    weight = feather_weight(hole, feather)[crop][missing][:, None]
+    values: np.ndarray = generated[missing]
+    if gradient and missing.any():
+        box = geometry.box_around(missing, margin=1)
+        difference = known[box].astype(np.float64) - generated[box]
+        values = values + fill_laplace(difference, missing[box])[missing[box]]
+    mixed = weight * values + (1 - weight) * known[missing]
+    finished = source.copy()
+    finished[crop][missing] = np.clip(np.rint(mixed), 0, 255)
+    return finished
+
+
+def feather_weight(hole: np.ndarray, feather: float) -> np.ndarray:
+    """How much of a pixel is generated: distance to the nearest known pixel over `feather`.
+
+    Args:
+      hole: [h, w] bool.
+      feather: pixels.
+
+    Returns:
+      [h, w] float32 in [0, 1], 0 outside the hole.
+    """
+    if feather <= 1 or hole.all():
+        return hole.astype(np.float32)
+    distance = cv2.distanceTransform(hole.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.minimum(distance / np.float32(feather), 1)

@@ -1,0 +1,97 @@
+"""The smoothest continuation of known values into a hole.
+
+OpenCV's `seamlessClone` solves the same equation for a rectangle about the hole: it
+changes known pixels too, and once they are put back, the step at the border is there
+again.
+"""
+
+import cv2
+import numpy as np
+import scipy.sparse
+import scipy.sparse.linalg
+
+# A share of known surroundings as small as this counts as none.
+_FAR = 1e-3
+
+
+def fill_laplace(border: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """The smoothest continuation of values into a hole: Laplace's equation, five points.
+
+    Args:
+      border: [h, w, C] float64; read where it is known, next to the hole.
+      hole: [h, w] bool; no value is wanted beyond the sides of the picture.
+
+    Returns:
+      [h, w, C] float64, 0 outside the hole, and everywhere if nothing is known.
+    """
+    height, width = hole.shape
+    filled = np.zeros_like(border)
+    if hole.all() or not hole.any():
+        return filled
+    rows, columns = np.nonzero(hole)
+    number = np.full(hole.shape, -1)
+    number[hole] = np.arange(len(rows))
+    degree = np.zeros(len(rows))
+    constants = np.zeros((len(rows), border.shape[2]))
+    pairs = []
+    for down, right in ((0, 1), (1, 0), (0, -1), (-1, 0)):
+        row, column = rows + down, columns + right
+        inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+        here = np.flatnonzero(inside)
+        there = number[row[inside], column[inside]]
+        degree += inside
+        known = here[there < 0]
+        constants[known] += border[row[known], column[known]]
+        pairs.append((here[there >= 0], there[there >= 0]))
+    first, second = np.concatenate(pairs, axis=1)
+    shape = (len(rows), len(rows))
+    neighbours = scipy.sparse.csc_array((np.ones(len(first)), (first, second)), shape)
+    laplacian = scipy.sparse.diags_array(degree, format="csc") - neighbours
+    filled[hole] = scipy.sparse.linalg.splu(scipy.sparse.csc_matrix(laplacian)).solve(constants)
+    return filled
+
+
+def dilate_square(hole: np.ndarray, pixels: int) -> np.ndarray:
+    """[h, w] bool: a hole and what lies within so many rows and columns of it."""
+    return cv2.dilate(hole.astype(np.uint8), np.ones((2 * pixels + 1,) * 2, np.uint8)) > 0
+
+
+def normalized_blur(values: np.ndarray, known: np.ndarray, reach: float) -> np.ndarray:
+    """Means of the known values around every pixel, weighted by a Gaussian.
+
+    Far from all that is known they go over to the mean of the whole picture.
+
+    Args:
+      values: [h, w, C] float32; what it says elsewhere is not read.
+      known: [h, w] bool.
+      reach: standard deviation of the Gaussian, pixels.
+
+    Returns:
+      [h, w, C] float32; 0 if nothing is known.
+    """
+    if not known.any():
+        return np.zeros_like(values)
+    weight = known.astype(np.float32)
+    mean = values[known].mean(axis=0)
+    # Above the mean, so that what is far away adds nothing.
+    above = np.where(known[..., None], values - mean, 0).astype(np.float32)
+    blurred = cv2.GaussianBlur(above, (0, 0), reach).reshape(values.shape)
+    share = cv2.GaussianBlur(weight, (0, 0), reach)[..., None]
+    result: np.ndarray = mean + blurred / (share + _FAR)
+    return result
+
+
+def extrapolate_flow(flow: np.ndarray, hole: np.ndarray, *, rim: int) -> np.ndarray:
+    """A frame's flow, continued smoothly into the hole from beyond its rim.
+
+    Args:
+      flow: [H, W, 2] pixels; what it says in the hole and near it is not read.
+      hole: [H, W] bool.
+      rim: pixels about the hole that count as near.
+
+    Returns:
+      [H, W, 2] float32; 0 in the hole where all is hole.
+    """
+    near = dilate_square(hole, rim)
+    flow = flow.astype(np.float64)
+    return np.where(near[..., None], fill_laplace(flow, near), flow).astype(np.float32)

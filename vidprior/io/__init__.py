@@ -1,0 +1,1 @@
+"""Files: video, images, masks, .npz, atomic writing."""

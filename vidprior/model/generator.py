@@ -1,0 +1,127 @@
+"""The encoder-decoder G (appendix A): noise in, colour and optical flow out.
+
+Scale k halves the size once more. At every scale a thin skip connection runs
+beside the descent; the ascent joins both. One class is the 2D network and, with
+`conv_ndim=3`, the 3D one of the DIP-Vid-3DCN baseline.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from vidprior.model.layers import (
+    BatchNorm,
+    Conv,
+    JoiningConv,
+    crop_to_smallest,
+    leaky_relu,
+    upsample,
+)
+from vidprior.types import OFFSETS, Prediction
+
+
+def smallest_side(num_scales: int) -> int:
+    """The smallest height or width that `num_scales` scales can take.
+
+    The deepest 5x5 convolution reflects two pixels, which takes three.
+    """
+    return 2 * 2**num_scales + 1
+
+
+class Generator(nn.Module):
+    """G_theta of Equation 1.
+
+    Batch normalisation always uses the statistics of the window at hand, when
+    rendering too: a frame's output depends on the window it is in. The parameters
+    come from `init.initial_params`; flax's own `init` gives placeholders.
+
+    Attributes:
+      channels: C_k of every scale, in the descent and in the ascent.
+      skip_channels: channels of every skip connection.
+      conv_ndim: 2 treats the window as a batch of images, 3 as one volume.
+      refine_kernel: size of the second convolution of every ascent: 1 as in the
+        published code, 3 as the paper says.
+      predict_flow: adds the flow head, one flow for each of `OFFSETS`.
+      dtype: of the convolutions; normalisation and heads are in float32 at least.
+    """
+
+    channels: Sequence[int] = (16, 32, 64, 128, 128, 128)
+    skip_channels: int = 4
+    conv_ndim: int = 2
+    refine_kernel: int = 1
+    predict_flow: bool = True
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, noise: jax.Array) -> Prediction:
+        """Generates a window.
+
+        Args:
+          noise: [N, H, W, 1] float32.
+
+        Returns:
+          The window's `Prediction`.
+
+        Raises:
+          ValueError: when a side is too small for the number of scales.
+        """
+        smallest = smallest_side(len(self.channels))
+        if min(noise.shape[1:3]) < smallest:
+            raise ValueError(f"{noise.shape[1:3]} is too small: each side needs {smallest}")
+
+        def block(x: jax.Array, name: str, features: int, kernel: int, stride: int = 1):
+            x = Conv(stride=stride, **self._settings(name, features, kernel))(x)
+            return leaky_relu(BatchNorm(name=f"{name}_norm")(x))
+
+        x = noise if self.conv_ndim == 2 else noise[None]
+        x = x.astype(self.dtype)
+        skips = []
+        for k, features in enumerate(self.channels):
+            skips.append(block(x, f"skip_{k}", self.skip_channels, 1))
+            x = block(x, f"down_{k}", features, 5, stride=2)
+            x = block(x, f"deepen_{k}", features, 5)
+        for k, features in reversed(list(enumerate(self.channels))):
+            x = self._join(skips[k], x, k, features)
+            x = leaky_relu(BatchNorm(name=f"up_{k}_norm")(x))
+            x = block(x, f"refine_{k}", features, self.refine_kernel)
+
+        x = x if self.conv_ndim == 2 else x[0]
+        x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        return Prediction(image=nn.sigmoid(self._head("image", 3)(x)), flow=self._flow(x))
+
+    def _flow(self, x: jax.Array) -> jax.Array | None:
+        if not self.predict_flow:
+            return None
+        flow = self._head("flow", 2 * len(OFFSETS))(x)
+        return flow.reshape(*flow.shape[:-1], len(OFFSETS), 2)
+
+    def _join(self, skip: jax.Array, deeper: jax.Array, k: int, features: int) -> jax.Array:
+        """Normalised skip and upsampled depth, side by side, through one convolution."""
+        norm = BatchNorm(name=f"join_{k}_norm")
+        if skip.shape[-3:-1] == (2 * deeper.shape[-3], 2 * deeper.shape[-2]):
+            # Repeating every pixel four times changes neither mean nor variance.
+            conv = JoiningConv(**self._settings(f"up_{k}", features, 3))
+            return conv(*norm(skip, deeper))
+        x = jnp.concatenate(crop_to_smallest(skip, upsample(deeper)), axis=-1)
+        return Conv(**self._settings(f"up_{k}", features, 3))(norm(x))
+
+    def _settings(self, name: str, features: int, kernel: int) -> dict[str, Any]:
+        # Kernel 1 does not look at neighbouring frames.
+        time = (min(kernel, 3),) if self.conv_ndim == 3 else ()
+        return {
+            "features": features,
+            "kernel_size": (*time, kernel, kernel),
+            "dtype": self.dtype,
+            "name": name,
+        }
+
+    def _head(self, name: str, features: int) -> Callable[[jax.Array], jax.Array]:
+        return Conv(
+            features=features,
+            kernel_size=(1, 1),
+            dtype=jnp.promote_types(self.dtype, jnp.float32),
+            name=name,
+        )

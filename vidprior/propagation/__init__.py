@@ -1,0 +1,1 @@
+"""Known pixels propagated into the hole, without a network."""

@@ -1,0 +1,58 @@
+"""Candidates for the pixels of a hole, and how they are joined.
+
+Several ways lead to the colour of a pixel that is missing. Each comes with the error that
+is to be expected of it; their mean, weighted by a power of it, is better than the best of
+them, since they err differently.
+
+Letters
+    n  pixels of one frame's hole, in the order of `np.nonzero`
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+# Weights fall with the cube of the expected error: between the inverse variance of errors
+# that know nothing of each other (2), which blurs, and the best candidate alone.
+_POWER = 3
+# Expected error, of 255, at which confidence is one half.
+_HALF = 10.0
+
+
+class Candidates(NamedTuple):
+    """One candidate for every pixel of a hole.
+
+    Attributes:
+      colour: [n, 3] float32 RGB, 0 to 255.
+      error: [n] float32, the expected deviation from the truth, of 255; infinite where there
+        is no candidate.
+    """
+
+    colour: np.ndarray
+    error: np.ndarray
+
+
+def fuse(candidates: Sequence[Candidates]) -> Candidates:
+    """The weighted mean of several candidates.
+
+    Weights are proportional to error^-3. The expected error is the weighted root mean square:
+    errors of one clip are alike, so that the mean is not taken to be better than its parts.
+
+    Args:
+      candidates: of one hole; of every pixel, at least one is to be finite.
+    """
+    colour = np.stack([candidate.colour for candidate in candidates]).astype(np.float64)
+    error = np.stack([candidate.error for candidate in candidates]).astype(np.float64)
+    weight = (error.min(axis=0) / error) ** _POWER
+    weight /= weight.sum(axis=0)
+    squares = np.square(np.where(weight > 0, error, 0))
+    return Candidates(
+        colour=(weight[..., None] * colour).sum(axis=0).astype(np.float32),
+        error=np.sqrt((weight * squares).sum(axis=0)).astype(np.float32),
+    )
+
+
+def confidence(error: np.ndarray) -> np.ndarray:
+    """How far a pixel of an expected error, of 255, is trusted: 1 / (1 + (error / 10)^2)."""
+    return 1 / (1 + np.square(error / _HALF))

@@ -1,0 +1,64 @@
+"""Known pixels that are treated as if they were missing, so that errors can be measured.
+
+A rehearsal hole is the clip's own hole, moved: of the same shape, with the same motion,
+where the truth is known. What fills it says how far the filling of the real one can be
+trusted. Its pixels are known all the same, so that the result loses nothing by it.
+"""
+
+import zlib
+
+import numpy as np
+
+# Places that are tried; the one that rehearses most is taken.
+_TRIES = 64
+# But no more than this share of what is known: there must be enough left to learn from.
+_MOST = 0.3
+
+
+def holdout_mask(hole: np.ndarray, *, seed: int) -> np.ndarray:
+    """Moves the hole of a clip to where the clip is known, in space and in time.
+
+    Args:
+      hole: [T, H, W] bool.
+      seed: of the run.
+
+    Returns:
+      [T, H, W] bool, no pixel of it in `hole`, and at most 30 % of those that are known; empty
+      where `hole` is empty or leaves no room.
+    """
+    random = np.random.default_rng([seed, zlib.crc32(b"rehearsal")])
+    best, room = np.zeros_like(hole), _MOST * (~hole).sum()
+    for _ in range(_TRIES):
+        down, right = (int(random.integers(-side + 1, side)) for side in hole.shape[1:])
+        moved = _moved(hole[_delayed(len(hole), random)], down, right) & ~hole
+        if best.sum() < moved.sum() <= room:
+            best = moved
+    return best
+
+
+def holdout_frames(rehearsal: np.ndarray, *, count: int) -> list[int]:
+    """Numbers of at most `count` frames, spread over those that rehearse anything.
+
+    Args:
+      rehearsal: [T, H, W] bool.
+      count: how many, at least 1.
+    """
+    able = np.flatnonzero(rehearsal.any(axis=(1, 2)))
+    spread = np.unique(np.linspace(0, len(able), count, endpoint=False).astype(int))
+    return able[spread].tolist() if len(able) else []
+
+
+def _delayed(count: int, random: np.random.Generator) -> np.ndarray:
+    """Frame numbers that begin anywhere, and turn about at the ends, so that nothing jumps."""
+    there_and_back = np.concatenate([np.arange(count), np.arange(count)[::-1]])
+    return np.roll(there_and_back, int(random.integers(2 * count)))[:count]
+
+
+def _moved(hole: np.ndarray, down: int, right: int) -> np.ndarray:
+    """Masks shifted by whole pixels; what leaves the frame is gone."""
+    _, height, width = hole.shape
+    moved = np.zeros_like(hole)
+    moved[:, max(down, 0) : height + min(down, 0), max(right, 0) : width + min(right, 0)] = hole[
+        :, max(-down, 0) : height + min(-down, 0), max(-right, 0) : width + min(-right, 0)
+    ]
+    return moved

@@ -1,0 +1,1 @@
+"""A work directory from source to result."""

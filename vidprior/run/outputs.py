@@ -1,0 +1,127 @@
+"""What a person gets to see: final frames, videos and previews."""
+
+import contextlib
+import itertools
+import pathlib
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from vidprior.imaging.visualize import flow_colours, outline_hole, side_by_side
+from vidprior.io import images, video_writer
+from vidprior.io.footage import Footage
+from vidprior.run.render import CompositeFrame, RenderedFrame
+from vidprior.run.workdir import PreparedClip
+from vidprior.types import OFFSETS
+
+# The flow that is shown: from each frame to the next.
+SHOWN_OFFSET = OFFSETS.index(1)
+
+
+# By the format of the result, its name in a work directory.
+RESULTS = {
+    "mp4": "result.mp4",
+    "mkv": "result.mkv",
+    "mov": "result.mov",
+    "lossless": "result.mkv",
+    "png": "result_png",
+}
+
+
+def attach_input(
+    rendered: Iterable[RenderedFrame], clip: PreparedClip, *, first: int = 0
+) -> Iterator[CompositeFrame]:
+    """Rendered frames of a clip, with what they are shown beside.
+
+    Args:
+      rendered: numbered in the clip.
+      clip: a run, or a part of it.
+      first: the number in the run of its first frame.
+    """
+    view = clip.view
+    for number, image, flow in rendered:
+        known, hole = clip.frames[number], clip.hole[number]
+        yield CompositeFrame(first + number, image, flow, known, hole, view)
+
+
+def panels(shown: CompositeFrame) -> list[np.ndarray]:
+    """Input with the hole outlined, result, and the generated flow if there is one."""
+    pictures = [outline_hole(shown.known, shown.hole), shown.composed]
+    if shown.flow is not None:
+        flow = shown.flow[:, :, SHOWN_OFFSET]
+        fastest = float(np.percentile(np.linalg.norm(flow, axis=-1), 99))
+        pictures.append(flow_colours(flow, full=max(fastest, 1e-6)))
+    return pictures
+
+
+def write_results(
+    folder: pathlib.Path,
+    shown: Iterable[CompositeFrame],
+    *,
+    rate: Fraction,
+    pixel_aspect: Fraction,
+    footage: Footage | None = None,
+    with_audio: bool = False,
+    video_format: str = "mp4",
+) -> dict[str, pathlib.Path]:
+    """Writes the result, result/ and comparison.mp4 into a folder, in one pass.
+
+    result/ holds PNG files at training size, for measuring; their names are the frames'
+    numbers in the run.
+
+    Args:
+      folder: made if it is missing.
+      shown: frames in order, at least one; taken one at a time. The result has the size
+        of those that are finished, and that of training for others.
+      rate: frames per second.
+      pixel_aspect: width of a pixel over its height.
+      footage: the range of the source that is shown; gives times, and audio.
+      with_audio: copy the audio of the footage.
+      video_format: of the result: 'mp4', 'mkv', 'mov' (H.264), 'lossless' (.mkv), or
+        'png' (a folder of images).
+
+    Returns:
+      What was written, by name.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {
+        "frames": folder / "result",
+        "result": folder / RESULTS[video_format],
+        "comparison": folder / "comparison.mp4",
+    }
+    of_clip: dict[str, Any] = {"rate": rate, "pixel_aspect": pixel_aspect}
+    shown = iter(shown)
+    first = next(shown)
+    with contextlib.ExitStack() as stack:
+        keep = stack.enter_context(images.open_frames(paths["frames"], start=first.number))
+        show = stack.enter_context(video_writer.open_writer(paths["comparison"], **of_clip))
+        if video_format == "png":
+            opened = images.open_frames(paths["result"], start=first.number)
+        else:
+            options = dict(of_clip)
+            if footage is not None:
+                options["shown_at"] = footage.shown_at()
+                if with_audio:
+                    options["audio"] = stack.enter_context(footage.audio())
+            lossless = video_format == "lossless"
+            opened = video_writer.open_writer(paths["result"], lossless=lossless, **options)
+        write = stack.enter_context(opened)
+        for frame in itertools.chain([first], shown):
+            keep(frame.composed)
+            show(side_by_side(*panels(frame)))
+            write(frame.result)
+    return paths
+
+
+def write_preview(
+    path: pathlib.Path, rendered: Iterable[RenderedFrame], clip: PreparedClip
+) -> np.ndarray:
+    """Writes one picture, and returns it, [H, W, 3] uint8: a row of panels for each frame."""
+    path.parent.mkdir(exist_ok=True)
+    picture = np.concatenate(
+        [side_by_side(*panels(shown)) for shown in attach_input(rendered, clip)]
+    )
+    images.write_image(path, picture)
+    return picture

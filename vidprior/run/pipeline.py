@@ -1,0 +1,300 @@
+"""One run from its parts: what the command line and the Python entry share."""
+
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from vidprior.errors import InputError
+from vidprior.imaging.compositing import composite_into_source
+from vidprior.propagation.blending import fit_blend_weights
+from vidprior.propagation.holdout import holdout_frames
+from vidprior.run import build, segment_ranges, train, train_each
+from vidprior.run.outputs import attach_input
+from vidprior.run.render import (
+    CompositeFrame,
+    RenderedFrame,
+    blend_propagated,
+    composite,
+    crossfade,
+    holdout_pixels,
+)
+from vidprior.run.segments import Segment
+from vidprior.run.source import (
+    Source,
+    describe_propagation,
+    describe_visibility,
+    obtain_flows,
+    obtain_propagated,
+    verify_source,
+)
+from vidprior.run.workdir import PreparedClip, Workdir
+from vidprior.training import checkpoints
+from vidprior.training.progress import ProgressCallback
+from vidprior.training.train_step import TrainState
+from vidprior.training.windows import strides_that_fit
+from vidprior.types import OFFSETS, Features, Flows
+
+# Frames, spread over the clip, whose rehearsal tells how much of carried pixels is shown.
+BLEND_FIT_FRAMES = 24
+
+
+class Fitted(NamedTuple):
+    """What came of a part of a run, or of all of it.
+
+    Attributes:
+      part: its frames, configuration and work directory.
+      state: after the last update; None where every window has a network of its own, or
+        nothing is trained.
+      flows: None where no term needs them.
+    """
+
+    part: Segment
+    state: TrainState | None
+    flows: Flows | None
+
+
+def fit_segments(
+    parts: Sequence[Segment],
+    *,
+    features: Features | None,
+    flow_file: str | None = None,
+    listener: ProgressCallback | None = None,
+) -> Iterator[Fitted]:
+    """Fits one part after the other; arguments and errors are those of `fit`.
+
+    A part without any hole is left as it is. The listener counts the updates of all.
+    """
+    holes = [part.workdir.has_hole() for part in parts]
+    updates = [
+        build.num_updates(part.config, len(part.frames)) if has_hole else 0
+        for part, has_hole in zip(parts, holes, strict=True)
+    ]
+    for number, part in enumerate(parts):
+        clip = part.workdir.read_clip()
+        name = f"part {number + 1} of {len(parts)}" if len(parts) > 1 else "clip"
+        for line in describe_segment(part, clip, name=name):
+            print(line, file=sys.stderr)
+        if not holes[number]:
+            yield Fitted(part, None, None)
+            continue
+        # A clip in one part has no work directory but the run's, which is held already.
+        with part.workdir.lock() if len(parts) > 1 else contextlib.nullcontext():
+            state, flows = fit(
+                part.config,
+                part.workdir,
+                clip,
+                features=features,
+                flow_file=flow_file,
+                listener=listener
+                and _offset_progress(listener, sum(updates[:number]), sum(updates)),
+                updates_after=sum(updates[number + 1 :]),
+            )
+        yield Fitted(part, state, flows)
+        del state, flows  # the next part needs the memory
+
+
+def _offset_progress(listener: ProgressCallback, before: int, total: int) -> ProgressCallback:
+    """A listener of one part that tells of all."""
+    return lambda done, _, values: listener(before + done, total, values)
+
+
+def describe_segment(part: Segment, clip: PreparedClip, *, name: str) -> Iterator[str]:
+    """What is to be filled, and from which view of the source, a line each."""
+    count, height, width = clip.hole.shape
+    frames = f"{name}: {count} frames at {width}x{height} ({part.frames[0]} to {part.frames[-1]})"
+    if not clip.hole.any():
+        yield f"{frames}, no hole: left as they are"
+        return
+    yield f"{frames}, hole {clip.hole.mean():.1%}"
+    view, (h, w) = clip.view, clip.view.source_size
+    scale = min(height / view.height, width / view.width)
+    yield (
+        f"{name}: trained on {view.width}x{view.height} at {view.left},{view.top} of {w}x{h}: "
+        f"{scale:.0%} of the source's resolution"
+    )
+    strides = tuple(part.config.window.strides)
+    fitting = strides_that_fit(count, length=part.config.window.length, strides=strides)
+    left_out = [str(stride) for stride in strides if stride not in fitting]
+    if left_out:
+        yield (
+            f"note: windows of stride {', '.join(left_out)} do not fit into {count} frames and are "
+            f"left out"
+        )
+
+
+def fit(
+    config: ConfigDict,
+    workdir: Workdir,
+    clip: PreparedClip,
+    *,
+    features: Features | None,
+    flow_file: str | None = None,
+    listener: ProgressCallback | None = None,
+    updates_after: int = 0,
+) -> tuple[TrainState | None, Flows | None]:
+    """Obtains flow and carried pixels as needed, and trains, unless these alone are shown.
+
+    Goes on where the work directory stands.
+
+    Args:
+      config: checked by `validate.validate`.
+      workdir: already claimed by this run.
+      clip: frames and hole at training size.
+      features: of `build.features`.
+      flow_file: a flow file to take instead of estimating flow.
+      listener: told of the training's progress instead of a bar.
+      updates_after: of later parts of the run.
+
+    Returns:
+      The state after the last update, None where every window has a network of its own
+      or nothing is trained; and the flow, None where no term needs it.
+
+    Raises:
+      InputError: the flow cannot be had.
+      NonFiniteLoss, Interrupted: as `train.train`.
+    """
+    flows = propagated = None
+    if build.trains(config) and build.needs_flow(config):
+        flows = obtain_flows(workdir, clip, config=config, given=flow_file)
+        print(describe_visibility(clip, flows), file=sys.stderr)
+    if build.needs_propagated(config):
+        propagated = obtain_propagated(workdir, clip, config=config)
+        print(describe_propagation(clip, propagated), file=sys.stderr)
+    if not build.trains(config):
+        return None, None
+    if config.schedule.reset_per_window:
+        train_each.train_each(
+            config,
+            workdir,
+            clip,
+            flows=flows,
+            features=features,
+            propagated=propagated,
+            listener=listener,
+        )
+        return None, flows
+    state = train.train(
+        config,
+        workdir,
+        clip,
+        flows=flows,
+        features=features,
+        propagated=propagated,
+        listener=listener,
+        updates_after=updates_after,
+    )
+    return state, flows
+
+
+def render_segments(
+    parts: Sequence[Segment], frames: range, *, step: int | None = None
+) -> Iterator[CompositeFrame]:
+    """Frames of a run, in order; those of two parts are one, blended from both.
+
+    Args:
+      parts: of the run.
+      frames: numbers of those that are wanted.
+      step: which checkpoint of each part; the newest by default.
+
+    Raises:
+      InputError: a part has no such checkpoint, or none.
+    """
+    with_flow = any(build.needs_flow(part.config) for part in parts)
+    open_ends: dict[int, tuple[Segment, CompositeFrame]] = {}
+    for number, part in enumerate(parts):
+        later = parts[number + 1].frames if number + 1 < len(parts) else range(0)
+        first = part.frames.start
+        begin, stop = max(frames.start, first), min(frames.stop, part.frames.stop)
+        if begin >= stop:
+            continue
+        clip = part.workdir.read_clip()
+        wanted = range(begin - first, stop - first)
+        rendered = render(part.config, part.workdir, clip, wanted, step=step)
+        for shown in attach_input(rendered, clip, first=first):
+            if with_flow and shown.flow is None:  # a frame beside others that have flow
+                still = np.zeros((*shown.hole.shape, len(OFFSETS), 2), np.float32)
+                shown = shown._replace(flow=still)
+            if shown.number in open_ends:
+                before, same = open_ends.pop(shown.number)
+                shown = crossfade(
+                    same,
+                    shown,
+                    segment_ranges.crossfade_weight(before.frames, part.frames, shown.number),
+                )
+            if shown.number in later:
+                open_ends[shown.number] = part, shown
+            else:
+                yield shown
+
+
+def render(
+    config: ConfigDict,
+    workdir: Workdir,
+    clip: PreparedClip,
+    frames: range,
+    *,
+    step: int | None = None,
+) -> Iterator[RenderedFrame]:
+    """Generates frames from a saved state, the newest by default: training too ends so.
+
+    Carried pixels are laid over them, or shown alone, as `config.render` says. A clip
+    without any hole shows its own frames.
+
+    Raises:
+      InputError: there is no such state.
+    """
+    if not clip.hole.any():
+        return (RenderedFrame(number, clip.frames[number], None) for number in frames)
+    if not build.trains(config):
+        carried = obtain_propagated(workdir, clip, config=config).frames
+        alone = composite(carried, clip.frames, clip.hole)  # what was rehearsed is known
+        return (RenderedFrame(number, alone[number], None) for number in frames)
+    saved = checkpoints.Checkpoints(workdir.checkpoints)
+    if not saved.steps():
+        raise InputError(f"{workdir.path} has no checkpoint yet: train first")
+    if config.schedule.reset_per_window:
+        params_for = train_each.saved_params(saved)
+    else:
+        params, _ = saved.restore_params(saved.steps()[-1] if step is None else step)
+        params = jax.device_put(params)
+        params_for = lambda _: params  # noqa: E731
+    noise = build.noise(config, workdir, clip.hole)
+    rendered = build.render_frames(config, params_for, noise, frames)
+    if config.render.propagated == "none":
+        return rendered
+    propagated = obtain_propagated(workdir, clip, config=config)
+    # Always of the same frames, so that a frame does not depend on which others are wanted.
+    some = holdout_frames(propagated.rehearsal, count=BLEND_FIT_FRAMES)
+    sample = build.render_frames(config, params_for, noise, some)
+    shares = fit_blend_weights(*holdout_pixels(sample, propagated, clip.frames))
+    return blend_propagated(rendered, propagated, shares, clip.hole)
+
+
+def to_source_resolution(
+    config: ConfigDict, source: Source, shown: Iterator[CompositeFrame]
+) -> Iterator[CompositeFrame]:
+    """Frames brought to the size of their source.
+
+    Args:
+      config: fields `render.*`.
+      source: from the first frame that is shown on.
+      shown: frames in order, one after the other.
+
+    Raises:
+      InputError: the source is no longer what the run was made from.
+    """
+    for one, known, hole in verify_source(source, shown):
+        image = composite_into_source(
+            one.image,
+            known,
+            hole,
+            transform=one.view,
+            feather=config.render.feather,
+            gradient=config.render.blend == "gradient",
+        )
+        yield one._replace(at_source=image)

@@ -1,0 +1,235 @@
+"""The parts of a run: each an ordinary run of some of its frames.
+
+A run is divided at its cuts and into segments, as `config.video` says. What stays in one
+part is the run itself; several have work directories of their own, in which everything
+lies that is made for their frames alone, so that no window, flow or carried pixel
+crosses from one to the other.
+"""
+
+import json
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from vidprior import configuration
+from vidprior.errors import InputError
+from vidprior.flow import flow_file
+from vidprior.imaging import geometry
+from vidprior.imaging.shots import find_shots
+from vidprior.io.files import replacing_folder
+from vidprior.run import build, segment_ranges, validate
+from vidprior.run.source import Source, check_flows, training_crop
+from vidprior.run.workdir import PARTS, PreparedClip, Workdir, write_json
+
+
+class Segment(NamedTuple):
+    """A part of a run, or all of it.
+
+    Attributes:
+      frames: its frames, counted from the first of the run.
+      config: its own; by it the part is an ordinary run.
+      workdir: where it lies.
+    """
+
+    frames: range
+    config: ConfigDict
+    workdir: Workdir
+
+
+def split(source: Source, *, config: ConfigDict, workdir: Workdir) -> list[Segment]:
+    """The parts of a run; reads the footage where it takes that to know them.
+
+    Raises:
+      InputError: a frame cannot be read.
+    """
+    fields, footage = config.video, source.footage
+    if fields.shots == "split":
+        shots = find_shots(footage.frames())
+    elif fields.allow_truncated:
+        shots = [(0, sum(1 for _ in footage.frames()))]
+    else:
+        shots = [(0, footage.count)]
+    found = segment_ranges.split_ranges(shots, longest=fields.segment, overlap=fields.overlap)
+    may_be_short = fields.shots == "split" or bool(fields.segment)
+    adapted = [_shortened(config, len(frames)) if may_be_short else config for frames in found]
+    if len(found) == 1:
+        return [Segment(found[0], adapted[0], workdir)]
+    return [
+        Segment(frames, _alone(own, footage.start, frames), workdir.segment(frames))
+        for frames, own in zip(found, adapted, strict=True)
+    ]
+
+
+def _shortened(config: ConfigDict, count: int) -> ConfigDict:
+    """A configuration whose windows fit into so many frames; a single one has no flow."""
+    fits = (count - 1) // min(config.window.strides) + 1
+    if config.window.length <= fits:
+        return config
+    own = config.copy_and_resolve_references()
+    own.window.length = fits
+    if fits == 1:
+        own.loss.flow = own.loss.consistency = 0.0
+    validate.validate(own)  # something must be left to train for
+    return own
+
+
+def _alone(config: ConfigDict, start: int, frames: range) -> ConfigDict:
+    """The configuration by which frames of a run are an ordinary run."""
+    own = config.copy_and_resolve_references()
+    own.video.start, own.video.stop = start + frames.start, start + frames.stop
+    own.video.max_frames = None
+    own.video.shots, own.video.segment = "whole", 0
+    return own
+
+
+def stored_run(workdir: Workdir) -> tuple[ConfigDict, Mapping[str, Any], list[Segment]]:
+    """A run as it was begun: its configuration, the inputs' paths, and its parts.
+
+    Raises:
+      InputError: it is no work directory, or damaged.
+    """
+    fields, asked = workdir.read_config()
+    config = configuration.from_stored(fields, where=workdir.config_file)
+    found = workdir.segment_ranges()
+    if not found:
+        count = len(workdir.read_clip().frames)
+        return config, asked, [Segment(range(count), config, workdir)]
+    parts = []
+    for frames in found:
+        own = workdir.segment(frames)
+        fields, _ = own.read_config()
+        parts.append(Segment(frames, configuration.from_stored(fields, where=own.config_file), own))
+    return config, asked, parts
+
+
+def open_run(
+    workdir: Workdir,
+    source: Source,
+    parts: Sequence[Segment],
+    *,
+    config: ConfigDict,
+    asked: Mapping[str, Any],
+) -> bool:
+    """Takes the work directory, and makes those of its parts; or finds them made already.
+
+    Args:
+      workdir: of the run.
+      source: of the run.
+      parts: of `divide`.
+      config: of the run, before it was divided.
+      asked: the paths of video, mask and flows.
+
+    Returns:
+      Whether the run was begun earlier.
+
+    Raises:
+      InputError: as `read_clips` and `Workdir.open_run`; windows or a flow file do not fit.
+    """
+    clips = read_clips(source, parts)
+    if len(parts) == 1:
+        (part,), (clip,) = parts, clips
+        build.list_windows(part.config, len(clip.frames))
+        if asked["flows"] and build.needs_flow(part.config):
+            check_flows(workdir, clip, asked["flows"])
+        return workdir.open_run(configuration.to_dict(part.config), asked, clip)
+    if asked["flows"]:
+        raise InputError(
+            f"{asked['flows']}: a flow file belongs to a clip that is fitted as a whole, but this "
+            f"one has {len(parts)} parts; --config.video.shots=whole --config.video.segment=0"
+        )
+    fields, divided = configuration.to_dict(config), workdir.segment_ranges()
+    if divided:
+        workdir.open_run(fields, asked, None)
+        if divided != [part.frames for part in parts]:
+            raise InputError(f"{workdir.path} belongs to another video: choose another --workdir")
+        for part, clip in zip(parts, clips, strict=True):
+            part.workdir.open_run(configuration.to_dict(part.config), asked, clip)
+        return True
+    with replacing_folder(workdir.parts) as unfinished:
+        for part, clip in zip(parts, clips, strict=True):
+            own = Workdir(unfinished / part.workdir.path.name)
+            own.open_run(configuration.to_dict(part.config), asked, clip)
+        ranges = [(part.frames.start, part.frames.stop) for part in parts]
+        write_json(unfinished / PARTS, ranges)
+        workdir.open_run(fields, asked, None)
+    return False
+
+
+def read_clips(source: Source, parts: Sequence[Segment]) -> Iterator[PreparedClip]:
+    """The clip of every part, at training size; the footage is read once.
+
+    In memory stands the part that is read and, where they overlap, the next one.
+
+    Args:
+      source: of the run.
+      parts: in order, without a gap.
+
+    Raises:
+      InputError: a frame cannot be read, or the mask leaves nothing to do in any part, or
+        nothing to learn from in one.
+    """
+    waiting, under_way = deque(parts), deque[_Reading]()
+    any_hole = False
+    for number, (frame, mask) in enumerate(source.frames()):
+        if waiting and number == waiting[0].frames.start:
+            under_way.append(_Reading(source, waiting.popleft()))
+        for reading in under_way:
+            reading.add(frame, mask)
+        if number + 1 < under_way[0].part.frames.stop:
+            continue
+        reading = under_way.popleft()
+        frames = reading.part.frames
+        if len(parts) > 1 and reading.masked and not reading.hole.any():
+            raise InputError(
+                f"{source.mask}: the hole of frames {frames[0]} to {frames[-1]} is too fine for "
+                f"the training size: grow it by --config.video.dilate, or set --config.video."
+                f"region=hole"
+            )
+        if reading.hole.all():
+            which = "frame" if len(parts) == 1 else f"frame from {frames[0]} to {frames[-1]}"
+            raise InputError(
+                f"{source.mask}: the hole covers every {which} in full: nothing to learn from"
+            )
+        any_hole |= bool(reading.hole.any())
+        yield reading.clip()
+    if not any_hole:
+        raise InputError(
+            f"{source.mask}: no frame has a hole (after crop and resize): nothing to fill"
+        )
+
+
+class _Reading:
+    """The clip of a part under way."""
+
+    def __init__(self, source: Source, part: Segment):
+        self.part, self._footage = part, source.footage
+        masks = source.part(part.frames).masks
+        self._view = training_crop(source.footage.size, masks, config=part.config)
+        shape = (len(part.frames), *self._view.size)
+        self._frames, self.hole = np.empty((*shape, 3), np.uint8), np.empty(shape, bool)
+        self._count, self.masked = 0, False
+
+    def add(self, frame: np.ndarray, mask: np.ndarray) -> None:
+        """Takes the next frame [1, h, w, 3] and its grown mask [1, h, w]."""
+        self._frames[self._count] = geometry.crop_and_resize(self._view, frame)[0]
+        self.hole[self._count] = geometry.crop_and_resize_masks(self._view, mask)[0]
+        self.masked |= bool((mask[0][self._view.crop] > geometry.MASK_THRESHOLD).any())
+        self._count += 1
+
+    def clip(self) -> PreparedClip:
+        """The clip, once all frames are in it."""
+        aspect = self._footage.pixel_aspect or Fraction(1)
+        fallback = Fraction(self.part.config.video.rate).limit_denominator(1001)
+        rate = self._footage.rate or fallback
+        return PreparedClip(
+            frames=self._frames,
+            hole=self.hole,
+            source_sha256=flow_file.frames_sha256(self._frames),
+            rate=(rate.numerator, rate.denominator),
+            pixel_aspect=(aspect.numerator, aspect.denominator),
+            transform=json.dumps(self._view.to_dict()),
+        )

@@ -1,0 +1,1 @@
+"""Fitting a network to a clip: windows, losses, the train step, optimizers, checkpoints."""

@@ -1,0 +1,189 @@
+"""Saving and restoring a run, atomically: a crash leaves the previous checkpoint usable."""
+
+import contextlib
+import functools
+import hashlib
+import os
+import pathlib
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from vidprior.errors import InputError
+from vidprior.training.train_step import Best, TrainState
+from vidprior.types import Params
+
+# The name of the checksum among the extra facts.
+_CHECKSUM = "sha256"
+_MOVE = "move it away to go on from an older one"
+
+
+class Checkpoints:
+    """The checkpoints of a run, each a folder named by its number of updates.
+
+    A checkpoint holds the parameters, the optimiser's state and the number of
+    updates done. Order of windows and random keys follow from the seed and that
+    number, so nothing else is needed to go on. Beside them lies a checksum, since
+    the storage layers do not notice every damaged bit.
+    """
+
+    def __init__(self, folder: pathlib.Path, *, keep: int | None = None):
+        """Opens, and with `keep` makes, the folder.
+
+        Args:
+          folder: where the checkpoints lie.
+          keep: how many of the newest stay; None opens for reading alone.
+        """
+        self._folder = folder.resolve()
+        self._manager = ocp.CheckpointManager(
+            self._folder,
+            options=ocp.CheckpointManagerOptions(
+                max_to_keep=keep,
+                create=keep is not None,
+                read_only=keep is None,
+                enable_async_checkpointing=False,
+            ),
+        )
+
+    def steps(self) -> list[int]:
+        """Numbers of updates of the checkpoints at hand, ascending."""
+        return sorted(self._manager.all_steps())
+
+    def save(self, state: TrainState, extra: Mapping[str, Any]) -> None:
+        """Writes a checkpoint and removes the oldest beyond `keep`.
+
+        Args:
+          state: of the run.
+          extra: small facts that rendering needs, as JSON holds them.
+
+        Raises:
+          InputError: when it cannot be written, for example on a full disk.
+        """
+        step = int(state.step)
+        if step in self.steps():
+            return
+        arguments = ocp.args.Composite(
+            state=ocp.args.StandardSave(state),
+            extra=ocp.args.JsonSave({**extra, _CHECKSUM: _checksum(state)}),
+        )
+        try:
+            with _silent_stderr():
+                self._manager.save(step, args=arguments)
+        except Exception as error:  # the storage layers raise types of their own
+            kept = self.steps()
+            previous = f"that of update {kept[-1]} is usable" if kept else "there is none before it"
+            raise InputError(
+                f"the checkpoint of update {step} could not be saved to {self._folder} "
+                f"({_first_line(error)}); {previous}"
+            ) from error
+
+    def restore(self, step: int, like: TrainState) -> TrainState:
+        """The state after `step` updates; `like` gives its structure, shapes and dtypes.
+
+        Raises:
+          InputError: when it is missing or does not fit `like`.
+        """
+        self._require(step)
+        shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+        return self._read_whole(step, ocp.args.StandardRestore(shapes))[0]
+
+    def restore_params(self, step: int) -> tuple[Params, dict[str, Any]]:
+        """The parameters that render, as NumPy arrays, and the extra facts.
+
+        After `step` updates: the best so far or the averaged ones, where they were kept.
+
+        Raises:
+          InputError: when the checkpoint is missing or unreadable.
+        """
+        self._require(step)
+        state, extra = self._read_whole(step, ocp.args.StandardRestore())
+        # Checkpoints of earlier versions name neither.
+        kept = TrainState(
+            params=state["params"],
+            opt_state=None,
+            step=state["step"],
+            best=Best(**state["best"]) if state.get("best") else None,
+            average=state.get("average"),
+        )
+        return jax.tree.map(np.asarray, kept.rendered), extra
+
+    def restore_extra(self, step: int) -> dict[str, Any]:
+        """The extra facts that were saved after `step` updates."""
+        self._require(step)
+        extra = self._read(step, extra=ocp.args.JsonRestore())["extra"]
+        return {name: fact for name, fact in extra.items() if name != _CHECKSUM}
+
+    def _require(self, step: int) -> None:
+        if step not in self.steps():
+            at_hand = ", ".join(map(str, self.steps())) or "none"
+            raise InputError(
+                f"no checkpoint of update {step} in {self._folder}; there are: {at_hand}"
+            )
+
+    def _read_whole(self, step: int, state: Any) -> tuple[Any, dict[str, Any]]:
+        """State and extra facts, compared with the checksum that was saved with them."""
+        read = self._read(step, state=state, extra=ocp.args.JsonRestore())
+        extra = dict(read["extra"])
+        # Checkpoints of earlier versions have none.
+        if extra.pop(_CHECKSUM, None) not in (None, _checksum(read["state"])):
+            raise InputError(
+                f"the checkpoint of update {step} in {self._folder / str(step)} is damaged: its "
+                f"checksum is another than when it was saved; {_MOVE}"
+            )
+        return read["state"], extra
+
+    def _read(self, step: int, **items: Any) -> Any:
+        try:
+            return self._manager.restore(step, args=ocp.args.Composite(**items))
+        except Exception as error:  # the storage layers raise types of their own
+            raise InputError(
+                f"the checkpoint of update {step} in {self._folder / str(step)} cannot be read "
+                f"({_first_line(error)}); {_MOVE}"
+            ) from error
+
+
+def _checksum(state: Any) -> str:
+    """SHA-256 of all arrays; they stand in another order in a tree that is read as it lies."""
+    digests = []
+    for leaf in jax.tree.leaves(state):
+        array = np.asarray(leaf)
+        header = f"{array.dtype} {array.shape}".encode()
+        digests.append(hashlib.sha256(header + array.tobytes()).digest())
+    return hashlib.sha256(b"".join(sorted(digests))).hexdigest()
+
+
+@contextlib.contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Keeps the storage layers' threads from printing tracebacks beside our one line."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    except BaseException:
+        _ignore_late_reports()
+        raise
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+@functools.cache
+def _ignore_late_reports() -> None:
+    """Writers of a failed save still report to its event loop when the error is long raised."""
+    before = sys.unraisablehook
+
+    def hook(unraisable: Any) -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            before(unraisable)
+
+    sys.unraisablehook = hook
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:400]

@@ -1,0 +1,44 @@
+"""What training keeps in memory, and how much there is."""
+
+import os
+from typing import Any
+
+import jax
+
+from vidprior.types import DeviceClip
+
+KINDS = {
+    "frames and masks": ("frames", "hole", "noise", "propagated", "confidence"),
+    "flow": ("flow", "flow_known", "flow_hole", "flow_scale"),
+    "VGG features": ("features", "feature_hole"),
+}
+
+
+def tree_bytes(tree: Any) -> int:
+    """Bytes of all arrays of a tree, be they there or only described."""
+    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(tree))
+
+
+def resident_bytes(clip: DeviceClip, state: Any) -> dict[str, int]:
+    """Bytes that stay as long as training does, by what they hold."""
+    parts = {
+        name: sum(tree_bytes(getattr(clip, field)) for field in fields)
+        for name, fields in KINDS.items()
+    }
+    return {**parts, "network and optimiser": tree_bytes(state)}
+
+
+def memory_limit() -> int | None:
+    """Bytes of the default device, on a CPU the machine's; None where it does not tell."""
+    device = jax.devices()[0]
+    if device.platform == "cpu":
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return (device.memory_stats() or {}).get("bytes_limit")
+
+
+def describe_memory(parts: dict[str, int], *, temporary: int, available: int | None) -> str:
+    """One line: what is kept, what an update takes beside it, and what there is."""
+    listed = ", ".join(f"{name} {count / 2**30:.2f}" for name, count in parts.items() if count)
+    line = f"{sum(parts.values()) / 2**30:.2f} GiB resident ({listed}), "
+    line += f"{temporary / 2**30:.2f} GiB more in an update"
+    return line + (f", of {available / 2**30:.1f} GiB" if available else "")

@@ -22,6 +22,7 @@ from vidprior.io.npz import save_npz
 from vidprior.propagation import propagate
 from vidprior.propagation.holdout import holdout_mask
 from vidprior.propagation.visibility import never_seen
+from vidprior.run import build
 from vidprior.run.render import CompositeFrame
 from vidprior.run.workdir import PreparedClip, Workdir
 from vidprior.training.progress import Progress
@@ -29,6 +30,9 @@ from vidprior.types import OFFSETS, Flows, Propagated
 
 PWCNET = pathlib.Path(__file__).resolve().parents[2] / "third_party/pwcnet_torch/estimate.py"
 PWCNET_URL = "http://content.sniklaus.com/github/pytorch-pwc/network-default.pytorch"
+
+# Frames in which pixels are held out where no network needs them.
+_HELD_OUT_FRAMES = 12
 
 _WITHOUT_SOURCE = (
     "give the run's own by --video and --mask, or render at training size, without them, by "
@@ -303,19 +307,22 @@ def obtain_flows(
 
 
 def obtain_propagated(workdir: Workdir, clip: PreparedClip, *, config: ConfigDict) -> Propagated:
-    """Known pixels carried into the hole: from the work directory, or made for it.
+    """Known pixels propagated into the hole: from the work directory, or made for it.
 
-    With `schedule.rehearse` also into a rehearsal hole.
+    With `schedule.rehearse` a network is judged by what is held out; where there is none, it
+    is held out in some frames, which tell how to propagate.
 
     Raises:
       InputError: the file is damaged, or the frames are too small for flow.
     """
     kept = workdir.read_propagated(clip.hole)
     if kept is None:
-        rehearsal = None
+        holdout = None
         if config.schedule.rehearse:
-            rehearsal = holdout_mask(clip.hole, seed=config.seed)
-        kept = propagate.propagate(clip.frames, clip.hole, rehearsal)
+            holdout = holdout_mask(clip.hole, seed=config.seed)
+        elif not build.trains(config):
+            holdout = holdout_mask(clip.hole, seed=config.seed, frames=_HELD_OUT_FRAMES)
+        kept = propagate.propagate(clip.frames, clip.hole, holdout)
         workdir.write_propagated(kept)
     return kept
 

@@ -192,7 +192,7 @@ def inpaint(
         )
         shown = pipeline.render_segments(divided, range(len(frames)))
         if resolved.render.size == "source":
-            shown = pipeline.to_source_resolution(resolved, source, shown)
+            shown = pipeline.to_source_resolution(resolved, source, shown, folder=run.path)
         images = np.stack([one.result for one in shown])
     return Result(images, fitted, resolved)
 

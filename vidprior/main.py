@@ -220,8 +220,10 @@ def _render(
     shown = pipeline.render_segments(divided, frames, step=step)
     footage = None
     if source is not None:
-        source = source.part(frames)
-        shown, footage = pipeline.to_source_resolution(config, source, shown), source.footage
+        shown = pipeline.to_source_resolution(
+            config, source, shown, first=frames.start, folder=folder.path
+        )
+        footage = source.part(frames).footage
     clip = divided[0].workdir.read_clip()
     paths = outputs.write_results(
         folder.path,

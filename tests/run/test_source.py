@@ -14,7 +14,6 @@ from vidprior.flow import dis, flow_file
 from vidprior.imaging import geometry
 from vidprior.io import footage as footage_module
 from vidprior.io.video_writer import write_video
-from vidprior.propagation import propagate
 from vidprior.run import outputs, segments
 from vidprior.run import source as source_module
 from vidprior.run.render import RenderedFrame
@@ -22,19 +21,17 @@ from vidprior.run.source import (
     PWCNET,
     PWCNET_URL,
     crop_truth,
-    describe_propagation,
     describe_visibility,
     input_warnings,
     obtain_flows,
-    obtain_propagated,
     open_source,
     read_truth,
     reopen_source,
     require_estimator,
     verify_source,
 )
-from vidprior.run.workdir import PreparedClip, Workdir
-from vidprior.types import OFFSETS, Propagated
+from vidprior.run.workdir import Workdir
+from vidprior.types import OFFSETS
 
 T, H, W = 6, 20, 40
 
@@ -486,42 +483,3 @@ def test_a_given_file_of_another_clip_is_refused(config, video, mask, tmp_path, 
     path = str(tmp_path / "given.npz")
     with pytest.raises(InputError, match="source_sha256"):
         obtain_flows(Workdir(tmp_path / "run"), clip, config=config, given=path)
-
-
-# Carried pixels
-
-
-def test_pixels_are_carried_once_and_kept(config, video, mask, small_workdir, monkeypatch):
-    clip = read_clip(video, mask, config=config)
-    config.schedule.rehearse = True
-    made = obtain_propagated(small_workdir, clip, config=config)
-    assert made.frames.shape == clip.frames.shape
-    assert made.rehearsal.any()
-    assert not (made.rehearsal & clip.hole).any()
-    known = ~(clip.hole | made.rehearsal)
-    np.testing.assert_array_equal(made.frames[known], clip.frames[known])
-    assert not made.confidence[known].any()
-    monkeypatch.setattr(propagate, "propagate", None)
-    again = obtain_propagated(small_workdir, clip, config=config)
-    arrays = zip((*again[:3], *again.origins), (*made[:3], *made.origins), strict=True)
-    for kept, first in arrays:
-        np.testing.assert_array_equal(kept, first)
-
-
-def test_what_is_trusted_and_what_the_rehearsal_says_is_told():
-    clip = PreparedClip(
-        frames=np.zeros((1, 2, 4, 3), np.uint8),
-        hole=np.array([[[1, 1, 1, 1], [0, 0, 0, 0]]], bool),
-        source_sha256="", rate=(25, 1), pixel_aspect=(1, 1), transform="",
-    )  # fmt: skip
-    carried = Propagated(
-        frames=clip.frames + np.uint8(3),
-        confidence=np.float16([[[0.9, 0.5, 0.4, 0.2], [0, 0, 0, 0]]]),
-        rehearsal=np.zeros_like(clip.hole),
-    )
-    told = "hole: 50.0% of its pixels are carried from other frames and trusted"
-    assert describe_propagation(clip, carried) == told
-    carried.rehearsal[0, 1, 1] = True
-    assert describe_propagation(clip, carried) == (
-        f"{told}; where this is rehearsed, they deviate by 3.0 of 255"
-    )

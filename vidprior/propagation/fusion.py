@@ -73,3 +73,11 @@ def fuse(candidates: Sequence[Candidates]) -> Fused:
 def confidence(error: np.ndarray) -> np.ndarray:
     """How far a pixel of an expected error, of 255, is trusted: 1 / (1 + (error / 10)^2)."""
     return 1 / (1 + np.square(error / _HALF))
+
+
+def expected_error(confidence: np.ndarray) -> np.ndarray:
+    """The error, of 255, that is expected of pixels of a confidence in [0, 1]; 255 at most."""
+    least = 1 / (1 + np.square(255 / _HALF))
+    trust = np.maximum(confidence.astype(np.float32), least)
+    error: np.ndarray = _HALF * np.sqrt(1 / trust - 1)
+    return error

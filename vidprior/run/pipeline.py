@@ -1,8 +1,10 @@
 """One run from its parts: what the command line and the Python entry share."""
 
 import contextlib
+import itertools
+import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -11,10 +13,14 @@ from ml_collections import ConfigDict
 
 from vidprior.errors import InputError
 from vidprior.imaging.compositing import composite_into_source
+from vidprior.imaging.geometry import MASK_THRESHOLD, paste_back
+from vidprior.io.frame_spool import FrameSpool
 from vidprior.propagation.blending import fit_blend_weights
 from vidprior.propagation.holdout import holdout_frames
+from vidprior.propagation.source_colours import add_detail, trace_frame
 from vidprior.run import build, segment_ranges, train, train_each
 from vidprior.run.outputs import attach_input
+from vidprior.run.propagated import describe_propagation, obtain_propagated
 from vidprior.run.render import (
     CompositeFrame,
     RenderedFrame,
@@ -26,10 +32,8 @@ from vidprior.run.render import (
 from vidprior.run.segments import Segment
 from vidprior.run.source import (
     Source,
-    describe_propagation,
     describe_visibility,
     obtain_flows,
-    obtain_propagated,
     verify_source,
 )
 from vidprior.run.workdir import PreparedClip, Workdir
@@ -37,8 +41,10 @@ from vidprior.training import checkpoints
 from vidprior.training.progress import ProgressCallback
 from vidprior.training.train_step import TrainState
 from vidprior.training.windows import strides_that_fit
-from vidprior.types import OFFSETS, Features, Flows
+from vidprior.types import OFFSETS, Features, Flows, Propagated
 
+# Source frames so far before and after a frame lend it their pixels.
+_SOURCE_REACH = 60
 # Frames, spread over the clip, whose rehearsal tells how much of carried pixels is shown.
 BLEND_FIT_FRAMES = 24
 
@@ -251,9 +257,7 @@ def render(
     if not clip.hole.any():
         return (RenderedFrame(number, clip.frames[number], None) for number in frames)
     if not build.trains(config):
-        carried = obtain_propagated(workdir, clip, config=config).frames
-        alone = composite(carried, clip.frames, clip.hole)  # what was rehearsed is known
-        return (RenderedFrame(number, alone[number], None) for number in frames)
+        return show_propagated(obtain_propagated(workdir, clip, config=config), clip, frames)
     saved = checkpoints.Checkpoints(workdir.checkpoints)
     if not saved.steps():
         raise InputError(f"{workdir.path} has no checkpoint yet: train first")
@@ -275,26 +279,70 @@ def render(
     return blend_propagated(rendered, propagated, shares, clip.hole)
 
 
+def show_propagated(
+    propagated: Propagated, clip: PreparedClip, frames: Iterable[int]
+) -> Iterator[RenderedFrame]:
+    """Frames of a clip with propagated pixels in the hole; what was held out is known."""
+    everywhere = np.ones(clip.hole.shape[1:], np.float32)
+    for number in frames:
+        hole = clip.hole[number]
+        image = composite(propagated.frames[number], clip.frames[number], hole)
+        detail = trace_frame(propagated, clip.hole, number, everywhere)
+        yield RenderedFrame(number, image, None, detail)
+
+
 def to_source_resolution(
-    config: ConfigDict, source: Source, shown: Iterator[CompositeFrame]
+    config: ConfigDict,
+    source: Source,
+    shown: Iterator[CompositeFrame],
+    *,
+    first: int = 0,
+    folder: str | os.PathLike[str],
 ) -> Iterator[CompositeFrame]:
-    """Frames brought to the size of their source.
+    """Frames brought to the size of their source; propagated pixels in the source's detail.
 
     Args:
       config: fields `render.*`.
-      source: from the first frame that is shown on.
+      source: of the run.
       shown: frames in order, one after the other.
+      first: the number of the first of them.
+      folder: where source frames lie while they are needed: those about the one at hand.
 
     Raises:
       InputError: the source is no longer what the run was made from.
     """
-    for one, known, hole in verify_source(source, shown):
-        image = composite_into_source(
-            one.image,
-            known,
-            hole,
-            transform=one.view,
-            feather=config.render.feather,
-            gradient=config.render.blend == "gradient",
-        )
-        yield one._replace(at_source=image)
+    reach = _SOURCE_REACH if config.render.propagated != "none" else 0
+    begin = max(0, first - reach)
+    count = source.footage.count
+    read = ((frame[0], mask[0]) for frame, mask in source.part(range(begin, count)).frames())
+    with FrameSpool(
+        read, first=begin, size=source.footage.size, reach=reach, folder=folder
+    ) as spool:
+
+        def again() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+            for number in itertools.count(first):
+                found = spool.read(number, at=number)
+                if found is None:
+                    return
+                yield found[0][None], found[1][None]
+
+        for one, known, hole in verify_source(source, shown, again()):
+
+            def lookup(number: int, at: int = one.number) -> tuple[np.ndarray, np.ndarray] | None:
+                found = spool.read(number, at=at)
+                return None if found is None else (found[0], found[1] > MASK_THRESHOLD)
+
+            generated = paste_back(one.view, one.image[None], known[None])[0]
+            if one.detail is not None:
+                generated = add_detail(
+                    generated, one.image, known, hole, one.detail, view=one.view, lookup=lookup
+                )
+            image = composite_into_source(
+                generated,
+                known,
+                hole,
+                crop=one.view.crop,
+                feather=config.render.feather,
+                gradient=config.render.blend == "gradient",
+            )
+            yield one._replace(at_source=image)

@@ -19,20 +19,14 @@ from vidprior.imaging.geometry import Transform
 from vidprior.io.footage import Footage, open_footage, read_frames
 from vidprior.io.masks import read_masks
 from vidprior.io.npz import save_npz
-from vidprior.propagation import propagate
-from vidprior.propagation.holdout import holdout_mask
 from vidprior.propagation.visibility import never_seen
-from vidprior.run import build
 from vidprior.run.render import CompositeFrame
 from vidprior.run.workdir import PreparedClip, Workdir
 from vidprior.training.progress import Progress
-from vidprior.types import OFFSETS, Flows, Propagated
+from vidprior.types import OFFSETS, Flows
 
 PWCNET = pathlib.Path(__file__).resolve().parents[2] / "third_party/pwcnet_torch/estimate.py"
 PWCNET_URL = "http://content.sniklaus.com/github/pytorch-pwc/network-default.pytorch"
-
-# Frames in which pixels are held out where no network needs them.
-_HELD_OUT_FRAMES = 12
 
 _WITHOUT_SOURCE = (
     "give the run's own by --video and --mask, or render at training size, without them, by "
@@ -174,18 +168,22 @@ def describe_visibility(clip: PreparedClip, flows: Flows) -> str:
 
 
 def verify_source(
-    source: Source, shown: Iterable[CompositeFrame]
+    source: Source,
+    shown: Iterable[CompositeFrame],
+    again: Iterator[tuple[np.ndarray, np.ndarray]] | None = None,
 ) -> Iterator[tuple[CompositeFrame, np.ndarray, np.ndarray]]:
     """Each frame with its [h, w, 3] uint8 of the source and hole [h, w] bool, still the run's.
 
     Args:
       source: frames of the run from the first that is shown on.
       shown: frames in order, one after the other.
+      again: frames and masks of the source as `Source.frames` gives them, if they are read
+        already.
 
     Raises:
       InputError: at a frame or a mask that is no longer what the run was made from.
     """
-    again = source.frames()
+    again = source.frames() if again is None else again
     for one in shown:
         frame, mask = next(again, (None, None))
         if frame is None or mask is None:
@@ -304,39 +302,6 @@ def obtain_flows(
             flow_file.save_flows(workdir.flows_file, flows)
             return flows
     return _load_flows(workdir.flows_file, clip)
-
-
-def obtain_propagated(workdir: Workdir, clip: PreparedClip, *, config: ConfigDict) -> Propagated:
-    """Known pixels propagated into the hole: from the work directory, or made for it.
-
-    With `schedule.rehearse` a network is judged by what is held out; where there is none, it
-    is held out in some frames, which tell how to propagate.
-
-    Raises:
-      InputError: the file is damaged, or the frames are too small for flow.
-    """
-    kept = workdir.read_propagated(clip.hole)
-    if kept is None:
-        holdout = None
-        if config.schedule.rehearse:
-            holdout = holdout_mask(clip.hole, seed=config.seed)
-        elif not build.trains(config):
-            holdout = holdout_mask(clip.hole, seed=config.seed, frames=_HELD_OUT_FRAMES)
-        kept = propagate.propagate(clip.frames, clip.hole, holdout)
-        workdir.write_propagated(kept)
-    return kept
-
-
-def describe_propagation(clip: PreparedClip, propagated: Propagated) -> str:
-    """What is to be told about carried pixels before the training."""
-    share = (propagated.confidence[clip.hole] >= 0.5).mean() if clip.hole.any() else 0
-    told = f"hole: {share:.1%} of its pixels are carried from other frames and trusted"
-    where = propagated.rehearsal
-    if where.any():
-        error = propagated.frames[where].astype(np.float64) - clip.frames[where]
-        told += f"; where this is rehearsed, they deviate by {np.sqrt(np.square(error).mean()):.1f}"
-        told += " of 255"
-    return told
 
 
 def _load_flows(path: pathlib.Path, clip: PreparedClip) -> Flows:

@@ -201,6 +201,8 @@ def evaluate_result(workdir: Workdir) -> None:
     measured = evaluate.evaluate(workdir, _TRUTH.value, protocol=protocol)
     print(f"protocol {protocol}")
     print(tables.table(measured, protocol.shown))
+    if "source" in measured:
+        print(tables.source_table(measured["source"]))
     print(f"measures: {workdir.evaluation_file}")
 
 

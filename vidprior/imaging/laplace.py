@@ -73,32 +73,29 @@ def normalized_blur(values: np.ndarray, weight: np.ndarray, reach: float) -> np.
     Returns:
       [h, w, C] float32; 0 if nothing has a weight.
     """
-    total = float(weight.sum(dtype=np.float64))
+    weight = weight.astype(np.float32)
+    total = cv2.sumElems(weight)[0]
     if not total:
         return np.zeros_like(values)
-    weight = weight.astype(np.float32)[..., None]
-    kept = np.where(weight > 0, values, 0)
-    mean = ((kept * weight).sum(axis=(0, 1), dtype=np.float64) / total).astype(np.float32)
-    # Above the mean, so that what is far away adds nothing.
-    above = np.where(weight > 0, (values - mean) * weight, 0)
-    blurred = _gaussian(np.concatenate([above, weight], axis=-1), reach)
-    result: np.ndarray = mean + blurred[..., :-1] / (blurred[..., -1:] + _FAR)
-    return result
-
-
-def _gaussian(values: np.ndarray, reach: float) -> np.ndarray:
-    """[h, w, C] float32 blurred; a wide Gaussian in a picture made smaller, by powers of two."""
     height, width, channels = values.shape
+    planes, means = [], []
+    for channel in range(channels):
+        plane = np.where(weight > 0, values[..., channel] * weight, 0)
+        means.append(cv2.sumElems(plane)[0] / total)
+        # Above the mean, so that what is far away adds nothing.
+        planes.append(plane - np.float32(means[-1]) * weight)
+    stacked = cv2.merge([*planes, weight])
+    # A wide Gaussian is applied to a picture made smaller, by powers of two.
     factor = 2 ** max(0, math.floor(math.log2(reach / _NARROW)))
-    if factor == 1:
-        return cv2.GaussianBlur(values, (0, 0), reach).reshape(values.shape)
     rows, columns = -height % factor, -width % factor
-    padded = cv2.copyMakeBorder(values, 0, rows, 0, columns, cv2.BORDER_REPLICATE)
-    size = padded.shape[1] // factor, padded.shape[0] // factor
-    small = cv2.resize(padded, size, interpolation=cv2.INTER_AREA)
-    small = cv2.GaussianBlur(small, (0, 0), reach / factor)
-    large = cv2.resize(small, padded.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    return large.reshape(*padded.shape[:2], channels)[:height, :width]
+    stacked = cv2.copyMakeBorder(stacked, 0, rows, 0, columns, cv2.BORDER_REPLICATE)
+    size = stacked.shape[1], stacked.shape[0]
+    small = (size[0] // factor, size[1] // factor)
+    blurred = cv2.resize(stacked, small, interpolation=cv2.INTER_AREA)
+    blurred = cv2.GaussianBlur(blurred, (0, 0), reach / factor)
+    smooth = np.array(means, np.float32) + blurred[..., :channels] / (blurred[..., channels:] + _FAR)
+    large: np.ndarray = cv2.resize(smooth, size, interpolation=cv2.INTER_LINEAR)
+    return large.reshape(*size[::-1], channels)[:height, :width]
 
 
 def extrapolate_flow(flow: np.ndarray, hole: np.ndarray, *, rim: int) -> np.ndarray:

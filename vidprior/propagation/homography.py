@@ -147,8 +147,8 @@ def align_frame(
     colour = _at(there.image, place, method=cv2.INTER_CUBIC).astype(np.float32)
     apart = np.clip(frame - colour, -_MOST, _MOST)
     colour += normalized_blur(apart, both, height * _COLOUR_REACH)
-    difference = np.abs(colour - frame).mean(axis=-1, keepdims=True)
-    around = normalized_blur(difference, both, height * _REACH)[..., 0]
+    difference = cv2.transform(cv2.absdiff(colour, frame), np.full((1, 3), 1 / 3))
+    around = normalized_blur(difference[..., None], both, height * _REACH)[..., 0]
     squares = 1 + np.square(_PER_DIFFERENCE * around) + np.square(_at(there.error, place))
     error = np.where(shown, np.sqrt(squares), np.inf)
     here_wanted = wanted[box]

@@ -5,8 +5,9 @@ import pytest
 
 from vidprior.configuration import load
 from vidprior.propagation import propagate
+from vidprior.run.clip_file import PreparedClip
 from vidprior.run.propagated import describe_propagation, obtain_propagated
-from vidprior.run.workdir import PreparedClip, Workdir
+from vidprior.run.workdir import Workdir
 from vidprior.types import Propagated
 
 T, H, W = 6, 20, 40
@@ -37,8 +38,8 @@ def clip():
 @pytest.mark.parametrize(
     ("fields", "held"),
     [
-        ({"schedule.rehearse": True}, T),
-        ({"render.propagated": "alone"}, T),
+        ({"propagation.holdout": True}, T),
+        ({"method": "propagate"}, T),
         ({"loss.propagated": 1.0}, 0),
     ],
 )
@@ -50,7 +51,7 @@ def test_a_network_that_is_not_judged_loses_no_pixel(config, clip, small_workdir
 
 
 def test_pixels_are_propagated_once_and_kept(config, clip, small_workdir, monkeypatch):
-    config.schedule.rehearse = True
+    config.propagation.holdout = True
     made = obtain_propagated(small_workdir, clip, config=config)
     assert made.frames.shape == clip.frames.shape
     assert made.rehearsal.any()

@@ -83,9 +83,7 @@ def measure_at_source(
     result = footage.read_frames(newest).frames
     if result.shape != truth.shape:
         return None
-    again = source.reopen_source(
-        asked["video"], mask, size, config=config, fit_mask=bool(asked.get("fit_mask"))
-    )
+    again = source.reopen_source(asked["video"], mask, size, config=config)
     hole = np.zeros(truth.shape[:3], bool)
     for frames, view, _ in found:
         for number in frames:

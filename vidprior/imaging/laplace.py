@@ -93,7 +93,9 @@ def normalized_blur(values: np.ndarray, weight: np.ndarray, reach: float) -> np.
     small = (size[0] // factor, size[1] // factor)
     blurred = cv2.resize(stacked, small, interpolation=cv2.INTER_AREA)
     blurred = cv2.GaussianBlur(blurred, (0, 0), reach / factor)
-    smooth = np.array(means, np.float32) + blurred[..., :channels] / (blurred[..., channels:] + _FAR)
+    smooth = np.array(means, np.float32) + blurred[..., :channels] / (
+        blurred[..., channels:] + _FAR
+    )
     large: np.ndarray = cv2.resize(smooth, size, interpolation=cv2.INTER_LINEAR)
     return large.reshape(*size[::-1], channels)[:height, :width]
 

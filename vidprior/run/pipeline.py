@@ -1,9 +1,7 @@
 """One run from its parts: what the command line and the Python entry share."""
 
 import contextlib
-import itertools
-import os
-import sys
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -12,13 +10,12 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from vidprior.errors import InputError
-from vidprior.imaging.compositing import composite_into_source
-from vidprior.imaging.geometry import MASK_THRESHOLD, paste_back
-from vidprior.io.frame_spool import FrameSpool
 from vidprior.propagation.blending import fit_blend_weights
 from vidprior.propagation.holdout import holdout_frames
-from vidprior.propagation.source_colours import add_detail, trace_frame
+from vidprior.propagation.source_colours import trace_frame
 from vidprior.run import build, segment_ranges, train, train_each
+from vidprior.run.clip_file import PreparedClip
+from vidprior.run.flows import describe_visibility, obtain_flows
 from vidprior.run.outputs import attach_input
 from vidprior.run.propagated import describe_propagation, obtain_propagated
 from vidprior.run.render import (
@@ -30,21 +27,15 @@ from vidprior.run.render import (
     holdout_pixels,
 )
 from vidprior.run.segments import Segment
-from vidprior.run.source import (
-    Source,
-    describe_visibility,
-    obtain_flows,
-    verify_source,
-)
-from vidprior.run.workdir import PreparedClip, Workdir
+from vidprior.run.workdir import Workdir
 from vidprior.training import checkpoints
 from vidprior.training.progress import ProgressCallback
 from vidprior.training.train_step import TrainState
 from vidprior.training.windows import strides_that_fit
 from vidprior.types import OFFSETS, Features, Flows, Propagated
 
-# Source frames so far before and after a frame lend it their pixels.
-_SOURCE_REACH = 60
+log = logging.getLogger("vidprior")
+
 # Frames, spread over the clip, whose rehearsal tells how much of carried pixels is shown.
 BLEND_FIT_FRAMES = 24
 
@@ -75,7 +66,7 @@ def fit_segments(
 
     A part without any hole is left as it is. The listener counts the updates of all.
     """
-    holes = [part.workdir.has_hole() for part in parts]
+    holes = [part.workdir.read_header().has_hole for part in parts]
     updates = [
         build.num_updates(part.config, len(part.frames)) if has_hole else 0
         for part, has_hole in zip(parts, holes, strict=True)
@@ -84,7 +75,7 @@ def fit_segments(
         clip = part.workdir.read_clip()
         name = f"part {number + 1} of {len(parts)}" if len(parts) > 1 else "clip"
         for line in describe_segment(part, clip, name=name):
-            print(line, file=sys.stderr)
+            log.info(line)
         if not holes[number]:
             yield Fitted(part, None, None)
             continue
@@ -167,10 +158,10 @@ def fit(
     flows = propagated = None
     if build.trains(config) and build.needs_flow(config):
         flows = obtain_flows(workdir, clip, config=config, given=flow_file)
-        print(describe_visibility(clip, flows), file=sys.stderr)
+        log.info(describe_visibility(clip, flows))
     if build.needs_propagated(config):
         propagated = obtain_propagated(workdir, clip, config=config)
-        print(describe_propagation(clip, propagated), file=sys.stderr)
+        log.info(describe_propagation(clip, propagated))
     if not build.trains(config):
         return None, None
     if config.schedule.reset_per_window:
@@ -256,7 +247,7 @@ def render(
     """
     if not clip.hole.any():
         return (RenderedFrame(number, clip.frames[number], None) for number in frames)
-    if not build.trains(config):
+    if not build.trains(config) or config.render.propagated_pixels == "only":
         return show_propagated(obtain_propagated(workdir, clip, config=config), clip, frames)
     saved = checkpoints.Checkpoints(workdir.checkpoints)
     if not saved.steps():
@@ -269,7 +260,7 @@ def render(
         params_for = lambda _: params  # noqa: E731
     noise = build.noise(config, workdir, clip.hole)
     rendered = build.render_frames(config, params_for, noise, frames)
-    if config.render.propagated == "none":
+    if config.render.propagated_pixels == "none":
         return rendered
     propagated = obtain_propagated(workdir, clip, config=config)
     # Always of the same frames, so that a frame does not depend on which others are wanted.
@@ -289,60 +280,3 @@ def show_propagated(
         image = composite(propagated.frames[number], clip.frames[number], hole)
         detail = trace_frame(propagated, clip.hole, number, everywhere)
         yield RenderedFrame(number, image, None, detail)
-
-
-def to_source_resolution(
-    config: ConfigDict,
-    source: Source,
-    shown: Iterator[CompositeFrame],
-    *,
-    first: int = 0,
-    folder: str | os.PathLike[str],
-) -> Iterator[CompositeFrame]:
-    """Frames brought to the size of their source; propagated pixels in the source's detail.
-
-    Args:
-      config: fields `render.*`.
-      source: of the run.
-      shown: frames in order, one after the other.
-      first: the number of the first of them.
-      folder: where source frames lie while they are needed: those about the one at hand.
-
-    Raises:
-      InputError: the source is no longer what the run was made from.
-    """
-    reach = _SOURCE_REACH if config.render.propagated != "none" else 0
-    begin = max(0, first - reach)
-    count = source.footage.count
-    read = ((frame[0], mask[0]) for frame, mask in source.part(range(begin, count)).frames())
-    with FrameSpool(
-        read, first=begin, size=source.footage.size, reach=reach, folder=folder
-    ) as spool:
-
-        def again() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-            for number in itertools.count(first):
-                found = spool.read(number, at=number)
-                if found is None:
-                    return
-                yield found[0][None], found[1][None]
-
-        for one, known, hole in verify_source(source, shown, again()):
-
-            def lookup(number: int, at: int = one.number) -> tuple[np.ndarray, np.ndarray] | None:
-                found = spool.read(number, at=at)
-                return None if found is None else (found[0], found[1] > MASK_THRESHOLD)
-
-            generated = paste_back(one.view, one.image[None], known[None])[0]
-            if one.detail is not None:
-                generated = add_detail(
-                    generated, one.image, known, hole, one.detail, view=one.view, lookup=lookup
-                )
-            image = composite_into_source(
-                generated,
-                known,
-                hole,
-                crop=one.view.crop,
-                feather=config.render.feather,
-                gradient=config.render.blend == "gradient",
-            )
-            yield one._replace(at_source=image)

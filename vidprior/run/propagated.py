@@ -1,4 +1,4 @@
-"""Known pixels propagated into a run's hole: kept in its work directory."""
+"""The propagated pixels of a run: from its work directory, or made for it."""
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -6,7 +6,8 @@ from ml_collections import ConfigDict
 from vidprior.propagation import propagate
 from vidprior.propagation.holdout import holdout_mask
 from vidprior.run import build
-from vidprior.run.workdir import PreparedClip, Workdir
+from vidprior.run.clip_file import PreparedClip
+from vidprior.run.workdir import Workdir
 from vidprior.types import Propagated
 
 # Frames in which pixels are held out where no network needs them.
@@ -16,8 +17,8 @@ _HELD_OUT_FRAMES = 12
 def obtain_propagated(workdir: Workdir, clip: PreparedClip, *, config: ConfigDict) -> Propagated:
     """Known pixels propagated into the hole: from the work directory, or made for it.
 
-    With `schedule.rehearse` a network is judged by what is held out; where there is none, it
-    is held out in some frames, which tell how to propagate.
+    With `propagation.holdout` a network is judged by what is held out; where there is none,
+    it is held out in some frames, which tell how to propagate.
 
     Raises:
       InputError: the file is damaged, or the frames are too small for flow.
@@ -25,7 +26,7 @@ def obtain_propagated(workdir: Workdir, clip: PreparedClip, *, config: ConfigDic
     kept = workdir.read_propagated(clip.hole)
     if kept is None:
         holdout = None
-        if config.schedule.rehearse:
+        if config.propagation.holdout:
             holdout = holdout_mask(clip.hole, seed=config.seed)
         elif not build.trains(config):
             holdout = holdout_mask(clip.hole, seed=config.seed, frames=_HELD_OUT_FRAMES)

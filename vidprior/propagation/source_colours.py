@@ -34,7 +34,7 @@ _KNOWN = 0.999
 _CORRECTION = 0.7
 # Expected errors, of 255, up to which sampled detail is shown in full, and from which on it
 # is not shown.
-_SHARP, _SOFT = 20.0, 50.0
+_SHARP, _SOFT = 40.0, 120.0
 # Known pixels are continued over the border of the hole by a blur of so many pixels, for so
 # many; the error to be expected for each pixel from the border; the least of what is there.
 _RIM_BLUR, _RIM_WIDTH, _RIM_ERROR, _LEAST_ERROR = 1.5, 5.0, 12.0, 4.0

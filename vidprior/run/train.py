@@ -1,5 +1,6 @@
 """The one training loop: fits a clip, saves as it goes, renders at the end."""
 
+import functools
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -30,6 +31,8 @@ from vidprior.types import Array, Features, Flows, Params, Propagated, Window
 
 # Frames, spread over the clip, whose rehearsal judges the parameters after every pass.
 SELECTION_FRAMES = 12
+# Passes after which a network must gain something over propagated pixels.
+_TRIAL = 2
 
 
 def blocks(begin: int, total: int, *, size: int, ends: frozenset[int]) -> Iterator[tuple[int, int]]:
@@ -90,9 +93,10 @@ def train(
     begin = int(state.step)
     rows = saved.restore_extra(begin)["rows"] if begin else []
     workdir.forget_metrics_after(begin)
-    if begin >= total or (
-        begin in schedule.pass_ends and train_step.should_stop_early(state, total=total)
-    ):
+    alone = _error_alone(propagated, prepared, config)
+    trial = int(schedule.pass_ends[min(_TRIAL, len(schedule.pass_ends)) - 1])
+    is_over = functools.partial(train_step.should_stop_early, total=total, trial=trial, alone=alone)
+    if begin >= total or (begin in schedule.pass_ends and is_over(state)):
         return state
     clip = build.prepared_clip(
         config, workdir, prepared, flows=flows, features=features, propagated=propagated
@@ -152,10 +156,28 @@ def train(
                 path = workdir.previews / f"{end:06d}.png"
                 shown = _preview(state.rendered, clip.noise, config)
                 told.picture(end, "preview", outputs.write_preview(path, shown, prepared))
-            if pass_over and end < total and train_step.should_stop_early(state, total=total):
-                progress.say(f"ended after update {end}: none was better since {state.best.step}")
+            if pass_over and end < total and is_over(state):
+                reason = f"none was better since {state.best.step}"
+                if train_step.gains_nothing(state, alone):
+                    reason = "held out, the network gains nothing: propagated pixels are shown"
+                progress.say(f"ended after update {end}: {reason}")
                 break
     return state
+
+
+def _error_alone(
+    propagated: Propagated | None, prepared: PreparedClip, config: ConfigDict
+) -> float:
+    """That of propagated pixels without a network; infinite where it is not to be compared."""
+    judged = config.checkpoint.keep_best and config.render.propagated_pixels == "blend"
+    if propagated is None or not judged:
+        return math.inf
+    frames = holdout_frames(propagated.rehearsal, count=SELECTION_FRAMES)
+    where = propagated.rehearsal[frames]
+    if not where.any():
+        return math.inf
+    truth = prepared.frames[frames][where].astype(np.float32)
+    return float(np.square(truth - propagated.frames[frames][where]).mean())
 
 
 def _holdout_error(

@@ -1,6 +1,7 @@
 """One update of the generator, and many in a row: the arithmetic of Section 3.2."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -67,6 +68,10 @@ class Best:
     step: jax.Array
 
 
+# Errors are the same from this ratio on; the rest is rounding.
+_SAME = 0.9999
+
+
 def with_best(state: TrainState) -> TrainState:
     """The state, from now on remembering its best parameters.
 
@@ -91,9 +96,29 @@ def update_best(state: TrainState, error: float) -> TrainState:
     return dataclasses.replace(state, best=best)
 
 
-def should_stop_early(state: TrainState, *, total: int) -> bool:
-    """Whether half of the updates so far, and these at least half of `total`, changed no best."""
-    return state.judged and int(state.step) >= max(2 * int(state.best.step), total / 2)
+def gains_nothing(state: TrainState, alone: float) -> bool:
+    """Whether the best parameters are no better than an error that is had without any."""
+    return state.judged and float(state.best.error) >= _SAME * alone
+
+
+def should_stop_early(
+    state: TrainState, *, total: int, trial: int = 0, alone: float = math.inf
+) -> bool:
+    """Whether half of the updates so far, and these at least half of `total`, changed no best.
+
+    Or whether the best, after a trial, is no better than what is had without any network.
+
+    Args:
+      state: judged by `update_best`.
+      total: updates of the run.
+      trial: updates before a network must be better.
+      alone: the error without a network; infinite where there is nothing to compare.
+    """
+    if not state.judged:
+        return False
+    if int(state.step) >= trial and gains_nothing(state, alone):
+        return True
+    return int(state.step) >= max(2 * int(state.best.step), total / 2)
 
 
 def with_ema(state: TrainState) -> TrainState:

@@ -10,6 +10,10 @@ import pytest
 
 from vidprior.types import OFFSETS, DeviceClip, Flows
 
+if jax.config.jax_compilation_cache_dir is None:
+    # Otherwise the Python entry would keep what tests compile at home.
+    jax.config.update("jax_compilation_cache_dir", "")
+
 
 @pytest.fixture(scope="session")
 def make_flows():

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from vidprior import configuration
+from vidprior import configuration, runtime
 from vidprior.errors import InputError
 from vidprior.io import footage, video_writer
 from vidprior.io.images import write_frames
@@ -160,6 +160,7 @@ def inpaint(
       NonFiniteLoss: the training has diverged.
       Interrupted: Ctrl-C; with a `workdir` the run can go on.
     """
+    runtime.keep_compiled()
     resolved = _resolve(config)
     validate.validate(resolved)
     frames, hole = _check_arrays(frames, hole)

@@ -11,18 +11,16 @@ python -m vidprior.main --mode=doctor
 import collections
 import itertools
 import os
-import pathlib
 import shlex
 import sys
 from collections.abc import Sequence
 from fractions import Fraction
 
-import jax
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from vidprior import configuration, doctor, runtime
-from vidprior.errors import InputError
+from vidprior.errors import InputError, Interrupted, NonFiniteLoss
 from vidprior.run import build, exchange, outputs, pipeline, segments, validate
 from vidprior.run.segments import Segment
 from vidprior.run.source import (
@@ -34,7 +32,6 @@ from vidprior.run.source import (
 )
 from vidprior.run.workdir import Workdir
 from vidprior.training import checkpoints, tensorboard
-from vidprior.training.interrupts import Interrupted, NonFiniteLoss
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "A file such as configs/flow.py.")
 _MODE = flags.DEFINE_enum(
@@ -253,13 +250,6 @@ def _parse_frames(text: str | None, count: int) -> range:
     return range(begin, end)
 
 
-def keep_compiled() -> None:
-    """Keeps compiled updates between runs, unless the environment says where already."""
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-        jax.config.update("jax_compilation_cache_dir", str(cache / "vidprior" / "xla"))
-
-
 def main(arguments: Sequence[str]) -> int:
     """Runs one mode; every problem of the input is one line and exit code 2."""
     logging.set_verbosity(logging.FATAL)  # libraries tell of every step they take
@@ -271,7 +261,7 @@ def main(arguments: Sequence[str]) -> int:
             return 0
         if not _WORKDIR.value:
             raise InputError("--workdir is missing")
-        keep_compiled()
+        runtime.keep_compiled()
         workdir = Workdir(_WORKDIR.value)
         if _MODE.value == "render":
             render_saved(workdir)

@@ -42,7 +42,7 @@ def test_device_and_memory_are_told_and_the_state_is_left_alone(compiled, capsys
 
 @pytest.mark.parametrize(("available", "warned"), [(2**26, True), (2**27, False), (None, False)])
 def test_too_little_memory_is_warned_of(compiled, capsys, monkeypatch, available, warned):
-    monkeypatch.setattr(throughput.resources, "memory_limit", lambda: available)
+    monkeypatch.setattr(throughput.runtime, "memory_limit", lambda: available)
     compiled()
     assert ("warning: that is more than there is" in capsys.readouterr().err) == warned
 

@@ -21,11 +21,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vidprior import configuration
-from vidprior.errors import InputError
+from vidprior.errors import InputError, Interrupted
 from vidprior.evaluation import complexity, compose, protocols, tables
 from vidprior.io import footage
 from vidprior.run.workdir import write_json
-from vidprior.training.interrupts import Interrupted
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._+-]{0,63}")
 

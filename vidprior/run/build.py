@@ -10,6 +10,7 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
+from vidprior import runtime
 from vidprior.errors import InputError
 from vidprior.io.npz import load_npz
 from vidprior.model import init, vgg
@@ -118,7 +119,7 @@ def keeps_features(config: ConfigDict, features: Features, shape: tuple[int, ...
     if config.vgg.features != "auto":
         return bool(config.vgg.features == "keep")
     described = jax.eval_shape(features, jax.ShapeDtypeStruct((*shape, 3), jnp.float32))
-    available = resources.memory_limit()
+    available = runtime.memory_limit()
     return available is None or resources.tree_bytes(described) <= FEATURES_SHARE * available
 
 

@@ -8,22 +8,17 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from vidprior.errors import Interrupted, NonFiniteLoss
 from vidprior.propagation.blending import blend, fit_blend_weights
 from vidprior.propagation.holdout import holdout_frames
 from vidprior.run import build, outputs
 from vidprior.run.render import RenderedFrame, holdout_pixels
 from vidprior.run.workdir import PreparedClip, Workdir
 from vidprior.training import checkpoints, throughput, train_step
-from vidprior.training.interrupts import (
-    STEPS_PER_DISPATCH,
-    Interrupted,
-    NonFiniteLoss,
-    StopRequest,
-    all_finite,
-)
+from vidprior.training.interrupts import StopRequest
 from vidprior.training.progress import Progress, ProgressCallback
 from vidprior.training.tensorboard import open_tensorboard
-from vidprior.training.train_step import Losses, TrainState
+from vidprior.training.train_step import STEPS_PER_DISPATCH, Losses, TrainState, all_finite
 from vidprior.training.windows import Schedule, select
 from vidprior.types import Array, Features, Flows, Params, Propagated, Window
 

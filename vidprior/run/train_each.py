@@ -14,19 +14,14 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
+from vidprior.errors import Interrupted, NonFiniteLoss
 from vidprior.run import build
 from vidprior.run.workdir import PreparedClip, Workdir
 from vidprior.training import checkpoints, throughput, train_step
-from vidprior.training.interrupts import (
-    STEPS_PER_DISPATCH,
-    Interrupted,
-    NonFiniteLoss,
-    StopRequest,
-    all_finite,
-)
+from vidprior.training.interrupts import StopRequest
 from vidprior.training.progress import Progress, ProgressCallback
 from vidprior.training.tensorboard import open_tensorboard
-from vidprior.training.train_step import TrainState
+from vidprior.training.train_step import STEPS_PER_DISPATCH, TrainState, all_finite
 from vidprior.types import Features, Flows, Params, Propagated, Window
 
 # Windows fitted at once on an accelerator, unless the configuration says otherwise.

@@ -6,8 +6,8 @@ from typing import Any
 
 import jax
 
+from vidprior import runtime
 from vidprior.training import resources
-from vidprior.training.interrupts import peak_memory
 from vidprior.training.progress import Progress, duration
 from vidprior.training.train_step import Fit, Losses
 from vidprior.types import DeviceClip, Window
@@ -31,7 +31,7 @@ def compile_and_report(fit: Fit, state: Any, clip: DeviceClip, first: Window) ->
     device = jax.devices()[0]
     _say(f"device: {device.device_kind} ({device.platform})")
     began = time.monotonic()
-    temporary, available = fit.temporaries(state, clip, first), resources.memory_limit()
+    temporary, available = fit.temporaries(state, clip, first), runtime.memory_limit()
     compiled = time.monotonic() - began
     parts = resources.resident_bytes(clip, state)
     _say(f"memory: {resources.describe_memory(parts, temporary=temporary, available=available)}")
@@ -89,7 +89,7 @@ class ThroughputEstimate:
             f"plan: {self._total - self._begin} updates of {self._total}"
             + (f" and {self._after} in later parts" if self._after else "")
             + f", about {duration(remaining)} left at {1 / seconds:.3g} updates/s; compiled in "
-            f"{duration(self._compiled)}; {peak_memory(device) / 2**30:.2f} GiB at most so far"
+            f"{duration(self._compiled)}; {runtime.peak_memory() / 2**30:.2f} GiB at most so far"
         )
         if device.platform == "cpu" and remaining > LONG_SECONDS:
             progress.say(

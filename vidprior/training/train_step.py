@@ -17,6 +17,9 @@ from vidprior.types import Batch, DeviceClip, Features, Params, Prediction, Wind
 
 Losses = dict[str, jax.Array]
 
+# Updates in one dispatch on an accelerator: its losses are looked at afterwards.
+STEPS_PER_DISPATCH = 100
+
 
 @struct.dataclass
 class TrainState:
@@ -99,6 +102,12 @@ def should_stop_early(state: TrainState, *, total: int) -> bool:
 def with_ema(state: TrainState) -> TrainState:
     """The state, from now on averaging its parameters; see `make_update`."""
     return dataclasses.replace(state, average=jax.tree.map(jnp.copy, state.params))
+
+
+@jax.jit
+def all_finite(tree: Any) -> jax.Array:
+    """Whether no array of a tree holds NaN or infinity: a bool on the device, not waited for."""
+    return jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]))
 
 
 TrainStep = Callable[[TrainState, DeviceClip, Window], tuple[TrainState, Losses]]

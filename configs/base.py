@@ -58,7 +58,7 @@ def get_config() -> ConfigDict:
     config.schedule.rehearse = False  # treat some known pixels as missing, to measure errors
     config.schedule.keep_best = False  # render the pass that rehearses best; end when past it
     config.schedule.reset_per_window = False  # a fresh network for every window (DIP)
-    config.schedule.windows_at_once = placeholder(int)  # of those; None: 1 on a CPU, else 8
+    config.schedule.windows_at_once = placeholder(int)  # of those; None: one
 
     config.model = ConfigDict()
     config.model.channels = (16, 32, 64, 128, 128, 128)  # of every scale

@@ -37,8 +37,8 @@ GROUPS = (
 
 # Where the fields of a configuration become arguments.
 KNOW_CONFIGURATIONS = {
-    "configuration", "run.build", "run.source", "run.train", "run.train_each", "run.exchange",
-    "run.pipeline", "run.segments", "run.validate", "doctor", "main", "api",
+    "configuration", "run.build", "run.source", "run.fit", "run.exchange", "run.pipeline",
+    "run.segments", "run.validate", "doctor", "main", "api",
 }  # fmt: skip
 
 # The files that know codecs, images and video.

@@ -20,9 +20,7 @@ def compiled():
     """What is said before training with a clip of 2^26 bytes, and the state afterwards."""
 
     def tell():
-        fit = train_step.Fit(
-            lambda state, clip, window: (2 * state, {"total": state[0]}), scan=False
-        )
+        fit = train_step.Fit(lambda state, clip, window: (2 * state, {"total": state[0]}))
         clip = DeviceClip(np.zeros(2**26, np.uint8), np.zeros(1, bool), np.zeros(1, np.float32))
         state = jnp.ones(3)
         seconds = throughput.compile_and_report(fit, state, clip, select(WINDOWS, np.array([0])))

@@ -155,8 +155,8 @@ def train_step(config: ConfigDict, features: Features | None, *, updates: int = 
         optimizer=optimizer(config, updates=updates),
         weights=config.loss.to_dict(),
         features=features,
-        average=config.optimizer.average,
-        judge_image=config.schedule.reset_per_window,
+        ema_decay=config.optimizer.average,
+        best_by_image_loss=config.schedule.reset_per_window,
     )
 
     def precise(state: TrainState, clip: DeviceClip, window: Window) -> tuple[TrainState, Losses]:

@@ -13,7 +13,8 @@ from vidprior.errors import InputError
 from vidprior.imaging.compositing import composite_into_source
 from vidprior.propagation.blending import fit_blend_weights
 from vidprior.propagation.holdout import holdout_frames
-from vidprior.run import build, segment_ranges, train, train_each
+from vidprior.run import build, segment_ranges
+from vidprior.run.fit import fit_clip, fit_windows
 from vidprior.run.outputs import attach_input
 from vidprior.run.render import (
     CompositeFrame,
@@ -156,7 +157,7 @@ def fit(
 
     Raises:
       InputError: the flow cannot be had.
-      NonFiniteLoss, Interrupted: as `train.train`.
+      NonFiniteLoss, Interrupted: as `fit_clip`.
     """
     flows = propagated = None
     if build.trains(config) and build.needs_flow(config):
@@ -168,7 +169,7 @@ def fit(
     if not build.trains(config):
         return None, None
     if config.schedule.reset_per_window:
-        train_each.train_each(
+        fit_windows(
             config,
             workdir,
             clip,
@@ -178,7 +179,7 @@ def fit(
             listener=listener,
         )
         return None, flows
-    state = train.train(
+    state = fit_clip(
         config,
         workdir,
         clip,
@@ -258,7 +259,7 @@ def render(
     if not saved.steps():
         raise InputError(f"{workdir.path} has no checkpoint yet: train first")
     if config.schedule.reset_per_window:
-        params_for = train_each.saved_params(saved)
+        params_for = saved.restore_by_window()
     else:
         params, _ = saved.restore_params(saved.steps()[-1] if step is None else step)
         params = jax.device_put(params)

@@ -23,7 +23,7 @@ def compile_and_report(fit: Fit, state: Any, clip: DeviceClip, first: Window) ->
       fit: that will be called.
       state: before its first update; it is left alone.
       clip: all that updates read.
-      first: the windows of the first call.
+      first: the windows of the first calls: all that these need is compiled.
 
     Returns:
       Seconds of compiling.

@@ -8,11 +8,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from vidprior import console
 from vidprior.types import OFFSETS, DeviceClip, Flows
 
 if jax.config.jax_compilation_cache_dir is None:
     # Otherwise the Python entry would keep what tests compile at home.
     jax.config.update("jax_compilation_cache_dir", "")
+
+
+@pytest.fixture
+def log_on_stderr():
+    """The package's log as the command line shows it."""
+    with console.shows_log():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -27,12 +27,17 @@ def compiler_options() -> CompilerOptions:
 def keep_compiled() -> None:
     """Keeps compiled programs between processes, unless somebody has said where already.
 
-    They lie in `$XDG_CACHE_HOME/vidprior/xla`, by default `~/.cache/vidprior/xla`. Call it
-    before anything is compiled: JAX looks once whether there is such a folder.
+    They lie in `$XDG_CACHE_HOME/vidprior/xla`, by default `~/.cache/vidprior/xla`; without a
+    home directory there is no such cache. Call it before anything is compiled: JAX looks once
+    whether there is such a folder.
     """
-    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
+    if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]
+        return
+    try:
         cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-        jax.config.update("jax_compilation_cache_dir", str(cache / "vidprior" / "xla"))
+    except RuntimeError:  # no home
+        return
+    jax.config.update("jax_compilation_cache_dir", str(cache / "vidprior" / "xla"))
 
 
 # From glibc's malloc.h.

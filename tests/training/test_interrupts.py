@@ -8,6 +8,8 @@ import pytest
 
 from vidprior.training.interrupts import StopRequest
 
+pytestmark = pytest.mark.usefixtures("log_on_stderr")
+
 
 def test_the_first_signal_is_a_wish_and_the_second_an_order(capsys):
     with StopRequest() as stop:

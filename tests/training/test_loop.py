@@ -17,6 +17,8 @@ from vidprior.training.train_step import Fit, TrainState, update_best, with_best
 from vidprior.training.windows import Schedule, list_windows
 from vidprior.types import DeviceClip
 
+pytestmark = pytest.mark.usefixtures("log_on_stderr")
+
 # Blocks
 
 

@@ -16,8 +16,9 @@ from ml_collections import ConfigDict
 from vidprior.propagation.blending import blend, fit_blend_weights
 from vidprior.propagation.holdout import holdout_frames
 from vidprior.run import build, outputs
+from vidprior.run.clip_file import PreparedClip
 from vidprior.run.render import holdout_pixels
-from vidprior.run.workdir import PreparedClip, Workdir
+from vidprior.run.workdir import Workdir
 from vidprior.training import train_step
 from vidprior.training.checkpoints import Checkpoints
 from vidprior.training.loop import Loop, Network, block_size
@@ -56,7 +57,7 @@ def fit_clip(
       updates_after: of later segments of the run, for the time that is announced.
 
     Returns:
-      The state after the last update; with `schedule.keep_best` a run may end early.
+      The state after the last update; with `checkpoint.keep_best` a run may end early.
 
     Raises:
       NonFiniteLoss: the last checkpoint before is kept.
@@ -229,7 +230,7 @@ def _score(
     config: ConfigDict, noise: Array, prepared: PreparedClip, propagated: Propagated | None
 ) -> Callable[[Params], float] | None:
     """Mean square error, of 0 to 255, of what will be shown; NaN where nothing is held out."""
-    if propagated is None or not config.schedule.keep_best:
+    if propagated is None or not config.checkpoint.keep_best:
         return None
     frames = holdout_frames(propagated.rehearsal, count=SELECTION_FRAMES)
 
@@ -239,7 +240,7 @@ def _score(
         if not len(truth):
             return math.nan
         result = generated
-        if config.render.propagated == "blend":
+        if config.render.propagated_pixels == "blend":
             weights = fit_blend_weights(generated, carried, truth, confidence)
             result = blend(generated, carried, confidence, weights)
         return float(np.square(truth - result.astype(np.float32)).mean())

@@ -1,9 +1,11 @@
 """How a person ends a long run early."""
 
+import logging
 import signal
-import sys
 import types
 from typing import Any
+
+log = logging.getLogger("vidprior")
 
 
 class StopRequest:
@@ -30,4 +32,4 @@ class StopRequest:
             raise KeyboardInterrupt
         self.asked = True
         text = "stopping as soon as the state can be saved; once more to stop at once"
-        print(text, file=sys.stderr, flush=True)
+        log.info(text)

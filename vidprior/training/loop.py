@@ -7,6 +7,7 @@ functions that it is given.
 
 import dataclasses
 import itertools
+import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,6 +29,8 @@ from vidprior.training.train_step import (
 )
 from vidprior.training.windows import Schedule, select
 from vidprior.types import Array, DeviceClip, Params, Window
+
+log = logging.getLogger("vidprior")
 
 # Of a run that can go on, at most so many seconds of training are lost by a crash.
 SAVE_SECONDS = 120.0
@@ -155,7 +158,7 @@ class _OneNetwork:
         self._stop, self._progress, self._estimate = stop, progress, estimate
         self._total = len(network.schedule.windows)
         self._saved_at = time.monotonic()
-        self._log = LossLog(
+        self._losses = LossLog(
             self._record,
             network.schedule,
             loop.windows,
@@ -189,11 +192,11 @@ class _OneNetwork:
         loop.clip = loop.fill(loop.clip, block.frames)
         self._estimate.start(loop.clip)
         self._state, losses = loop.fit(self._state, loop.clip, block)
-        self._estimate.stop(done, losses, self._progress)
-        self._log.add(start, losses)
+        self._estimate.stop(done, losses)
+        self._losses.add(start, losses)
         # Looking one block behind leaves an accelerator busy while the host reads.
         behind = 0 if jax.default_backend() == "cpu" else 1
-        self._progress.advance(done, self._log.settle(behind=behind))
+        self._progress.advance(done, self._losses.settle(behind=behind))
 
     def _save_is_due(self, start: int, end: int, *, stopping: bool) -> bool:
         if not self._network.can_go_on:
@@ -209,23 +212,23 @@ class _OneNetwork:
           NonFiniteLoss: nothing is saved.
         """
         finite = all_finite(self._state.params)
-        self._log.settle()
+        self._losses.settle()
         # A loss is that of the parameters before its update.
         if not finite:
-            self._log.refuse(end - 1, "parameters")
+            self._losses.refuse(end - 1, "parameters")
         if pass_over and self._loop.score is not None:
             error = self._loop.score(self._state.newest)
             self._state = update_best(self._state, error)
             if math.isfinite(error):
-                self._progress.say(f"rehearsed: {error**0.5:.1f} off after update {end}")
-        self._network.save(self._state, self._log.rows)
+                log.info(f"rehearsed: {error**0.5:.1f} off after update {end}")
+        self._network.save(self._state, self._losses.rows)
         self._saved_at = time.monotonic()
 
     def _is_past_its_best(self, end: int) -> bool:
         best = self._state.best
         if best is None or not should_stop_early(self._state, total=self._total):
             return False
-        self._progress.say(f"ended after update {end}: none was better since {best.step}")
+        log.info(f"ended after update {end}: none was better since {best.step}")
         return True
 
     def _record(self, done: int, number: int, means: Row) -> None:

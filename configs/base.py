@@ -37,6 +37,12 @@ def get_config() -> ConfigDict:
     config.video.segment = 0  # frames that are fitted together, at most; 0: no limit
     config.video.overlap = 10  # frames that neighbouring segments share, and blend over
 
+    config.mask = ConfigDict()
+    config.mask.labels = ()  # of masks that number objects: what is to go; (): all but 0
+    config.mask.ignore = ()  # labels that stay, such as 255 where that means "void"
+    config.mask.invert = False  # the masks show what is to stay
+    config.mask.missing = "refuse"  # frames without a mask; 'empty': nothing goes from them
+
     config.flow = ConfigDict()
     config.flow.estimator = "dis"  # 'dis' (OpenCV) or 'pwcnet' (third_party/pwcnet_torch)
     config.flow.dis_preset = "medium"  # 'fast', 'medium' or 'fine'

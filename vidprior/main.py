@@ -68,6 +68,13 @@ def train_and_render(config: ConfigDict, workdir: Workdir) -> None:
     source = open_source(video, mask, config=config, fit_mask=_fits_mask(workdir))
     divided = segments.split(source, config=config, workdir=workdir)
     with workdir.lock():
+        if config.render.size == "source":
+            rate = Fraction(config.video.rate).limit_denominator(1001)
+            for note in outputs.check_result(
+                workdir.path, source.footage, rate=rate, video_format=config.render.format,
+                with_audio=config.render.audio,
+            ):  # fmt: skip
+                print(note, file=sys.stderr)
         if segments.open_run(workdir, source, divided, config=config, asked=_asked_beside()):
             print("resuming the run of this work directory", file=sys.stderr)
         for note in input_warnings(source):
@@ -254,10 +261,17 @@ def _parse_frames(text: str | None, count: int) -> range:
 
 
 def keep_compiled() -> None:
-    """Keeps compiled updates between runs, unless the environment says where already."""
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    """Keeps compiled updates between runs, unless the environment says where already.
+
+    Without a home there is nowhere to keep them.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    try:
         cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-        jax.config.update("jax_compilation_cache_dir", str(cache / "vidprior" / "xla"))
+    except RuntimeError:
+        return
+    jax.config.update("jax_compilation_cache_dir", str(cache / "vidprior" / "xla"))
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -301,10 +315,18 @@ def main(arguments: Sequence[str]) -> int:
 def _parse_flags(arguments: Sequence[str]) -> list[str]:
     """Absl's parsing; every complaint becomes one line and exit code 2."""
     try:
-        return flags.FLAGS(_with_config_file(arguments))
+        return flags.FLAGS(_with_config_file([_with_home(word) for word in arguments]))
     except (InputError, flags.Error) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
+
+
+def _with_home(argument: str) -> str:
+    """`~` where a path begins after `=`, which shells leave as it is."""
+    flag, equals, value = argument.partition("=")
+    if flag.startswith("-") and value.startswith("~"):
+        return f"{flag}{equals}{os.path.expanduser(value)}"
+    return argument
 
 
 def _with_config_file(arguments: Sequence[str]) -> list[str]:

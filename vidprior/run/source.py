@@ -17,6 +17,7 @@ from vidprior.flow import dis, flow_file
 from vidprior.imaging import geometry
 from vidprior.imaging.geometry import Transform
 from vidprior.io.footage import Footage, open_footage, read_frames
+from vidprior.io.mask_meaning import MaskRules
 from vidprior.io.masks import read_masks
 from vidprior.io.npz import save_npz
 from vidprior.propagation import propagate
@@ -45,7 +46,7 @@ class Source(NamedTuple):
       masks: [T, h, w] uint8, as given.
       dilate: pixels by which they grow.
       transform: from the footage to training size.
-      fitted: what was done to make the masks fit, a line; empty where they do.
+      notes: what was taken of masks and done to them, a line each.
     """
 
     footage: Footage
@@ -53,7 +54,7 @@ class Source(NamedTuple):
     masks: np.ndarray
     dilate: float
     transform: Transform
-    fitted: str = ""
+    notes: tuple[str, ...] = ()
 
     def part(self, frames: range) -> "Source":
         """Some consecutive frames of it, in the same view."""
@@ -87,9 +88,14 @@ def open_source(video: str, mask: str, *, config: ConfigDict, fit_mask: bool = F
         allow_truncated=fields.allow_truncated,
     )
     rate = Fraction(config.video.rate).limit_denominator(1001)
-    masks, fitted = read_masks(mask, footage, rate=rate, fit=fit_mask)
-    view = training_crop(footage.size, masks, config=config)
-    return Source(footage, mask, masks, fields.dilate, view, fitted)
+    masks = read_masks(mask, footage, rate=rate, fit=fit_mask, rules=_mask_rules(config))
+    view = training_crop(footage.size, masks.hole, config=config)
+    return Source(footage, mask, masks.hole, fields.dilate, view, masks.notes)
+
+
+def _mask_rules(config: ConfigDict) -> MaskRules:
+    fields = config.mask
+    return MaskRules(tuple(fields.labels), tuple(fields.ignore), fields.invert, fields.missing)
 
 
 def training_crop(size: tuple[int, int], masks: np.ndarray, *, config: ConfigDict) -> Transform:
@@ -128,13 +134,8 @@ def reopen_source(
 
 def input_warnings(source: Source) -> Iterator[str]:
     """What was done to video and masks, and what is likely to go wrong, a line each."""
-    if source.footage.unseen:
-        yield (
-            f"note: {source.footage.path} does not begin with a key frame: the "
-            f"{source.footage.unseen} frames before it cannot be decoded, and are left out"
-        )
-    if source.fitted:
-        yield source.fitted
+    yield from source.footage.notes()
+    yield from source.notes
     if not source.dilate:
         yield (
             "warning: the mask is used as it is; if it follows the object closely, a rim or a "

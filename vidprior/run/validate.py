@@ -21,6 +21,7 @@ def validate(config: ConfigDict) -> None:
     choices: dict[str, tuple[Any, ...]] = {
         "video.region": ("frame", "hole"),
         "video.shots": ("whole", "split"),
+        "mask.missing": ("refuse", "empty"),
         "flow.estimator": ("dis", "pwcnet"),
         "flow.dis_preset": tuple(PRESETS),
         "schedule.median_window": ("last", "extra", "none"),
@@ -50,6 +51,10 @@ def validate(config: ConfigDict) -> None:
         values = tuple(_value(config, field))
         if not values or not set(values) <= set(allowed):
             raise InputError(f"--config.{field} is {values}; it may hold {allowed}")
+    for field in ("mask.labels", "mask.ignore"):
+        values = _value(config, field)
+        if not all(isinstance(value, int) and value >= 0 for value in values):
+            raise InputError(f"--config.{field} is {values}; it may hold numbers of labels")
     at_least_one = (
         "window.length", "schedule.num_passes", "schedule.updates_per_window",
         "checkpoint.every", "checkpoint.keep", "log.every",

@@ -139,3 +139,25 @@ def test_the_last_of_a_tuple_is_taken_without_a_configuration():
     base = f"--config={configuration.find('base')}"
     taken = main._with_config_file([*given, "--config.window.strides=(3,)"])
     assert taken == ["command", base, "--mode=render", "--config.window.strides=(3,)"]
+
+
+# Paths
+
+
+def test_home_is_meant_after_an_equals_sign_too(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert main._with_home("--video=~/a.mp4") == "--video=/home/me/a.mp4"
+    assert main._with_home("--config.vgg.weights=~") == "--config.vgg.weights=/home/me"
+    for unchanged in ("--video=a~b", "~/a.mp4", "--video", "--video=./~"):
+        assert main._with_home(unchanged) == unchanged
+
+
+def test_without_a_home_nothing_is_kept(monkeypatch):
+    def fail(_):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr("pathlib.Path.expanduser", fail)
+    monkeypatch.setattr(main.jax.config, "update", lambda *_: pytest.fail("a cache was set"))
+    main.keep_compiled()

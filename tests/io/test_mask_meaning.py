@@ -291,3 +291,10 @@ def test_inverted(tmp_path, picture):
     file = save(tmp_path / "a.png", picture)
     plain, inverted = read_mask_images([file]), read_mask_images([file], invert=True)
     assert np.array_equal(inverted, 255 - plain)
+
+
+def test_without_zero_the_most_frequent_label_is_the_background(tmp_path):
+    numbers = np.ones((20, 30), np.uint8)
+    numbers[5:12, 5:12] = 2
+    file = save(tmp_path / "a.png", numbers)
+    assert np.array_equal(read_mask_images([file])[0], np.where(numbers == 2, 255, 0))

@@ -201,7 +201,8 @@ class Survey:
         values = self._values["grey"]
         if asked or values.are_labels(self._white):
             present = values.present()
-            return self._by_labels("grey", present, [0], {}, rules)
+            background = 0 if 0 in present else values.most_frequent()
+            return self._by_labels("grey", present, [background], {}, rules)
         return self._by_brightness("grey", rules)
 
     @property
@@ -283,6 +284,9 @@ class _Values:
 
     def present(self) -> list[int]:
         return np.flatnonzero(self._counts).tolist()
+
+    def most_frequent(self) -> int:
+        return int(self._counts.argmax())
 
     def share(self, above: int, up_to: int) -> float:
         """Of all pixels, those in a range of values."""

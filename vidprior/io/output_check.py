@@ -5,6 +5,7 @@ that it will take.
 """
 
 import contextlib
+import itertools
 import shutil
 from collections.abc import Iterator
 from fractions import Fraction
@@ -20,6 +21,8 @@ from vidprior.io.streams import Copied, name_of
 
 # Of each stream; enough for a container to know a codec by.
 PACKETS = 8
+# Of all streams: subtitles may be far from each other.
+SEARCHED = 2000
 # Bytes that a pixel of the result takes at the very least, by format.
 LEAST_BYTES = {"png": 0.25, "lossless": 0.25, "mp4": 0.005, "mkv": 0.005, "mov": 0.005}
 
@@ -169,15 +172,14 @@ def _other_format(
 
 def _beginning(copied: Copied) -> Copied:
     """The first packets of each stream."""
-    taken: dict[int, int] = {}
+    taken = dict.fromkeys((stream.index for stream in copied.streams), 0)
 
     def packets() -> Iterator[tuple[Any, Fraction]]:
-        for packet, heard in copied.packets:
-            index = packet.stream.index
-            taken[index] = taken.get(index, 0) + 1
-            if taken[index] <= PACKETS:
+        for packet, heard in itertools.islice(copied.packets, SEARCHED):
+            taken[packet.stream.index] += 1
+            if taken[packet.stream.index] <= PACKETS:
                 yield packet, heard
-            if len(taken) == len(copied.streams) and min(taken.values()) >= PACKETS:
+            if min(taken.values()) >= PACKETS:
                 return
 
     return copied._replace(packets=packets())

@@ -15,7 +15,7 @@ import av
 from vidprior.errors import InputError
 from vidprior.io.video_reader import open_video, packet_time
 
-COPIED = ("audio", "subtitle")
+COPIED = ("audio", "subtitle", "attachment")
 # What containers write about themselves is not the source's to say.
 _OWN = (
     "encoder", "major_brand", "minor_version", "compatible_brands", "duration", "vendor_id",
@@ -67,7 +67,7 @@ def open_copied(
     with open_video(path) as (container, video):
         kinds = COPIED if sound else COPIED[1:]
         others = [stream for stream in container.streams if stream.index != video.index]
-        streams = tuple(s for s in others if s.type in kinds and s.codec_context is not None)
+        streams = tuple(stream for stream in others if stream.type in kinds and _is_known(stream))
         left_out = [name_of(s) for s in others if s not in streams and _is_content(s, sound)]
         packets = (
             (packet, heard - origin)
@@ -87,6 +87,11 @@ def open_copied(
             container.chapters() if begin is None and end is None else [],
             min(earliest, Fraction(0)),
         )
+
+
+def _is_known(stream: Any) -> bool:
+    """Whether a stream can be copied; attachments, such as fonts, have no codec."""
+    return stream.codec_context is not None or stream.type == "attachment"
 
 
 def _is_content(stream: Any, sound: bool) -> bool:
@@ -119,10 +124,11 @@ def _packets(
     path: Path, container: Any, streams: Sequence[Any]
 ) -> Iterator[tuple[Any, Fraction, Fraction]]:
     """Each packet, and when it begins and ends to be heard, seconds."""
-    if not streams:
+    coded = [stream for stream in streams if stream.codec_context is not None]
+    if not coded:
         return
     try:
-        for packet in container.demux(*streams):
+        for packet in container.demux(*coded):
             heard = packet_time(packet)
             if packet.size and heard is not None:
                 yield packet, heard, heard + (packet.duration or 0) * packet.time_base

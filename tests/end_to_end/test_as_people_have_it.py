@@ -67,7 +67,7 @@ def test_labels_are_told_and_chosen(command, given, tmp_path):
     numbers[:, 50:60, 70:90] = 255
     images.write_frames(tmp_path / "ids", np.repeat(numbers[..., None], 3, axis=-1))
     arguments = (*PLAIN, f"--video={given[0]}", f"--mask={tmp_path / 'ids'}")
-    lossless = "--config.render.format=lossless"
+    lossless = "--config.render.format=ffv1"
     both = command.succeed(*arguments, f"--workdir={tmp_path / 'both'}", lossless)
     assert "mask: 8 masks, labels 1 and 255; removing all but 0" in both.stderr
     command.succeed(
@@ -83,7 +83,7 @@ def test_masks_of_some_frames(command, given, tmp_path):
     images.write_frames(tmp_path / "some", holes()[3:6], start=3)
     arguments = (
         *PLAIN, f"--video={given[0]}", f"--mask={tmp_path / 'some'}",
-        f"--workdir={tmp_path / 'run'}", "--config.render.format=lossless",
+        f"--workdir={tmp_path / 'run'}", "--config.render.format=ffv1",
     )  # fmt: skip
     assert_one_error(command(*arguments), "none for frames 0 to 2 and 6, 7", "mask.missing=empty")
     told = command.succeed(*arguments, "--config.mask.missing=empty").stderr

@@ -301,7 +301,7 @@ def _refusal(masks: _Described, footage: Footage) -> InputError:
     return InputError(
         f"{masks.clip.path} has {masks.describe()}, but {footage.path} has {_describe(footage)}: "
         f"give one mask for each frame, of the video's size, or one image for all, or have them "
-        f"fitted by --fit_mask"
+        f"fitted by --config.mask.fit=True"
     )
 
 

@@ -24,7 +24,7 @@ PACKETS = 8
 # Of all streams: subtitles may be far from each other.
 SEARCHED = 2000
 # Bytes that a pixel of the result takes at the very least, by format.
-LEAST_BYTES = {"png": 0.25, "lossless": 0.25, "mp4": 0.005, "mkv": 0.005, "mov": 0.005}
+LEAST_BYTES = {"png": 0.25, "ffv1": 0.25, "mp4": 0.005, "mkv": 0.005, "mov": 0.005}
 
 
 class Beside(NamedTuple):
@@ -53,7 +53,7 @@ def check_output(
       path: of the result: a video, or a folder of images.
       footage: the source; what stands beside it is copied.
       size: (H, W) of the result.
-      video_format: 'mp4', 'mkv', 'mov', 'lossless', or 'png'.
+      video_format: 'mp4', 'mkv', 'mov', 'ffv1', or 'png'.
       rate: frames per second.
       pixel_aspect: width of a pixel over its height.
       with_audio: whether sound is copied.
@@ -73,7 +73,7 @@ def check_output(
         return NOTHING
     options: dict[str, Any] = {
         "rate": rate,
-        "lossless": video_format == "lossless",
+        "lossless": video_format == "ffv1",
         "pixel_aspect": pixel_aspect,
         "colour": footage.colour,
         "fields": footage.fields if size == footage.size else "",

@@ -13,8 +13,8 @@ from vidprior.imaging.visualize import flow_colours, outline_hole, side_by_side
 from vidprior.io import images, video_writer
 from vidprior.io.footage import Footage
 from vidprior.io.output_check import check_output, open_fitting
+from vidprior.run.clip_file import PreparedClip
 from vidprior.run.render import CompositeFrame, RenderedFrame
-from vidprior.run.workdir import PreparedClip
 from vidprior.types import OFFSETS
 
 # The flow that is shown: from each frame to the next.
@@ -26,7 +26,7 @@ RESULTS = {
     "mp4": "result.mp4",
     "mkv": "result.mkv",
     "mov": "result.mov",
-    "lossless": "result.mkv",
+    "ffv1": "result.mkv",
     "png": "result_png",
 }
 
@@ -80,7 +80,7 @@ def write_results(
       pixel_aspect: width of a pixel over its height.
       footage: the range of the source that is shown; gives times, and audio.
       with_audio: copy the audio of the footage.
-      video_format: of the result: 'mp4', 'mkv', 'mov' (H.264), 'lossless' (.mkv), or
+      video_format: of the result: 'mp4', 'mkv', 'mov' (H.264), 'ffv1' (.mkv), or
         'png' (a folder of images).
 
     Returns:
@@ -115,7 +115,7 @@ def write_results(
                     "colour": footage.colour,
                     "fields": footage.fields if size == footage.size else "",
                 }
-            lossless = video_format == "lossless"
+            lossless = video_format == "ffv1"
             opened = video_writer.open_writer(paths["result"], lossless=lossless, **options)
         write = stack.enter_context(opened)
         for frame in itertools.chain([first], shown):
@@ -138,7 +138,7 @@ def check_result(
     Args:
       folder: of the run.
       footage: the source.
-      rate: frames per second of footage that has none of its own.
+      rate: frames per second.
       video_format, with_audio: as of `write_results`.
 
     Yields:
@@ -152,12 +152,12 @@ def check_result(
         footage,
         size=footage.size,
         video_format=video_format,
-        rate=footage.rate or rate,
+        rate=rate,
         pixel_aspect=footage.pixel_aspect,
         with_audio=with_audio,
     )
     if beside.left_out:
-        other = "" if video_format in ("mkv", "lossless") else "; mkv may (--config.render.format)"
+        other = "" if video_format in ("mkv", "ffv1") else "; mkv may (--config.render.format)"
         yield f"note: {RESULTS[video_format]} does not keep {', '.join(beside.left_out)}{other}"
 
 

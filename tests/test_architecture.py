@@ -43,7 +43,10 @@ KNOW_CONFIGURATIONS = {
 }  # fmt: skip
 
 # The files that know codecs, images and video.
-KNOW_CODECS = {"io.images", "io.video_reader", "io.video_writer"}
+KNOW_CODECS = {
+    "io.colour", "io.images", "io.pages", "io.streams", "io.video_reader", "io.video_scan",
+    "io.video_writer",
+}  # fmt: skip
 
 
 def imports(tree):
@@ -173,7 +176,7 @@ def test_propagation_knows_no_network():
 
 
 def test_codecs_are_known_to_few():
-    found = {name for name in MODULES if used_packages(name) & {"av", "imageio"}}
+    found = {name for name in MODULES if used_packages(name) & {"av", "PIL"}}
     assert found <= {f"vidprior.{name}" for name in KNOW_CODECS}
 
 

@@ -38,7 +38,8 @@ GROUPS = (
 # Where the fields of a configuration become arguments.
 KNOW_CONFIGURATIONS = {
     "configuration", "run.build", "run.source", "run.flows", "run.propagated", "run.fit",
-    "run.exchange", "run.commands", "run.pipeline", "run.segments", "run.validate",
+    "run.exchange", "run.commands", "run.pipeline", "run.source_resolution", "run.segments",
+    "run.validate",
     "doctor", "command_line", "api",
 }  # fmt: skip
 

@@ -104,14 +104,14 @@ class DeviceClip:
     frames: Array
     hole: Array
     noise: Array
-    flow: Any = None
-    flow_known: Any = None
-    flow_hole: Any = None
-    flow_scale: Any = None
-    features: Any = None
-    feature_hole: Any = None
-    propagated: Any = None
-    confidence: Any = None
+    flow: Array | None = None
+    flow_known: Array | None = None
+    flow_hole: Array | None = None
+    flow_scale: Array | None = None
+    features: tuple[Array, ...] | None = None
+    feature_hole: tuple[Array, ...] | None = None
+    propagated: Array | None = None
+    confidence: Array | None = None
 
 
 class Window(NamedTuple):
@@ -134,7 +134,7 @@ class Window(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """One window's data, gathered from a `Clip`: float32, N frames and P pairs.
+    """One window's data, gathered from a `DeviceClip`: float32, N frames and P pairs.
 
     Attributes:
       noise: [N, H, W, 1].
@@ -156,14 +156,14 @@ class Batch(NamedTuple):
     source: jax.Array
     target: jax.Array
     offset: jax.Array
-    flow: Any = None
-    flow_known: Any = None
-    flow_hole: Any = None
-    flow_scale: Any = None
-    features: Any = None
-    feature_hole: Any = None
-    propagated: Any = None
-    confidence: Any = None
+    flow: jax.Array | None = None
+    flow_known: jax.Array | None = None
+    flow_hole: jax.Array | None = None
+    flow_scale: jax.Array | None = None
+    features: tuple[jax.Array, ...] | None = None
+    feature_hole: tuple[jax.Array, ...] | None = None
+    propagated: jax.Array | None = None
+    confidence: jax.Array | None = None
 
 
 class Prediction(NamedTuple):
@@ -171,7 +171,7 @@ class Prediction(NamedTuple):
 
     Attributes:
       image: [N, H, W, 3] float32 in (0, 1).
-      flow: [N, H, W, K, 2] float32, in units of `Clip.flow_scale`; None without a flow head.
+      flow: [N, H, W, K, 2] float32, in units of `DeviceClip.flow_scale`; None without a flow head.
     """
 
     image: jax.Array

@@ -134,6 +134,7 @@ def train(config: ConfigDict, workdir: Workdir, inputs: Inputs) -> Paths:
     features = require_parts(config, has_flow=has_flow)
     source = sources.open_source(video, mask, config=config)
     with workdir.lock():
+        _check_result(workdir, source, config=config)
         split = fit(source, config=config, workdir=workdir, inputs=inputs, features=features)
         every = range(split[-1].frames.stop)
         return _write(workdir, split, every, config=config, source=source)
@@ -186,6 +187,21 @@ def render(
         source = sources.reopen_source(video, mask, size, config=config)
     with folder.lock():
         return _write(folder, split, frames, config=config, source=source, step=step)
+
+
+def _check_result(folder: Workdir, source: Source, *, config: ConfigDict) -> None:
+    """Tries to write the result before anything is computed, and tells what it will not keep."""
+    if config.render.resolution != "source":
+        return
+    fallback = Fraction(config.video.image_fps).limit_denominator(1001)
+    for line in outputs.check_result(
+        folder.path,
+        source.footage,
+        rate=source.footage.rate or fallback,
+        video_format=config.render.format,
+        with_audio=config.render.audio,
+    ):
+        log.info(line)
 
 
 def _step_name(split: list[Segment], step: int | None) -> str:

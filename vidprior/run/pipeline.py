@@ -13,8 +13,9 @@ from vidprior.errors import InputError
 from vidprior.propagation.blending import fit_blend_weights
 from vidprior.propagation.holdout import holdout_frames
 from vidprior.propagation.source_colours import trace_frame
-from vidprior.run import build, segment_ranges, train, train_each
+from vidprior.run import build, segment_ranges
 from vidprior.run.clip_file import PreparedClip
+from vidprior.run.fit import fit_clip, fit_windows
 from vidprior.run.flows import describe_visibility, obtain_flows
 from vidprior.run.outputs import attach_input
 from vidprior.run.propagated import describe_propagation, obtain_propagated
@@ -153,7 +154,7 @@ def fit(
 
     Raises:
       InputError: the flow cannot be had.
-      NonFiniteLoss, Interrupted: as `train.train`.
+      NonFiniteLoss, Interrupted: as `fit_clip`.
     """
     flows = propagated = None
     if build.trains(config) and build.needs_flow(config):
@@ -165,7 +166,7 @@ def fit(
     if not build.trains(config):
         return None, None
     if config.schedule.reset_per_window:
-        train_each.train_each(
+        fit_windows(
             config,
             workdir,
             clip,
@@ -175,7 +176,7 @@ def fit(
             listener=listener,
         )
         return None, flows
-    state = train.train(
+    state = fit_clip(
         config,
         workdir,
         clip,
@@ -253,7 +254,7 @@ def render(
     if not saved.steps():
         raise InputError(f"{workdir.path} has no checkpoint yet: train first")
     if config.schedule.reset_per_window:
-        params_for = train_each.saved_params(saved)
+        params_for = saved.restore_by_window()
     else:
         params, _ = saved.restore_params(saved.steps()[-1] if step is None else step)
         params = jax.device_put(params)

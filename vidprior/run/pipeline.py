@@ -277,8 +277,8 @@ def render(
 def _tell_if_small(propagated: Propagated) -> None:
     if propagated.origins is None:
         log.info(
-            "note: an earlier version propagated the pixels of this run, and did not keep where they "
-            "come from: they are shown at training size"
+            "note: an earlier version propagated the pixels of this run, and did not keep where "
+            "they come from: they are shown at training size"
         )
 
 

@@ -34,7 +34,7 @@ def test_carried_pixels_alone_need_no_training(command, clip, tmp_path):
     assert "device:" not in told
     assert not (run / "checkpoints").exists()
     carried = Workdir(run).read_propagated(clip.hole)
-    assert carried.rehearsal.any()  # known pixels, shown as they are
+    assert carried.held_out.any()  # known pixels, shown as they are
     known = Workdir(run).read_clip().frames
     expected = np.where(clip.hole[..., None], carried.frames, known)
     np.testing.assert_array_equal(rendered(run), expected)

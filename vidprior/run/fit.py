@@ -232,7 +232,7 @@ def _score(
     """Mean square error, of 0 to 255, of what will be shown; NaN where nothing is held out."""
     if propagated is None or not config.checkpoint.keep_best:
         return None
-    frames = holdout_frames(propagated.rehearsal, count=SELECTION_FRAMES)
+    frames = holdout_frames(propagated.held_out, count=SELECTION_FRAMES)
 
     def score(params: Params) -> float:
         shown = build.render_frames(config, lambda _: params, noise, frames)

@@ -39,7 +39,7 @@ def describe_propagation(clip: PreparedClip, propagated: Propagated) -> str:
     """What is to be told about carried pixels before the training."""
     share = (propagated.confidence[clip.hole] >= 0.5).mean() if clip.hole.any() else 0
     told = f"hole: {share:.1%} of its pixels are carried from other frames and trusted"
-    where = propagated.rehearsal
+    where = propagated.held_out
     if where.any():
         error = propagated.frames[where].astype(np.float64) - clip.frames[where]
         told += f"; where this is rehearsed, they deviate by {np.sqrt(np.square(error).mean()):.1f}"

@@ -108,7 +108,9 @@ def draw_length(flags: argparse.Namespace) -> "Figure":
             means = {name: _number(row[name]) for name in flags.measures}
             lengths[int(row["window"])] = means
     if not lengths:
-        raise InputError(f"{flags.table}: no system has a window length; see docs/evaluation.md")
+        raise InputError(
+            f"{flags.table}: no system has a window length; see docs/research/evaluation.md"
+        )
     return figures.quality_against_length(lengths, flags.measures)
 
 

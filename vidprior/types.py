@@ -49,6 +49,20 @@ class Flows(NamedTuple):
     source_sha256: str
 
 
+class Origins(NamedTuple):
+    """Where the pixels of a hole come from; n of them, in the order of `np.nonzero(hole)`.
+
+    Attributes:
+      frame: [n, M] int32, of the clip; -1 for none.
+      place: [n, M, 2] float32, (x, y) there, in pixels of the clip.
+      weight: [n, M] float32, in the mean; with what has no origin it sums to 1.
+    """
+
+    frame: np.ndarray
+    place: np.ndarray
+    weight: np.ndarray
+
+
 class Propagated(NamedTuple):
     """A clip whose hole is filled by known pixels of the clip, on the host.
 
@@ -58,11 +72,13 @@ class Propagated(NamedTuple):
         outside of both.
       rehearsal: [T, H, W] bool, known pixels that are treated as missing too, so that
         errors can be measured there; none of them in the hole.
+      origins: of the hole's pixels; None where they were not kept.
     """
 
     frames: np.ndarray
     confidence: np.ndarray
     rehearsal: np.ndarray
+    origins: Origins | None = None
 
 
 @struct.dataclass

@@ -68,7 +68,7 @@ class Propagated(NamedTuple):
 
     Attributes:
       frames: [T, H, W, 3] uint8; outside the hole and the rehearsal those of the clip.
-      confidence: [T, H, W] float16 in [0, 1]: how far a carried pixel is trusted; 0
+      confidence: [T, H, W] float16 in [0, 1]: how far a propagated pixel is trusted; 0
         outside of both.
       rehearsal: [T, H, W] bool, known pixels that are treated as missing too, so that
         errors can be measured there; none of them in the hole.

@@ -87,7 +87,7 @@ def with_best(state: TrainState) -> TrainState:
 def update_best(state: TrainState, error: float) -> TrainState:
     """The state, remembering its newest parameters unless their `error` exceeds the least so far.
 
-    Of equals the newest count: before a network is ready, carried pixels alone are shown, and
+    Of equals the newest count: before a network is ready, propagated pixels alone are shown, and
     what is scored does not change. The state must come from `with_best`.
     """
     assert state.best is not None, "no best parameters are kept: see `with_best`"

@@ -236,13 +236,13 @@ def _score(
 
     def score(params: Params) -> float:
         shown = build.render_frames(config, lambda _: params, noise, frames)
-        generated, carried, truth, confidence = holdout_pixels(shown, propagated, prepared.frames)
+        generated, filled, truth, confidence = holdout_pixels(shown, propagated, prepared.frames)
         if not len(truth):
             return math.nan
         result = generated
         if config.render.propagated_pixels == "blend":
-            weights = fit_blend_weights(generated, carried, truth, confidence)
-            result = blend(generated, carried, confidence, weights)
+            weights = fit_blend_weights(generated, filled, truth, confidence)
+            result = blend(generated, filled, confidence, weights)
         return float(np.square(truth - result.astype(np.float32)).mean())
 
     return score

@@ -85,11 +85,11 @@ def perceptual_loss(
 def propagated_loss(
     prediction: jax.Array, propagated: jax.Array, confidence: jax.Array
 ) -> jax.Array:
-    """Pixels carried into the hole are reproduced, as far as they are trusted. Not the paper's.
+    """Pixels propagated into the hole are reproduced, as far as they are trusted. Not the paper's.
 
     Args:
       prediction: [N, H, W, 3], the generated frames.
-      propagated: [N, H, W, 3], carried pixels.
+      propagated: [N, H, W, 3], propagated pixels.
       confidence: [N, H, W, 1] in [0, 1], 0 where pixels are known to the training.
 
     Returns:

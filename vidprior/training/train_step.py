@@ -87,7 +87,7 @@ def with_best(state: TrainState) -> TrainState:
 def update_best(state: TrainState, error: float) -> TrainState:
     """The state, remembering its newest parameters unless their `error` exceeds the least so far.
 
-    Of equals the newest count: before a network is ready, carried pixels alone are shown, and
+    Of equals the newest count: before a network is ready, propagated pixels alone are shown, and
     what is scored does not change. The state must come from `with_best`.
     """
     assert state.best is not None, "no best parameters are kept: see `with_best`"
@@ -194,9 +194,9 @@ def make_train_step(
 
     def update(state: TrainState, clip: DeviceClip, window: Window) -> tuple[TrainState, Losses]:
         grads, terms = jax.grad(objective, has_aux=True)(state.params, gather(clip, window))
-        changes, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         best = _better(state, terms["image"]) if best_by_image_loss else state.best
-        params = optax.apply_updates(state.params, changes)
+        params = optax.apply_updates(state.params, updates)
         ema = _update_ema(state.ema, params, step=state.step, decay=ema_decay)
         return TrainState(params, opt_state, state.step + 1, best, ema), terms
 

@@ -14,17 +14,17 @@ from vidprior.configuration import load
 def get_config():
     """The image loss on known pixels, and on those that are carried along the flow."""
     config = load("dip_vid")
-    config.video.shots = "split"
-    config.video.segment = 100
+    config.video.split_at_cuts = True
+    config.video.max_segment_frames = 100
     config.window.strides = (1, 3, 5)
     config.schedule.num_passes = 10
     config.schedule.windows_per_pass = 200
     config.schedule.updates_per_window = 1
     config.schedule.median_window = "none"
-    config.optimizer.kind = "muon"
-    config.optimizer.average = 0.99
-    config.schedule.rehearse = True
-    config.schedule.keep_best = True
+    config.optimizer.name = "muon"
+    config.optimizer.ema_decay = 0.99
+    config.propagation.holdout = True
+    config.checkpoint.keep_best = True
     config.loss.propagated = 1.0
-    config.render.propagated = "blend"
+    config.render.propagated_pixels = "blend"
     return config

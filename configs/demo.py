@@ -20,10 +20,10 @@ def get_config():
     config.schedule.num_passes = 3
     config.schedule.windows_per_pass = 200
     config.schedule.updates_per_window = 1
-    config.schedule.rehearse = True
+    config.propagation.holdout = True
     config.loss.perceptual = 0.0
     config.loss.propagated = 1.0
-    config.render.propagated = "blend"
+    config.render.propagated_pixels = "blend"
     config.checkpoint.every = 200
     config.log.every = 20
     return config

@@ -13,7 +13,7 @@ from vidprior.configuration import load
 def get_config():
     """What gives the best picture of a person's own video."""
     config = load("best")
-    config.video.region = "hole"
-    config.video.dilate = 8
+    config.video.crop = "hole"
+    config.mask.dilate = 8
     config.render.feather = 8.0
     return config

@@ -13,8 +13,8 @@ from vidprior.configuration import load
 def get_config():
     """Carried pixels alone."""
     config = load("base")
-    config.video.shots = "split"
-    config.video.segment = 100
-    config.render.propagated = "alone"
+    config.video.split_at_cuts = True
+    config.video.max_segment_frames = 100
+    config.method = "propagate"
     config.window.length = 1
     return config

@@ -8,7 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from vidprior import console
 from vidprior.types import OFFSETS, DeviceClip, Flows
+
+
+@pytest.fixture
+def log_on_stderr():
+    """The package's log as the command line shows it."""
+    with console.shows_log():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -17,16 +17,16 @@ T, SIZE = 7, (40, 60)
 def tiny(**fields):
     """One pass over a clip of seven frames at 32x48: five updates."""
     config = load("dip_vid")
-    config.video.height, config.video.width, config.video.dilate = 32, 48, 2
+    config.video.height, config.video.width, config.mask.dilate = 32, 48, 2
     config.model.channels = (8,)
     config.window.length = 3
     config.schedule.num_passes = config.schedule.updates_per_window = 1
     config.render.feather = 2.0
     config.log.preview_frames = 0
     config.log.every = 2
-    for name, value in fields.items():
-        section, field = name.split("__")
-        config[section][field] = value
+    config.update_from_flattened_dict(
+        {name.replace("__", "."): value for name, value in fields.items()}
+    )
     return config
 
 
@@ -70,7 +70,7 @@ def test_what_led_there(result):
     assert [row["update"] for row in result.metrics] == [2, 4, 5]
     assert result.flows is None
     assert int(result.state.step) == 5
-    assert result.config.video.dilate == 2
+    assert result.config.mask.dilate == 2
 
 
 @pytest.mark.parametrize("name", ["result.mkv", "frames"])
@@ -88,7 +88,7 @@ def test_the_rate_of_a_saved_video(result, tmp_path):
 
 @pytest.mark.slow
 def test_flow_one_mask_for_all_and_training_size(frames, hole):
-    config = tiny(loss__consistency=1.0, render__size="training")
+    config = tiny(loss__consistency=1.0, render__resolution="training")
     made = vidprior.inpaint(frames, hole[0], config)
     assert made.frames.shape == (T, 32, 48, 3)
     assert made.flows.flow.shape[1:] == (T, 32, 48, 2)
@@ -160,7 +160,7 @@ def test_other_names_are_no_attributes():
 
 
 def test_carried_pixels_alone_leave_no_state(frames, hole):
-    config = tiny(render__propagated="alone", render__size="training")
+    config = tiny(method="propagate", render__resolution="training")
     alone = vidprior.inpaint(frames, hole, config)
     assert alone.state is alone.flows is None
     assert alone.metrics == []
@@ -175,7 +175,7 @@ def test_a_clip_of_two_shots_has_two_parts(frames, hole):
     shots[3:, ..., 2] += 190
     told = []
     made = vidprior.inpaint(
-        shots, hole, tiny(video__shots="split"), lambda *now: told.append(now[:2])
+        shots, hole, tiny(video__split_at_cuts=True), lambda *now: told.append(now[:2])
     )
     assert [part.frames for part in made.parts] == [range(0, 3), range(3, 7)]
     assert [int(part.state.step) for part in made.parts] == [1, 2]

@@ -31,14 +31,15 @@ GROUPS = (
     ("propagation", "training"),
     ("run",),
     ("evaluation", "api"),
-    ("doctor",),
+    ("doctor", "command_line", "console"),
     ("main", "__init__"),
 )
 
 # Where the fields of a configuration become arguments.
 KNOW_CONFIGURATIONS = {
-    "configuration", "run.build", "run.source", "run.train", "run.train_each", "run.exchange",
-    "run.pipeline", "run.segments", "run.validate", "doctor", "main", "api",
+    "configuration", "run.build", "run.source", "run.flows", "run.propagated", "run.train",
+    "run.train_each", "run.exchange",
+    "run.commands", "run.pipeline", "run.segments", "run.validate", "doctor", "command_line", "api",
 }  # fmt: skip
 
 # The files that know codecs, images and video.

@@ -8,10 +8,9 @@ import sys
 from unittest import mock
 
 import pytest
-from absl import flags
 
 import vidprior
-from vidprior import api, main
+from vidprior import api, command_line
 from vidprior.configuration import check_overrides, find, load
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -88,7 +87,7 @@ def test_there_are_commands_to_check():
 
 @pytest.mark.parametrize("case", TRAINING, ids=name)
 def test_flags_and_fields_exist(case):
-    known = {flag.name for flag in flags.FLAGS.flags_by_module_dict()[main.__name__]}
+    known = {*command_line.define_first(), *command_line.define_others()}
     config = load("base")
     for word in case[1]:
         flag, _, value = word.strip("[]").removeprefix("--").partition("=")

@@ -13,7 +13,7 @@ from vidprior import doctor
 from vidprior.configuration import load
 from vidprior.io import video_reader, video_writer
 from vidprior.model.vgg import parameter_shapes
-from vidprior.run import source
+from vidprior.run import flows
 
 
 def found(subject, config=None):
@@ -130,7 +130,7 @@ def test_weights_that_are_damaged(config, tmp_path):
 
 
 def test_an_installation_without_the_estimator(config, monkeypatch, tmp_path):
-    monkeypatch.setattr(source, "PWCNET", tmp_path / "nowhere")
+    monkeypatch.setattr(flows, "PWCNET", tmp_path / "nowhere")
     assert "from a checkout" in found("PWC-Net", config).advice
 
 

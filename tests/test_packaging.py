@@ -89,7 +89,7 @@ def test_the_console_command_with_a_configuration_by_path(installed, footage):
         "from vidprior.configuration import load\n\n\n"
         "def get_config():\n"
         "    config = load('footage')\n"
-        "    config.video.dilate = 2\n"
+        "    config.mask.dilate = 2\n"
         "    config.render.feather = 2.0\n"
         "    return config\n"
     )

@@ -9,31 +9,30 @@ Letters
     T  frames     h, w  rows and columns of the frames given
 """
 
+import contextlib
 import dataclasses
 import os
 import pathlib
-import sys
+import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from vidprior import configuration
+from vidprior import configuration, runtime
 from vidprior.errors import InputError
-from vidprior.io import footage, video_writer
-from vidprior.io.images import write_frames
-from vidprior.run import build, pipeline, segments, validate
-from vidprior.run.source import Source, input_warnings, require_estimator, training_crop
+from vidprior.io import images as image_files
+from vidprior.io import video_writer
+from vidprior.run import commands
+from vidprior.run.pipeline import Fitted
+from vidprior.run.source import wrap_arrays
 from vidprior.run.workdir import Workdir
-from vidprior.training import tensorboard
+from vidprior.training.progress import ProgressCallback
 from vidprior.training.train_step import TrainState
 from vidprior.types import Flows
-
-# (updates done, updates in all, newest losses by name; empty until there are some)
-ProgressCallback = Callable[[int, int, Mapping[str, float]], None]
 
 
 class SegmentResult(NamedTuple):
@@ -63,10 +62,10 @@ class Result:
 
     Attributes:
       frames: [T, h, w, 3] uint8 RGB; outside the grown hole, and in margins that the crop
-        cuts off, they are those given, bit for bit. With `render.size` 'training' they
+        cuts off, they are those given, bit for bit. With `render.resolution` 'training' they
         have the size of training.
       parts: what led there: one entry, or one for each part of a clip that was divided
-        (`video.shots`, `video.segment`).
+        (`video.split_at_cuts`, `video.max_segment_frames`).
       config: the configuration as it was resolved.
     """
 
@@ -93,7 +92,7 @@ class Result:
         if len(self.parts) > 1:
             raise InputError(
                 f"the clip was divided into {len(self.parts)} parts: see `parts` of the result, or "
-                f"set video.shots to 'whole' and video.segment to 0"
+                f"set video.split_at_cuts to False and video.max_segment_frames to 0"
             )
         return self.parts[0]
 
@@ -109,7 +108,7 @@ class Result:
 
         Args:
           path: .mp4, .mov or .mkv; without a suffix, a folder.
-          rate: frames per second, of a video; `config.video.rate` by default.
+          rate: frames per second, of a video; `config.video.image_fps` by default.
           lossless: every bit as it is; .mkv alone.
           pixel_aspect: width of a pixel over its height.
 
@@ -118,9 +117,9 @@ class Result:
         """
         path = pathlib.Path(path)
         if not path.suffix:
-            write_frames(path, self.frames)
+            image_files.write_frames(path, self.frames)
             return
-        exact = Fraction(self.config.video.rate if rate is None else rate)
+        exact = Fraction(self.config.video.image_fps if rate is None else rate)
         video_writer.write_video(
             path,
             self.frames,
@@ -144,10 +143,10 @@ def inpaint(
       frames: [T, h, w, 3] uint8 RGB.
       hole: [T, h, w] bool, or [h, w] for all frames; True where content is to go.
       config: a configuration, or the name or path of one; 'footage' by default, which
-        grows the hole by `video.dilate`. Fields of `video` that choose frames of a file
+        grows the hole by `mask.dilate`. Fields of `video` that choose frames of a file
         must stand at their defaults: give a part of the array instead.
       on_progress: called with (updates done, updates in all, newest losses by name);
-        without it, progress is told on stderr.
+        without it, a progress bar is shown on a terminal.
       workdir: keeps the run, and goes on with it when called again; a temporary folder
         by default.
 
@@ -160,41 +159,62 @@ def inpaint(
       NonFiniteLoss: the training has diverged.
       Interrupted: Ctrl-C; with a `workdir` the run can go on.
     """
+    with _in_python():
+        return _inpaint(frames, hole, config, on_progress, workdir)
+
+
+def _inpaint(
+    frames: np.ndarray,
+    hole: np.ndarray,
+    config: ConfigDict | str | None,
+    on_progress: ProgressCallback | None,
+    workdir: str | os.PathLike[str] | None,
+) -> Result:
     resolved = _resolve(config)
-    validate.validate(resolved)
     frames, hole = _check_arrays(frames, hole)
-    tensorboard.require(resolved.log.tensorboard)
-    features = build.features(resolved)
-    if build.needs_flow(resolved):
-        require_estimator(resolved)
-    masks = hole.astype(np.uint8) * 255
-    source = Source(
-        footage=footage.wrap_frames(frames),
-        mask="hole",
-        masks=masks,
-        dilate=resolved.video.dilate,
-        transform=training_crop(frames.shape[1:3], masks, config=resolved),
-    )
-    for note in input_warnings(source):
-        print(note, file=sys.stderr)
+    features = commands.require_parts(resolved, has_flow=False)
+    runtime.keep_compiled()
+    source = wrap_arrays(frames, hole, config=resolved)
+    results: list[SegmentResult] = []
+
+    def keep(fitted: Fitted) -> None:
+        segment, state, flows = fitted
+        results.append(SegmentResult(segment.frames, flows, segment.workdir.read_metrics(), state))
+
     with (
         tempfile.TemporaryDirectory(prefix="vidprior-") as temporary,
         Workdir(pathlib.Path(temporary) / "run" if workdir is None else workdir).lock() as run,
     ):
-        nowhere = {"video": None, "mask": None, "flows": None}
-        divided = segments.split(source, config=resolved, workdir=run)
-        segments.open_run(run, source, divided, config=resolved, asked=nowhere)
-        fitted = tuple(
-            SegmentResult(part.frames, flows, part.workdir.read_metrics(), state)
-            for part, state, flows in pipeline.fit_segments(
-                divided, features=features, listener=on_progress
-            )
+        split = commands.fit(
+            source,
+            config=resolved,
+            workdir=run,
+            inputs={"video": None, "mask": None, "flows": None},
+            features=features,
+            on_progress=on_progress,
+            on_fitted=keep,
         )
-        shown = pipeline.render_segments(divided, range(len(frames)))
-        if resolved.render.size == "source":
-            shown = pipeline.to_source_resolution(resolved, source, shown)
+        shown = commands.frames_of(split, range(len(frames)), config=resolved, source=source)
         images = np.stack([one.result for one in shown])
-    return Result(images, fitted, resolved)
+    return Result(images, tuple(results), resolved)
+
+
+@contextlib.contextmanager
+def _in_python() -> Iterator[None]:
+    """Says in Python's words what errors say in those of the command line."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(in_python(str(error))) from error
+
+
+def in_python(message: str) -> str:
+    """A message about flags, about arguments and fields instead.
+
+    `--config.mask.dilate=8` becomes `config.mask.dilate = 8`, and `--workdir` `workdir`.
+    """
+    message = re.sub(r"--config\.([\w.]+)=([^\s;,]+)", r"config.\1 = \2", message)
+    return re.sub(r"--(?=[a-z])", "", message)
 
 
 def _resolve(given: ConfigDict | str | None) -> Any:

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import pathlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,33 @@ import ml_collections
 from vidprior.errors import InputError
 
 _PACKAGE = pathlib.Path(__file__).resolve().parent
+# Fields that earlier versions called otherwise: their name today, and the values that changed.
+RENAMED: Mapping[str, str] = {
+    "video.dilate": "mask.dilate",
+    "video.rate": "video.image_fps",
+    "video.region": "video.crop",
+    "video.context": "video.crop_margin",
+    "video.shots": "video.split_at_cuts",
+    "video.segment": "video.max_segment_frames",
+    "video.overlap": "video.segment_overlap",
+    "schedule.rehearse": "propagation.holdout",
+    "schedule.keep_best": "checkpoint.keep_best",
+    "optimizer.kind": "optimizer.name",
+    "optimizer.decay": "optimizer.lr_schedule",
+    "optimizer.average": "optimizer.ema_decay",
+    "vgg.features": "vgg.cache",
+    "vgg.input": "vgg.preprocessing",
+    "render.propagated": "render.propagated_pixels",
+    "render.blend": "render.seam",
+    "render.size": "render.resolution",
+}
+_RENAMED_VALUES: Mapping[tuple[str, Any], tuple[str, Any]] = {
+    ("video.shots", "split"): ("video.split_at_cuts", True),
+    ("video.shots", "whole"): ("video.split_at_cuts", False),
+    ("render.propagated", "alone"): ("method", "propagate"),
+    ("render.format", "lossless"): ("render.format", "ffv1"),
+}
+
 # Beside the package in a checkout, inside it once installed from a wheel.
 _FOLDERS = (_PACKAGE / "configs", _PACKAGE.parent / "configs")
 
@@ -48,6 +76,11 @@ def load(name: str) -> ml_collections.ConfigDict:
         raise
     except Exception as error:  # whatever a person's file may do
         reason = (str(error).strip() or "no reason given").splitlines()[0]
+        old = [name for name in RENAMED if f"config.{name} " in path.read_text()]
+        if old and isinstance(error, AttributeError):
+            raise InputError(
+                f"{path} sets config.{old[0]}, which is now config.{RENAMED[old[0]]}"
+            ) from error
         raise InputError(f"{path} does not run: {type(error).__name__}: {reason}") from error
 
 
@@ -63,20 +96,44 @@ def from_stored(fields: Mapping[str, Any], *, where: pathlib.Path) -> ml_collect
     Raises:
       InputError: when it has a field that this version does not know.
     """
-    base = to_dict(load("base"))
-    unknown = sorted(dict(flatten(fields)).keys() - dict(flatten(base)).keys())
+    base = dict(flatten(to_dict(load("base"))))
+    today = dict(renamed(field, value) for field, value in flatten(fields))
+    unknown = sorted(today.keys() - base.keys())
     if unknown:
         raise InputError(f"{where}: this version has no fields {', '.join(unknown[:3])}")
-    return ml_collections.ConfigDict(_merged(base, fields))
+    return ml_collections.ConfigDict(_nest({**base, **today}))
 
 
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested dictionaries in one; where both have a value, the second's."""
-    merged = {**below, **above}
-    for name, section in below.items():
-        if isinstance(section, Mapping) and isinstance(merged[name], Mapping):
-            merged[name] = _merged(section, merged[name])
-    return merged
+def renamed(field: str, value: Any) -> tuple[str, Any]:
+    """A field and its value by their names of today; see `RENAMED`."""
+    try:
+        return _RENAMED_VALUES[field, value]
+    except (KeyError, TypeError):  # no such pair, or a list, which has no new meaning
+        return RENAMED.get(field, field), value
+
+
+def is_renamed(field: str, value: Any) -> bool:
+    """Whether a field or its value has another name today."""
+    return (field, value) in _RENAMED_VALUES or field in RENAMED
+
+
+def describe_fields() -> dict[str, str]:
+    """Every field of `base` with its default and its comment, as written there."""
+    pattern = r"^    config\.([\w.]+) = (?!ConfigDict)(?:placeholder\(\w+\)|(.*?))(?:  # (.*))?$"
+    lines = re.finditer(pattern, find("base").read_text(), re.MULTILINE)
+    return {line[1]: f"{line[2]}: {line[3] or ''}".rstrip(": ") for line in lines}
+
+
+def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """The inverse of `flatten`."""
+    nested: dict[str, Any] = {}
+    for field, value in flat.items():
+        *sections, name = field.split(".")
+        section = nested
+        for key in sections:
+            section = section.setdefault(key, {})
+        section[name] = value
+    return nested
 
 
 def check_overrides(config: ml_collections.ConfigDict, fields: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ import vidprior
 from vidprior import configuration
 from vidprior.errors import InputError
 from vidprior.io import video_reader, video_writer
-from vidprior.run import build, source
+from vidprior.run import build, flows
 
 LIBRARIES = (
     "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "scikit-image",
@@ -135,5 +135,5 @@ def _vgg(config: Any) -> str:
 def _pwcnet(config: Any) -> str:
     with config.copy_and_resolve_references().unlocked() as wanted:
         wanted.flow.estimator = "pwcnet"
-        source.require_estimator(wanted)
+        flows.require_estimator(wanted)
     return config.flow.pwcnet_weights

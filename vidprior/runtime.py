@@ -1,6 +1,8 @@
 """How this process uses the machine: XLA's compiler options, and memory kept by malloc."""
 
 import ctypes
+import os
+import pathlib
 
 import jax
 
@@ -40,3 +42,17 @@ def keep_memory() -> bool:
         return False
     settings = {M_ARENA_MAX: 1, M_MMAP_MAX: 0, M_TRIM_THRESHOLD: -1}  # -1: never
     return all(mallopt(setting, value) for setting, value in settings.items())
+
+
+def keep_compiled() -> None:
+    """Keeps compiled programs between runs, unless the environment says where already.
+
+    Without a home directory there is no such cache.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    try:
+        cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    except RuntimeError:  # no home
+        return
+    jax.config.update("jax_compilation_cache_dir", str(cache / "vidprior" / "xla"))

@@ -155,7 +155,7 @@ def test_range_beyond_the_clip(refuses):
         ("--config.loss.flwo=1", ["config.loss.flwo", 'Did you mean "flow"']),
         ("--config.model.skip_channels=four", ["config.model.skip_channels", "four"]),
         ("--config.flow.estimator=raft", ["config.flow.estimator", "'raft'", "'dis'", "'pwcnet'"]),
-        ("--config.video.rate=0", ["config.video.rate", "0"]),
+        ("--config.video.image_fps=0", ["config.video.image_fps", "0"]),
         ("--config=nothing", ["nothing", "dip_vid", "flow"]),
         ("--unknown=1", ["unknown"]),
         ("--mode=paint", ["paint", "train", "render", "evaluate"]),
@@ -323,7 +323,7 @@ def test_a_run_of_an_earlier_version_goes_on(command, clip, copy_of_trained):
     """Its configuration lacks what later versions have added."""
 
     def forget(config):
-        del config["log"], config["render"]["blend"], config["video"]["rate"]
+        del config["log"], config["render"]["seam"], config["video"]["image_fps"]
 
     change_stored(copy_of_trained, forget)
     command.succeed("--mode=render", f"--workdir={copy_of_trained}")

@@ -37,9 +37,9 @@ PARTS = ("000000-000006", "000006-000014", "000011-000019", "000019-000020")
 TRAINED = PARTS[1:]
 DIVIDED = (
     *TINY,
-    "--config.video.shots=split",
-    "--config.video.segment=8",
-    "--config.video.overlap=2",
+    "--config.video.split_at_cuts=True",
+    "--config.video.max_segment_frames=8",
+    "--config.video.segment_overlap=2",
 )
 
 
@@ -186,7 +186,7 @@ def test_what_is_finished_can_be_rendered_before_the_rest(command, divided, film
 
 def test_an_older_state_of_every_part_is_rendered(command, divided, tmp_path):
     copy = shutil.copytree(divided, tmp_path / "run")
-    small = "--config.render.size=training"
+    small = "--config.render.resolution=training"
     command.succeed("--mode=render", f"--workdir={copy}", "--checkpoint=24", small)
     whole, older = frames_of(divided / "result"), frames_of(copy / "render_000024_0-20/result")
     differ = (whole != older).any(axis=(1, 2, 3))
@@ -209,9 +209,11 @@ def test_shots_are_measured_apart(command, divided, film, tmp_path):
 def test_what_belongs_to_one_clip_is_refused_in_one_line(command, divided, film, tmp_path):
     (flow,) = (divided / "parts" / PARTS[1]).glob("flows.npz")
     asked = (*DIVIDED, *film.inputs, f"--workdir={tmp_path / 'run'}")
-    assert_one_error(command(*asked, f"--flows={flow}"), "4 parts", "--config.video.shots=whole")
+    assert_one_error(
+        command(*asked, f"--flows={flow}"), "4 parts", "--config.video.split_at_cuts=False"
+    )
     published = ("--mode=import", f"--published={tmp_path / 'net.npz'}")
-    assert_one_error(command(*asked, *published), "4 parts", "--config.video.shots=whole")
+    assert_one_error(command(*asked, *published), "4 parts", "--config.video.split_at_cuts=False")
     exported = command("--mode=export", f"--workdir={divided}", published[1])
     assert_one_error(exported, "divided into 4 parts", PARTS[0])
     assert not (tmp_path / "run").exists()
@@ -253,7 +255,7 @@ def test_a_small_hole_is_trained_on_at_the_source_s_resolution(command, large, t
     workdir = tmp_path / "run"
     finished = command.succeed(
         "--config=dip_vid", *SMALLEST, *large.inputs, f"--workdir={workdir}",
-        "--config.video.region=hole", "--config.video.dilate=2", "--config.render.format=png",
+        "--config.video.crop=hole", "--config.mask.dilate=2", "--config.render.format=png",
     )  # fmt: skip
     # The path is rows 68 to 79 and columns 98 to 117: a crop of 32x48 about (74, 108).
     view = Workdir(workdir).read_clip().view
@@ -284,8 +286,9 @@ def test_segments_that_are_seen_otherwise_are_blended_too(command, large, tmp_pa
     workdir = tmp_path / "run"
     command.succeed(
         "--config=dip_vid", *SMALLEST, *large.inputs, f"--workdir={workdir}",
-        "--config.video.region=hole", "--config.video.segment=4", "--config.video.overlap=1",
-        "--config.video.context=1.2", "--config.render.format=png",
+        "--config.video.crop=hole", "--config.video.max_segment_frames=4",
+        "--config.video.segment_overlap=1",
+        "--config.video.crop_margin=1.2", "--config.render.format=png",
     )  # fmt: skip
     names = ("000000-000004", "000003-000007")
     views = [Workdir(workdir / "parts" / name).read_clip().view for name in names]

@@ -125,7 +125,7 @@ def test_the_run_says_where_the_result_is_and_what_it_runs_on(trained):
     told = (trained.parent / "stderr").read_text()
     assert f"{NUM_FRAMES} frames at {WIDTH}x{HEIGHT}" in told
     assert "device: cpu" in told
-    assert "grow it by --config.video.dilate" in told
+    assert "grow it by --config.mask.dilate" in told
     assert "hole: as far as the flow tells" in told
     assert f"{TOTAL} updates" in told
     assert "Warning" not in told
@@ -141,7 +141,7 @@ def test_the_same_command_gives_the_same_bits(trained, command, clip, tmp_path):
 
 def test_summaries_tell_what_metrics_and_previews_do(command, clip, tmp_path):
     workdir = tmp_path / "run"
-    decays = ("--config.optimizer.decay=cosine", "--config.log.tensorboard=True")
+    decays = ("--config.optimizer.lr_schedule=cosine", "--config.log.tensorboard=True")
     command.succeed(*TINY, *clip.inputs, *decays, f"--workdir={workdir}")
     events = EventAccumulator(str(workdir / "tensorboard"))
     events.Reload()
@@ -173,10 +173,10 @@ def test_rendering_needs_nothing_but_clip_and_checkpoint(trained, command, copy_
 
     # The result at source size needs the source; it is never left out in silence.
     refused = command("--mode=render", f"--workdir={copy_of_trained}")
-    assert_one_error(refused, "/nowhere", "--video", "--config.render.size=training")
+    assert_one_error(refused, "/nowhere", "--video", "--config.render.resolution=training")
     assert not (copy_of_trained / "result.mp4").exists()
 
-    small = "--config.render.size=training"
+    small = "--config.render.resolution=training"
     command.succeed("--mode=render", f"--workdir={copy_of_trained}", small)
     assert_same_arrays(pictures(trained / "result"), pictures(copy_of_trained / "result"))
     assert video_facts(copy_of_trained / "result.mp4").count == NUM_FRAMES
@@ -224,7 +224,7 @@ def footage(command, write_clip, tmp_path_factory):
         hole[t, 20:40, 20 + 4 * t : 50 + 4 * t] = 255
     images.write_frames(folder / "masks", hole)
     options = (
-        *SMALLEST, "--config.video.dilate=3", "--config.render.feather=3",
+        *SMALLEST, "--config.mask.dilate=3", "--config.render.feather=3",
         f"--video={path}", f"--mask={folder / 'masks'}",
     )  # fmt: skip
     command.succeed("--config=dip_vid", *options, f"--workdir={folder / 'run'}")
@@ -270,14 +270,14 @@ def test_how_a_state_is_rendered_may_be_changed(command, footage):
     feathered = pictures(folder)
     command.succeed(*where, "--config.render.feather=0")
     hard = pictures(folder)
-    command.succeed(*where, "--config.render.feather=0", "--config.render.blend=gradient")
+    command.succeed(*where, "--config.render.feather=0", "--config.render.seam=gradient")
     blended = pictures(folder)
     assert any((hard[name] != feathered[name]).any() for name in hard)
     assert any((hard[name] != blended[name]).any() for name in hard)
     refused = command(*where, "--config.render.feather=4")
-    assert_one_error(refused, "render.feather is 4", "video.dilate, which is 3")
-    refused = command(*where, "--config.video.dilate=4")
-    assert_one_error(refused, "video.dilate cannot be changed after training")
+    assert_one_error(refused, "render.feather is 4", "mask.dilate, which is 3")
+    refused = command(*where, "--config.mask.dilate=4")
+    assert_one_error(refused, "mask.dilate cannot be changed after training")
     stored = json.loads((footage.workdir / "config.json").read_text())
     assert stored["config"]["render"]["feather"] == 3
 
@@ -298,7 +298,7 @@ def test_a_source_that_has_changed_is_not_rendered_into(command, footage, write_
     refused = command(
         "--mode=render", f"--workdir={footage.workdir}", f"--video={tmp_path / 'film.mp4'}"
     )
-    assert_one_error(refused, "film.mp4", "frame 0 differs", "--config.render.size=training")
+    assert_one_error(refused, "film.mp4", "frame 0 differs", "--config.render.resolution=training")
 
 
 def test_evaluation_prints_and_stores_the_measures(command, clip, copy_of_trained):

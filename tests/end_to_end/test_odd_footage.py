@@ -72,7 +72,7 @@ def inpaint(command, tmp_path):
             masks = tmp_path / "masks"
             images.write_frames(masks, boxes(size, count))
         inputs = (f"--video={video}", f"--mask={masks}", f"--workdir={workdir}")
-        lossless = "--config.render.format=lossless"
+        lossless = "--config.render.format=ffv1"
         finished = command.succeed("--config=dip_vid", *SMALLEST, *inputs, lossless, *options)
         return types.SimpleNamespace(
             workdir=workdir,
@@ -201,15 +201,14 @@ def test_masks_that_do_not_fit_name_both(command, mask_video, tmp_path):
         command("--config=dip_vid", *SMALLEST, *inputs),
         f"{mask_video} has 5 masks of 48x32 at 12.5 frames/s",
         f"{video} has 9 frames of 96x64 at 25 frames/s",
-        "--fit_mask",
+        "--config.mask.fit=True",
     )
     assert not (tmp_path / "run").exists()
 
 
 def test_masks_are_fitted_when_asked_and_stay_so(inpaint, command, mask_video, tmp_path):
-    """Rendering and going on need not be told again."""
     video = encode(tmp_path / "a.mp4", moving_picture())
-    made = inpaint(video, "--fit_mask", masks=mask_video)
+    made = inpaint(video, "--config.mask.fit=True", masks=mask_video)
     (line,) = [line for line in made.told.splitlines() if line.startswith("mask: ")]
     assert line.startswith(
         "mask: 5 masks of 48x32 at 12.5 frames/s are fitted to 9 frames of 96x64"
@@ -219,8 +218,9 @@ def test_masks_are_fitted_when_asked_and_stay_so(inpaint, command, mask_video, t
     assert_only_the_hole_differs(made.frames, footage.read_frames(video).frames, hole)
     command.succeed("--mode=render", f"--workdir={made.workdir}")
     inputs = (f"--video={video}", f"--mask={mask_video}", f"--workdir={made.workdir}")
-    lossless = "--config.render.format=lossless"
-    resumed = command.succeed("--config=dip_vid", *SMALLEST, *inputs, lossless)
+    lossless = "--config.render.format=ffv1"
+    fit = "--config.mask.fit=True"
+    resumed = command.succeed("--config=dip_vid", *SMALLEST, *inputs, lossless, fit)
     assert "resuming" in resumed.stderr
-    refused = command("--config=dip_vid", *SMALLEST, *inputs, lossless, "--nofit_mask")
-    assert_one_error(refused, "--fit_mask")
+    refused = command("--config=dip_vid", *SMALLEST, *inputs, lossless, "--config.mask.fit=False")
+    assert_one_error(refused, "mask.fit=True, now it is False")

@@ -40,18 +40,18 @@ def test_carried_pixels_alone_need_no_training(command, clip, tmp_path):
 
     command.succeed("--mode=render", f"--workdir={run}", "--frames=2:4")
     np.testing.assert_array_equal(rendered(run / "render_000000_2-4"), carried.frames[2:4])
-    told = command("--mode=render", f"--workdir={run}", "--config.render.propagated=none")
+    told = command("--mode=render", f"--workdir={run}", "--config.render.propagated_pixels=none")
     assert_last_error(told, "no checkpoint yet")
 
 
 def test_carried_pixels_teach_and_are_laid_over(command, clip, trained, tmp_path):
     run = tmp_path / "run"
     words = (
-        "--config.schedule.rehearse=True", "--config.schedule.keep_best=True",
+        "--config.propagation.holdout=True", "--config.checkpoint.keep_best=True",
         "--config.loss.propagated=1",
     )  # fmt: skip
     told = command.succeed(
-        *TINY, *words, "--config.render.propagated=blend", *clip.inputs, f"--workdir={run}"
+        *TINY, *words, "--config.render.propagated_pixels=blend", *clip.inputs, f"--workdir={run}"
     ).stderr
     (deviation,) = re.findall(r"where this is rehearsed, they deviate by ([\d.]+)", told)
     found = re.findall(r"rehearsed: ([\d.]+) off", told)
@@ -62,7 +62,9 @@ def test_carried_pixels_teach_and_are_laid_over(command, clip, trained, tmp_path
     carried = Workdir(run).read_propagated(clip.hole)
     shown = {"blend": rendered(run)}
     for way in ("none", "alone"):
-        command.succeed("--mode=render", f"--workdir={run}", f"--config.render.propagated={way}")
+        command.succeed(
+            "--mode=render", f"--workdir={run}", f"--config.render.propagated_pixels={way}"
+        )
         shown[way] = rendered(run)
     np.testing.assert_array_equal(shown["alone"][clip.hole], carried.frames[clip.hole])
     assert (shown["none"] != rendered(trained)).any()  # the term has changed the network
@@ -71,23 +73,29 @@ def test_carried_pixels_teach_and_are_laid_over(command, clip, trained, tmp_path
     assert ((shown["blend"] >= low) & (shown["blend"] <= high)).all()
 
     command.succeed(
-        "--mode=render", f"--workdir={run}", "--config.render.propagated=blend", "--frames=2:4"
+        "--mode=render",
+        f"--workdir={run}",
+        "--config.render.propagated_pixels=blend",
+        "--frames=2:4",
     )
     (part,) = run.glob("render_*")
     np.testing.assert_array_equal(rendered(part), shown["blend"][2:4])
 
 
 def test_a_run_without_a_rehearsal_cannot_be_blended(command, trained):
-    told = command("--mode=render", f"--workdir={trained}", "--config.render.propagated=blend")
-    assert_last_error(told, "needs --config.schedule.rehearse=True")
+    told = command(
+        "--mode=render", f"--workdir={trained}", "--config.render.propagated_pixels=blend"
+    )
+    assert_last_error(told, "needs --config.propagation.holdout=True")
 
 
 def test_a_run_ends_where_it_is_past_its_best_and_renders_that(command, clip, tmp_path):
     """A rate that is far too high: of eight passes of ten updates an early one is the best."""
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     arguments = (
-        *TINY, *clip.inputs, "--config.schedule.rehearse=True", "--config.schedule.keep_best=True",
-        "--config.loss.flow=0", "--config.loss.consistency=0", "--config.optimizer.average=0.5",
+        *TINY, *clip.inputs, "--config.propagation.holdout=True",
+        "--config.checkpoint.keep_best=True",
+        "--config.loss.flow=0", "--config.loss.consistency=0", "--config.optimizer.ema_decay=0.5",
         "--config.optimizer.learning_rate=5", "--config.checkpoint.keep=99",
     )  # fmt: skip
     eight = "--config.schedule.num_passes=8"

@@ -80,7 +80,8 @@ def test_a_killed_run_goes_on_to_the_same_bits(seed, trained, command, clip, tmp
 def test_a_decaying_rate_and_averaged_parameters_go_on_to_the_same_bits(command, clip, tmp_path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     arguments = (
-        *TINY, *clip.inputs, "--config.optimizer.decay=cosine", "--config.optimizer.average=0.9",
+        *TINY, *clip.inputs, "--config.optimizer.lr_schedule=cosine",
+        "--config.optimizer.ema_decay=0.9",
         "--config.checkpoint.keep=9",
     )  # fmt: skip
     command.succeed(*arguments, f"--workdir={whole}")

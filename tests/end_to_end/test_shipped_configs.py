@@ -33,8 +33,8 @@ SHRUNK = {
     "fast": ("--config.schedule.windows_per_pass=4",),
     "footage": (
         "--config.schedule.windows_per_pass=4",
-        "--config.video.region=frame",
-        "--config.video.dilate=0",
+        "--config.video.crop=frame",
+        "--config.mask.dilate=0",
         "--config.render.feather=0",
     ),
 }
@@ -71,9 +71,9 @@ def test_configuration_runs_from_clip_to_result(name, command, clip, vgg_weights
     assert (result != frames).any(axis=-1)[hole].mean() > 0.9
 
     config = json.loads((workdir / "config.json").read_text())["config"]
-    carries = config["loss"]["propagated"] > 0 or config["render"]["propagated"] != "none"
+    carries = config["loss"]["propagated"] > 0 or config["render"]["propagated_pixels"] != "none"
     assert (workdir / "carried.npz").exists() == carries
-    if config["render"]["propagated"] == "alone":
+    if config["render"]["propagated_pixels"] == "alone":
         assert not (workdir / "checkpoints").exists()
         return
     terms = {term for term, weight in config["loss"].items() if weight}

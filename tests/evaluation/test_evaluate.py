@@ -10,7 +10,8 @@ from vidprior.errors import InputError
 from vidprior.evaluation import evaluate, protocols
 from vidprior.imaging import geometry
 from vidprior.io import images
-from vidprior.run.workdir import PreparedClip, Workdir
+from vidprior.run.clip_file import PreparedClip
+from vidprior.run.workdir import Workdir
 
 SIZE = (16, 24)
 HOLE = protocols.find("hole")

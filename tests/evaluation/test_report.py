@@ -16,7 +16,8 @@ from vidprior.evaluation import protocols, tables
 from vidprior.evaluation.report import write_report
 from vidprior.imaging.visualize import outline_hole
 from vidprior.io import images
-from vidprior.run.workdir import PreparedClip, Workdir
+from vidprior.run.clip_file import PreparedClip
+from vidprior.run.workdir import Workdir
 
 SIZE = (56, 64)
 

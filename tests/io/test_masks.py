@@ -89,7 +89,7 @@ def test_masks_of_another_number_name_all_of_both(film, mask_video):
     message = str(caught.value)
     assert f"{path} has 5 masks of 12x8 at 12.5 frames/s" in message
     assert "film.mkv has 10 frames of 12x8 at 29.97 frames/s" in message
-    assert "--fit_mask" in message
+    assert "--config.mask.fit=True" in message
 
 
 def test_half_the_rate(film, mask_video):

@@ -86,7 +86,7 @@ def test_optimizer_is_adam_with_its_fields():
 
 def test_the_learning_rate_falls_along_a_cosine():
     """Adam's steps of an even gradient are the learning rate: 0.4 (1 + cos(pi u / 4)) / 2."""
-    config = configured(optimizer__learning_rate=0.4, optimizer__decay="cosine")
+    config = configured(optimizer__learning_rate=0.4, optimizer__lr_schedule="cosine")
     optimizer = build.optimizer(config, updates=4)
     value = jnp.array(1.0)
     state, steps = optimizer.init(value), []
@@ -109,7 +109,7 @@ def arrays():
 @pytest.mark.parametrize(("given", "flip"), [("published", True), ("imagenet", False)])
 def test_features_are_those_of_the_file(arrays, tmp_path, given, flip):
     save_npz(tmp_path / "vgg16.npz", **arrays)
-    config = configured(vgg__weights=str(tmp_path / "vgg16.npz"), vgg__input=given)
+    config = configured(vgg__weights=str(tmp_path / "vgg16.npz"), vgg__preprocessing=given)
     image = np.random.default_rng(1).random((1, 8, 8, 3), np.float32)
     ours = jax.jit(build.features(config))(image)
     module = vgg.Vgg16(imagenet_input=given == "imagenet")
@@ -146,7 +146,7 @@ def test_features_are_kept_where_there_is_room(monkeypatch, wanted, available, k
     def forty(image):
         return (jnp.tile(image[..., :1], 40),)
 
-    assert build.keeps_features(configured(vgg__features=wanted), forty, (2, 4, 6)) == kept
+    assert build.keeps_features(configured(vgg__cache=wanted), forty, (2, 4, 6)) == kept
 
 
 @pytest.mark.parametrize(("wanted", "kept"), [("keep", True), ("recompute", False)])
@@ -154,7 +154,7 @@ def test_features_come_into_the_clip_where_they_are_kept(wanted, kept):
     clip = DeviceClip(
         np.ones((2, 4, 6, 3), np.uint8), np.zeros((2, 4, 6), bool), np.zeros(1, np.float32)
     )
-    config = configured(vgg__features=wanted)
+    config = configured(vgg__cache=wanted)
     fill = build.feature_filler(config, double_and_row_means, clip)
     assert [layer.shape for layer in fill(clip, [1]).features or ()] == (
         [(2, 4, 6, 3), (2, 4, 1, 3)] if kept else []
@@ -212,15 +212,16 @@ def test_updates_are_counted_beforehand(name, changes, count, updates):
     [
         ({}, False),
         ({"loss__propagated": 1.0}, True),
-        ({"render__propagated": "blend", "schedule__rehearse": True}, True),
-        ({"schedule__rehearse": True}, True),
-        ({"render__propagated": "alone"}, True),
+        ({"render__propagated_pixels": "blend", "propagation__holdout": True}, True),
+        ({"propagation__holdout": True}, True),
+        ({"method": "propagate"}, True),
+        ({"render__propagated_pixels": "only"}, True),
     ],
 )
 def test_pixels_are_carried_where_a_term_or_the_result_takes_them(changes, needed):
     config = configured("dip_vid", **changes)
     assert build.needs_propagated(config) is needed
-    assert build.trains(config) is (config.render.propagated != "alone")
+    assert build.trains(config) is (config.method == "train")
 
 
 def test_the_clip_holds_carried_pixels_for_their_term_alone():
@@ -229,7 +230,7 @@ def test_the_clip_holds_carried_pixels_for_their_term_alone():
     carried = Propagated(np.ones((1, 4, 4, 3), np.uint8), np.ones((1, 4, 4), np.float16), rehearsal)
     arrays = (carried.frames, np.zeros((1, 4, 4), bool), np.zeros((1, 4, 4, 1), np.float32))
     for weight in (0.0, 1.0):
-        config = configured("dip_vid", loss__propagated=weight, render__propagated="blend")
+        config = configured("dip_vid", loss__propagated=weight, render__propagated_pixels="blend")
         made = build.clip(config, *arrays, flows=None, features=None, propagated=carried)
         assert (made.propagated is not None) is bool(weight)
         assert np.array_equal(made.hole, rehearsal)  # a hole to the training

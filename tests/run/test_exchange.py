@@ -9,7 +9,8 @@ from vidprior.errors import InputError
 from vidprior.io.npz import save_npz
 from vidprior.model.published import to_published
 from vidprior.run import build, exchange
-from vidprior.run.workdir import PreparedClip, Workdir
+from vidprior.run.clip_file import PreparedClip
+from vidprior.run.workdir import Workdir
 from vidprior.training.checkpoints import Checkpoints
 
 COUNT, HEIGHT, WIDTH = 3, 10, 12

@@ -13,8 +13,8 @@ from vidprior.io import video_writer
 from vidprior.io.footage import open_footage, read_frames
 from vidprior.io.images import read_image
 from vidprior.run import outputs
+from vidprior.run.clip_file import PreparedClip
 from vidprior.run.render import RenderedFrame, composite
-from vidprior.run.workdir import PreparedClip
 
 SIZE = (16, 24)
 SOURCE = (40, 60)  # a little wider than the crop
@@ -103,7 +103,7 @@ def footage(finished, tmp_path):
     return open_footage(tmp_path / "s.mkv")
 
 
-@pytest.mark.parametrize("video_format", ["lossless", "png"])
+@pytest.mark.parametrize("video_format", ["ffv1", "png"])
 def test_finished_frames_are_kept_bit_for_bit(finished, footage, tmp_path, video_format):
     written = outputs.write_results(
         tmp_path / "new", finished, **CLIP, footage=footage, video_format=video_format
@@ -113,7 +113,7 @@ def test_finished_frames_are_kept_bit_for_bit(finished, footage, tmp_path, video
     # What is measured keeps the size of training.
     kept = read_image(written["frames"] / "00001.png")
     assert np.array_equal(kept, finished[0].composed)
-    assert written["result"].name == {"lossless": "result.mkv", "png": "result_png"}[video_format]
+    assert written["result"].name == {"ffv1": "result.mkv", "png": "result_png"}[video_format]
 
 
 @pytest.mark.parametrize("video_format", ["mp4", "mkv", "mov"])

@@ -24,7 +24,7 @@ def config():
     """Training at the size of the source, split at cuts."""
     config = configuration.load("base")
     config.video.height, config.video.width = H, W
-    config.video.shots = "split"
+    config.video.split_at_cuts = True
     config.model.channels = (8,)
     return config
 
@@ -73,11 +73,11 @@ def divided(source, config):
 def test_a_run_is_split_at_its_cuts_and_into_segments(config, open_source):
     source = open_source(config)
     assert divided(source, config) == [range(0, CUT), range(CUT, T)]
-    config.video.segment, config.video.overlap = 5, 1
+    config.video.max_segment_frames, config.video.segment_overlap = 5, 1
     assert divided(source, config) == [range(0, 5), range(5, 9), range(8, 12)]
-    config.video.shots = "whole"
+    config.video.split_at_cuts = False
     assert divided(source, config) == [range(0, 5), range(3, 8), range(7, 12)]
-    config.video.segment = 0
+    config.video.max_segment_frames = 0
     assert divided(source, config) == [range(0, T)]
 
 
@@ -92,12 +92,12 @@ def test_one_part_is_the_run_itself(config, open_source):
 
 def test_a_part_is_an_ordinary_run_of_its_frames(config, open_source):
     config.video.start = 2
-    config.video.segment = 40
+    config.video.max_segment_frames = 40
     _, part = segments.split(open_source(config), config=config, workdir=RUN)
     fields = part.config.video
     assert part.frames == range(3, 10)
     assert (fields.start, fields.stop, fields.max_frames) == (5, 12, None)
-    assert (fields.shots, fields.segment) == ("whole", 0)
+    assert (fields.split_at_cuts, fields.max_segment_frames) == (False, 0)
     assert part.workdir.path == pathlib.Path("run/parts/000003-000010")
     assert part.config.window.length == 5
     # By itself it has the same frames.
@@ -134,7 +134,7 @@ def test_a_single_frame_of_which_flow_alone_would_be_learnt_is_refused(config, o
 
 
 def test_a_whole_run_keeps_its_windows(config, open_source):
-    config.video.shots = "whole"
+    config.video.split_at_cuts = False
     config.video.stop = 3
     (part,) = segments.split(open_source(config), config=config, workdir=RUN)
     assert part.config.window.length == 5
@@ -152,7 +152,7 @@ def test_a_video_that_breaks_off_ends_with_what_can_be_read(config, open_source)
     config.video.allow_truncated = True
     broken = source._replace(footage=Broken())
     assert divided(broken, config) == [range(0, CUT), range(CUT, T)]
-    config.video.shots = "whole"
+    config.video.split_at_cuts = False
     assert divided(broken, config) == [range(0, T)]
 
 
@@ -164,7 +164,7 @@ def read(source, config):
 
 
 def test_clips_of_parts_have_their_frames_and_holes(config, open_source, frames, masks):
-    config.video.segment, config.video.overlap = 5, 1
+    config.video.max_segment_frames, config.video.segment_overlap = 5, 1
     first, second, third = read(open_source(config), config)
     for clip, here in ((first, slice(0, 5)), (second, slice(5, 9)), (third, slice(8, 12))):
         assert np.array_equal(clip.frames, frames[here])
@@ -173,7 +173,7 @@ def test_clips_of_parts_have_their_frames_and_holes(config, open_source, frames,
 
 
 def test_the_footage_is_decoded_once(config, open_source, frames, masks):
-    config.video.segment, config.video.overlap = 3, 1
+    config.video.max_segment_frames, config.video.segment_overlap = 3, 1
     source = open_source(config)
     divided = segments.split(source, config=config, workdir=RUN)
     decoded = []
@@ -207,7 +207,8 @@ def test_two_parts_at_most_stand_in_memory(config):
             for number in range(count):
                 yield np.full((H, W, 3), number % 256, np.uint8)
 
-    config.video.shots, config.video.segment, config.video.overlap = "whole", 22, 6
+    config.video.split_at_cuts = False
+    config.video.max_segment_frames, config.video.segment_overlap = 22, 6
     footage = Endless()
     footage.count = count
     masks = np.full((count, H, W), 255, np.uint8)
@@ -225,8 +226,8 @@ def test_two_parts_at_most_stand_in_memory(config):
 
 def test_each_part_is_seen_around_its_own_hole(config, open_source, frames):
     """16x32 of 36x64: the path of frames 5 to 11 is 6x26, that of frames 0 to 4 6x20."""
-    config.video.region = "hole"
-    config.video.context = 0.0
+    config.video.crop = "hole"
+    config.video.crop_margin = 0.0
     config.video.height, config.video.width = 8, 16
     first, second = read(open_source(config), config)
     # 6x20 at (10, 4) to 2:1 is 10x20 about row 13; 6x26 at (10, 19) is 13x26.
@@ -282,7 +283,7 @@ def test_a_divided_run_is_claimed_and_found_again(config, open_source, frames, t
     assert [part.frames for part in stored] == [range(0, CUT), range(CUT, T)]
     assert stored[1].config.video.start == CUT
     assert np.array_equal(stored[1].workdir.read_clip().frames, frames[CUT:])
-    assert all(part.workdir.has_hole() for part in stored)
+    assert all(part.workdir.read_header().has_hole for part in stored)
     with pytest.raises(InputError, match=r"divided into 2 parts.*parts/000000-000005"):
         workdir.read_clip()
 
@@ -330,8 +331,8 @@ def test_a_run_of_other_frames_masks_or_divisions_is_refused(
         claim(config, open_source(config, frames=otherwise, masks=masks), workdir)
     with pytest.raises(InputError, match="divided otherwise"):
         claim(config, open_source(config, frames=frames[[0] * T]), workdir)
-    config.video.segment, config.video.overlap = 7, 2
-    with pytest.raises(InputError, match=r"video\.segment=0, now it is 7"):
+    config.video.max_segment_frames, config.video.segment_overlap = 7, 2
+    with pytest.raises(InputError, match=r"video\.max_segment_frames=0, now it is 7"):
         claim(config, open_source(config, frames=frames), workdir)
 
 
@@ -344,7 +345,7 @@ def test_an_undivided_run_is_not_taken_for_a_divided_one(config, open_source, fr
 
 
 def test_a_flow_file_is_for_a_run_in_one_part(config, open_source, tmp_path):
-    with pytest.raises(InputError, match=r"flows\.npz: .* 2 parts; .*shots=whole"):
+    with pytest.raises(InputError, match=r"flows\.npz: .* 2 parts; .*split_at_cuts=False"):
         claim(config, open_source(config), Workdir(tmp_path / "run"),
               asked={**ASKED, "flows": "flows.npz"})  # fmt: skip
     assert not (tmp_path / "run").exists()

@@ -15,25 +15,27 @@ from vidprior.imaging import geometry
 from vidprior.io import footage as footage_module
 from vidprior.io.video_writer import write_video
 from vidprior.propagation import propagate
+from vidprior.run import flows as flows_module
 from vidprior.run import outputs, segments
-from vidprior.run import source as source_module
-from vidprior.run.render import RenderedFrame
-from vidprior.run.source import (
+from vidprior.run.clip_file import PreparedClip
+from vidprior.run.flows import (
     PWCNET,
     PWCNET_URL,
-    crop_truth,
-    describe_propagation,
     describe_visibility,
-    input_warnings,
     obtain_flows,
-    obtain_propagated,
+    require_estimator,
+)
+from vidprior.run.propagated import describe_propagation, obtain_propagated
+from vidprior.run.render import RenderedFrame
+from vidprior.run.source import (
+    crop_truth,
+    input_warnings,
     open_source,
     read_truth,
     reopen_source,
-    require_estimator,
     verify_source,
 )
-from vidprior.run.workdir import PreparedClip, Workdir
+from vidprior.run.workdir import Workdir
 from vidprior.types import OFFSETS, Propagated
 
 T, H, W = 6, 20, 40
@@ -134,7 +136,7 @@ def test_the_identity_is_that_of_the_frames_at_training_size(config, video, mask
 
 
 def test_the_mask_grows_by_a_disc_before_the_crop(config, video, mask, hole):
-    config.video.dilate = 2
+    config.mask.dilate = 2
     clip = read_clip(video, mask, config=config)
     rows, columns = np.mgrid[:H, :W]
     for i in range(T):
@@ -150,7 +152,7 @@ def test_dilation_is_in_pixels_of_the_source(config, video, tmp_path):
     mask = write_images(tmp_path / "masks", grey)
     with pytest.raises(InputError, match="no frame has a hole"):
         read_clip(video, mask, config=config)
-    config.video.dilate = 3  # columns 5..11 of the source: 10 and 11 are column 0 of the result
+    config.mask.dilate = 3  # columns 5..11 of the source: 10 and 11 are column 0 of the result
     clip = read_clip(video, mask, config=config)
     expected = np.zeros((10, 10), bool)
     expected[:, 0] = True
@@ -193,7 +195,7 @@ def test_one_mask_for_all_frames(config, video, hole, tmp_path):
     ("rate", "expected"), [(25.0, (25, 1)), (12.5, (25, 2)), (29.97, (2997, 100)), (24, (24, 1))]
 )
 def test_a_folder_of_images_has_the_rate_of_the_configuration(config, video, mask, rate, expected):
-    config.video.rate = rate
+    config.video.image_fps = rate
     assert read_clip(video, mask, config=config).rate == expected
 
 
@@ -250,7 +252,7 @@ def read_again(config, clip, video, mask, frames=range(T)):
 @pytest.mark.parametrize("numbers", [range(T), range(2, 5)])
 def test_source_frames_come_with_their_grown_holes(config, video, mask, frames, hole, numbers):
     config.video.height = config.video.width = 10
-    config.video.dilate = 2
+    config.mask.dilate = 2
     clip = read_clip(video, mask, config=config)
     again = read_again(config, clip, video, mask, numbers)
     assert len(again) == len(numbers)
@@ -271,24 +273,28 @@ def test_a_frame_that_has_changed_is_named(config, video, mask, frames):
     clip = read_clip(video, mask, config=config)
     imageio.v3.imwrite(pathlib.Path(video) / "004.png", 255 - frames[4])
     assert len(read_again(config, clip, video, mask, range(4))) == 4
-    with pytest.raises(InputError, match=r"frames is not what .* frame 4 .*render\.size=training"):
+    with pytest.raises(
+        InputError, match=r"frames is not what .* frame 4 .*render\.resolution=training"
+    ):
         read_again(config, clip, video, mask)
 
 
 def test_a_mask_that_has_changed_is_named(config, video, mask, hole):
     clip = read_clip(video, mask, config=config)
     imageio.v3.imwrite(pathlib.Path(mask) / "002.png", 255 * (~hole[2]).astype(np.uint8))
-    with pytest.raises(InputError, match=r"masks is not what .* frame 2 .*render\.size=training"):
+    with pytest.raises(
+        InputError, match=r"masks is not what .* frame 2 .*render\.resolution=training"
+    ):
         read_again(config, clip, video, mask)
 
 
 def test_a_source_that_is_gone_or_has_another_size(config, video, mask, tmp_path):
     clip = read_clip(video, mask, config=config)
-    with pytest.raises(InputError, match=r"no such file.*render\.size=training"):
+    with pytest.raises(InputError, match=r"no such file.*render\.resolution=training"):
         read_again(config, clip, str(tmp_path / "gone"), mask)
     larger = np.zeros((T, 2 * H, 2 * W, 3), np.uint8)
     video, mask = write_images(tmp_path / "l", larger), write_images(tmp_path / "m", larger)
-    with pytest.raises(InputError, match=r"another size.*render\.size=training"):
+    with pytest.raises(InputError, match=r"another size.*render\.resolution=training"):
         read_again(config, clip, video, mask)
 
 
@@ -308,15 +314,15 @@ def test_a_source_that_has_become_shorter_is_named(config, frames, mask, tmp_pat
 
 def test_a_mask_that_does_not_grow_is_noted(config, video, mask):
     (note,) = input_warnings(open_source(video, mask, config=config))
-    assert "--config.video.dilate" in note
-    config.video.dilate = 2
+    assert "--config.mask.dilate" in note
+    config.mask.dilate = 2
     assert list(input_warnings(open_source(video, mask, config=config))) == []
 
 
 def test_a_mask_in_the_margins_is_warned_of(config, video, tmp_path):
     """20x40 to 16x16: ten columns go on either side. Half of the mask lies there."""
     config.video.height = config.video.width = 16
-    config.video.dilate = 1
+    config.mask.dilate = 1
     grey = np.zeros((T, H, W), np.uint8)
     grey[:, 5, 8:12] = 255
     mask = write_images(tmp_path / "masks", grey)
@@ -372,7 +378,7 @@ def test_truth_of_another_size_fits_the_frame_but_no_crop_around_the_hole(
     clip = read_clip(video, mask, config=config)
     small = geometry.crop_and_resize(clip.view, frames)
     np.testing.assert_array_equal(crop_truth(small, clip.view, config=config), small)
-    config.video.region = "hole"
+    config.video.crop = "hole"
     with pytest.raises(InputError, match=r"truth is 20x10, the source was 40x20"):
         crop_truth(small, clip.view, config=config)
 
@@ -420,7 +426,7 @@ def test_the_isolated_estimator_is_where_it_is_looked_for():
 
 def test_an_installation_without_the_isolated_estimator_says_so(config, monkeypatch, tmp_path):
     config.flow.estimator = "pwcnet"
-    monkeypatch.setattr(source_module, "PWCNET", tmp_path / "estimate.py")
+    monkeypatch.setattr(flows_module, "PWCNET", tmp_path / "estimate.py")
     with pytest.raises(InputError, match=r"from a checkout.*flow\.estimator=dis"):
         require_estimator(config)
 
@@ -493,7 +499,7 @@ def test_a_given_file_of_another_clip_is_refused(config, video, mask, tmp_path, 
 
 def test_pixels_are_carried_once_and_kept(config, video, mask, small_workdir, monkeypatch):
     clip = read_clip(video, mask, config=config)
-    config.schedule.rehearse = True
+    config.propagation.holdout = True
     made = obtain_propagated(small_workdir, clip, config=config)
     assert made.frames.shape == clip.frames.shape
     assert made.rehearsal.any()

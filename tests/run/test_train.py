@@ -16,6 +16,8 @@ from vidprior.run import train
 from vidprior.run.workdir import Workdir
 from vidprior.training.windows import Schedule, list_windows
 
+pytestmark = pytest.mark.usefixtures("log_on_stderr")
+
 # Blocks
 
 

@@ -12,7 +12,8 @@ from vidprior import configuration
 from vidprior.errors import InputError
 from vidprior.io.npz import save_npz
 from vidprior.run import workdir
-from vidprior.run.workdir import PreparedClip, Workdir
+from vidprior.run.clip_file import PreparedClip
+from vidprior.run.workdir import Workdir
 from vidprior.types import Propagated
 
 INPUTS = {"video": "a.mp4", "mask": "b.png", "flows": None}
@@ -77,8 +78,8 @@ def test_a_run_of_an_earlier_version_takes_the_defaults_of_newer_fields(claimed,
     old = {**config, "render": {"rounding": "nearest"}}
     del old["log"]
     workdir.write_json(claimed.config_file, {"config": old, "inputs": INPUTS})
-    changed = {**config, "video": {**config["video"], "dilate": 3}}
-    with pytest.raises(InputError, match=r"video\.dilate=0, now it is 3"):
+    changed = {**config, "mask": {**config["mask"], "dilate": 3}}
+    with pytest.raises(InputError, match=r"mask\.dilate=0, now it is 3"):
         claimed.open_run(changed, INPUTS, clip)
     assert claimed.read_config()[0] == old
     assert claimed.open_run(config, INPUTS, clip) is True
@@ -162,7 +163,7 @@ def test_another_seed_is_another_run(claimed, config, clip):
         ("log", "every", 3),
         ("log", "preview_frames", 0),
         ("render", "rounding", "down"),
-        ("vgg", "features", "recompute"),
+        ("vgg", "cache", "recompute"),
         ("flow", "pwcnet_weights", "elsewhere"),
         ("flow", "pwcnet_python", "python"),
     ],
@@ -175,7 +176,7 @@ def test_free_fields_may_change(claimed, config, clip, section, field, value):
 
 
 def test_the_number_of_passes_is_not_free_where_the_learning_rate_decays(tmp_path, config, clip):
-    config["optimizer"]["decay"] = "cosine"
+    config["optimizer"]["lr_schedule"] = "cosine"
     claimed = workdir.Workdir(tmp_path / "decaying")
     claimed.open_run(config, INPUTS, clip)
     assert claimed.open_run(config, INPUTS, clip) is True
@@ -243,7 +244,7 @@ def test_a_clip_of_another_version_is_refused(claimed):
 
 def test_a_clip_whose_hole_does_not_fit_is_refused(claimed):
     rewritten(claimed, hole=np.zeros((3, 4, 4), bool))
-    with pytest.raises(InputError, match=r"hole \(3, 4, 4\) does not fit frames \(3, 4, 5, 3\)"):
+    with pytest.raises(InputError, match=r"frames \(3, 4, 5, 3\) do not fit the hole \(3, 4, 4\)"):
         claimed.read_clip()
 
 

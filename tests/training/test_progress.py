@@ -7,6 +7,8 @@ import pytest
 
 from vidprior.training import progress
 
+pytestmark = pytest.mark.usefixtures("log_on_stderr")
+
 
 class Clock:
     """A clock that the test sets; `time.monotonic` reads it."""

@@ -12,6 +12,8 @@ from vidprior.training.progress import Progress
 from vidprior.training.windows import list_windows, select
 from vidprior.types import DeviceClip
 
+pytestmark = pytest.mark.usefixtures("log_on_stderr")
+
 WINDOWS = list_windows(5, length=2, strides=(1,), directions=("forward",))
 
 

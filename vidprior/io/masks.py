@@ -56,7 +56,8 @@ def read_masks(
     if not fit:
         raise InputError(
             f"{path} has {these}, but {footage.path} has {those}: give one mask for each frame, "
-            f"of the video's size, or one image for all, or have them fitted by --fit_mask"
+            f"of the video's size, or one image for all, or have them fitted by "
+            f"--config.mask.fit=True"
         )
     if in_step:
         begin = 0 if masks.total == footage.count else footage.start

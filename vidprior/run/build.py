@@ -14,8 +14,9 @@ from vidprior.errors import InputError
 from vidprior.io.npz import load_npz
 from vidprior.model import init, vgg
 from vidprior.model.generator import Generator
+from vidprior.run.clip_file import PreparedClip
 from vidprior.run.render import RenderedFrame, render
-from vidprior.run.workdir import PreparedClip, Workdir
+from vidprior.run.workdir import Workdir
 from vidprior.training import optimizers, resources, windows
 from vidprior.training.clip import make_clip, make_noise
 from vidprior.training.feature_cache import FeatureCache
@@ -41,13 +42,13 @@ def needs_flow(config: ConfigDict) -> bool:
 
 def needs_propagated(config: ConfigDict) -> bool:
     """Whether known pixels are to be carried into the hole."""
-    wanted = config.loss.propagated or config.schedule.rehearse
-    return bool(wanted) or config.render.propagated != "none"
+    wanted = config.loss.propagated or config.propagation.holdout
+    return bool(wanted) or not trains(config) or config.render.propagated_pixels != "none"
 
 
 def trains(config: ConfigDict) -> bool:
-    """Whether there is a network: none where carried pixels are all that is shown."""
-    return config.render.propagated != "alone"
+    """Whether a network is fitted; otherwise the result is propagated pixels alone."""
+    return bool(config.method == "train")
 
 
 def generator(config: ConfigDict) -> Generator:
@@ -115,8 +116,8 @@ def keeps_features(config: ConfigDict, features: Features, shape: tuple[int, ...
       features: VGG16.
       shape: [T, H, W] of the clip.
     """
-    if config.vgg.features != "auto":
-        return bool(config.vgg.features == "keep")
+    if config.vgg.cache != "auto":
+        return bool(config.vgg.cache == "keep")
     described = jax.eval_shape(features, jax.ShapeDtypeStruct((*shape, 3), jnp.float32))
     available = resources.memory_limit()
     return available is None or resources.tree_bytes(described) <= FEATURES_SHARE * available
@@ -154,7 +155,7 @@ def train_step(config: ConfigDict, features: Features | None, *, updates: int = 
         optimizer=optimizer(config, updates=updates),
         weights=config.loss.to_dict(),
         features=features,
-        average=config.optimizer.average,
+        average=config.optimizer.ema_decay,
         judge_image=config.schedule.reset_per_window,
     )
 
@@ -196,8 +197,8 @@ def initial_state(config: ConfigDict, params: Params) -> TrainState:
     """The state before the first update."""
     # The optimiser's state tells of updates done, not of those to come.
     state = init_state(params, optimizer=optimizer(config, updates=1))
-    state = with_ema(state) if config.optimizer.average else state
-    return with_best(state) if config.schedule.keep_best else state
+    state = with_ema(state) if config.optimizer.ema_decay else state
+    return with_best(state) if config.checkpoint.keep_best else state
 
 
 def optimizer(config: ConfigDict, *, updates: int = 0) -> optax.GradientTransformation:
@@ -210,7 +211,7 @@ def optimizer(config: ConfigDict, *, updates: int = 0) -> optax.GradientTransfor
     """
     fields = config.optimizer
     return optimizers.make_optimizer(
-        fields.kind,
+        fields.name,
         learning_rate(config, updates=updates),
         b1=fields.b1,
         b2=fields.b2,
@@ -221,7 +222,7 @@ def optimizer(config: ConfigDict, *, updates: int = 0) -> optax.GradientTransfor
 def learning_rate(config: ConfigDict, *, updates: int) -> float | optax.Schedule:
     """The optimiser's; a function of the updates done where it decays over `updates` of them."""
     rate = config.optimizer.learning_rate
-    if config.optimizer.decay == "cosine":
+    if config.optimizer.lr_schedule == "cosine":
         return optax.cosine_decay_schedule(rate, updates)
     return rate
 
@@ -291,7 +292,7 @@ def features(config: ConfigDict) -> Features | None:
 
 def bound_features(config: ConfigDict, arrays: Mapping[str, np.ndarray]) -> Features:
     """VGG16 with the arrays of a weights file, as the configuration wants it."""
-    imagenet = config.vgg.input == "imagenet"
+    imagenet = config.vgg.preprocessing == "imagenet"
     dtype = jnp.dtype(config.model.dtype)
     module = vgg.Vgg16(
         imagenet_input=imagenet,

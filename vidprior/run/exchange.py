@@ -10,7 +10,8 @@ from vidprior.errors import InputError
 from vidprior.io.npz import load_npz, save_npz
 from vidprior.model.published import from_published, to_published
 from vidprior.run import build
-from vidprior.run.workdir import PreparedClip, Workdir
+from vidprior.run.clip_file import PreparedClip
+from vidprior.run.workdir import Workdir
 from vidprior.training import checkpoints
 from vidprior.types import Params
 

@@ -12,8 +12,8 @@ import numpy as np
 from vidprior.imaging.visualize import flow_colours, outline_hole, side_by_side
 from vidprior.io import images, video_writer
 from vidprior.io.footage import Footage
+from vidprior.run.clip_file import PreparedClip
 from vidprior.run.render import CompositeFrame, RenderedFrame
-from vidprior.run.workdir import PreparedClip
 from vidprior.types import OFFSETS
 
 # The flow that is shown: from each frame to the next.
@@ -25,7 +25,7 @@ RESULTS = {
     "mp4": "result.mp4",
     "mkv": "result.mkv",
     "mov": "result.mov",
-    "lossless": "result.mkv",
+    "ffv1": "result.mkv",
     "png": "result_png",
 }
 
@@ -79,7 +79,7 @@ def write_results(
       pixel_aspect: width of a pixel over its height.
       footage: the range of the source that is shown; gives times, and audio.
       with_audio: copy the audio of the footage.
-      video_format: of the result: 'mp4', 'mkv', 'mov' (H.264), 'lossless' (.mkv), or
+      video_format: of the result: 'mp4', 'mkv', 'mov' (H.264), 'ffv1' (.mkv), or
         'png' (a folder of images).
 
     Returns:
@@ -105,7 +105,7 @@ def write_results(
                 options["shown_at"] = footage.shown_at()
                 if with_audio:
                     options["audio"] = stack.enter_context(footage.audio())
-            lossless = video_format == "lossless"
+            lossless = video_format == "ffv1"
             opened = video_writer.open_writer(paths["result"], lossless=lossless, **options)
         write = stack.enter_context(opened)
         for frame in itertools.chain([first], shown):

@@ -1,7 +1,7 @@
 """One run from its parts: what the command line and the Python entry share."""
 
 import contextlib
-import sys
+import logging
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -14,7 +14,10 @@ from vidprior.imaging.compositing import composite_into_source
 from vidprior.propagation.blending import fit_blend_weights
 from vidprior.propagation.holdout import holdout_frames
 from vidprior.run import build, segment_ranges, train, train_each
+from vidprior.run.clip_file import PreparedClip
+from vidprior.run.flows import describe_visibility, obtain_flows
 from vidprior.run.outputs import attach_input
+from vidprior.run.propagated import describe_propagation, obtain_propagated
 from vidprior.run.render import (
     CompositeFrame,
     RenderedFrame,
@@ -24,20 +27,15 @@ from vidprior.run.render import (
     holdout_pixels,
 )
 from vidprior.run.segments import Segment
-from vidprior.run.source import (
-    Source,
-    describe_propagation,
-    describe_visibility,
-    obtain_flows,
-    obtain_propagated,
-    verify_source,
-)
-from vidprior.run.workdir import PreparedClip, Workdir
+from vidprior.run.source import Source, verify_source
+from vidprior.run.workdir import Workdir
 from vidprior.training import checkpoints
 from vidprior.training.progress import ProgressCallback
 from vidprior.training.train_step import TrainState
 from vidprior.training.windows import strides_that_fit
 from vidprior.types import OFFSETS, Features, Flows
+
+log = logging.getLogger("vidprior")
 
 # Frames, spread over the clip, whose rehearsal tells how much of carried pixels is shown.
 BLEND_FIT_FRAMES = 24
@@ -69,7 +67,7 @@ def fit_segments(
 
     A part without any hole is left as it is. The listener counts the updates of all.
     """
-    holes = [part.workdir.has_hole() for part in parts]
+    holes = [part.workdir.read_header().has_hole for part in parts]
     updates = [
         build.num_updates(part.config, len(part.frames)) if has_hole else 0
         for part, has_hole in zip(parts, holes, strict=True)
@@ -78,7 +76,7 @@ def fit_segments(
         clip = part.workdir.read_clip()
         name = f"part {number + 1} of {len(parts)}" if len(parts) > 1 else "clip"
         for line in describe_segment(part, clip, name=name):
-            print(line, file=sys.stderr)
+            log.info(line)
         if not holes[number]:
             yield Fitted(part, None, None)
             continue
@@ -161,10 +159,10 @@ def fit(
     flows = propagated = None
     if build.trains(config) and build.needs_flow(config):
         flows = obtain_flows(workdir, clip, config=config, given=flow_file)
-        print(describe_visibility(clip, flows), file=sys.stderr)
+        log.info(describe_visibility(clip, flows))
     if build.needs_propagated(config):
         propagated = obtain_propagated(workdir, clip, config=config)
-        print(describe_propagation(clip, propagated), file=sys.stderr)
+        log.info(describe_propagation(clip, propagated))
     if not build.trains(config):
         return None, None
     if config.schedule.reset_per_window:
@@ -250,7 +248,7 @@ def render(
     """
     if not clip.hole.any():
         return (RenderedFrame(number, clip.frames[number], None) for number in frames)
-    if not build.trains(config):
+    if not build.trains(config) or config.render.propagated_pixels == "only":
         carried = obtain_propagated(workdir, clip, config=config).frames
         alone = composite(carried, clip.frames, clip.hole)  # what was rehearsed is known
         return (RenderedFrame(number, alone[number], None) for number in frames)
@@ -265,7 +263,7 @@ def render(
         params_for = lambda _: params  # noqa: E731
     noise = build.noise(config, workdir, clip.hole)
     rendered = build.render_frames(config, params_for, noise, frames)
-    if config.render.propagated == "none":
+    if config.render.propagated_pixels == "none":
         return rendered
     propagated = obtain_propagated(workdir, clip, config=config)
     # Always of the same frames, so that a frame does not depend on which others are wanted.
@@ -295,6 +293,6 @@ def to_source_resolution(
             hole,
             transform=one.view,
             feather=config.render.feather,
-            gradient=config.render.blend == "gradient",
+            gradient=config.render.seam == "gradient",
         )
         yield one._replace(at_source=image)

@@ -22,8 +22,10 @@ from vidprior.imaging import geometry
 from vidprior.imaging.shots import find_shots
 from vidprior.io.files import replacing_folder
 from vidprior.run import build, segment_ranges, validate
-from vidprior.run.source import Source, check_flows, training_crop
-from vidprior.run.workdir import PARTS, PreparedClip, Workdir, write_json
+from vidprior.run.clip_file import PreparedClip
+from vidprior.run.flows import check_flows
+from vidprior.run.source import Source, training_crop
+from vidprior.run.workdir import PARTS, Workdir, write_json
 
 
 class Segment(NamedTuple):
@@ -47,14 +49,16 @@ def split(source: Source, *, config: ConfigDict, workdir: Workdir) -> list[Segme
       InputError: a frame cannot be read.
     """
     fields, footage = config.video, source.footage
-    if fields.shots == "split":
+    if fields.split_at_cuts:
         shots = find_shots(footage.frames())
     elif fields.allow_truncated:
         shots = [(0, sum(1 for _ in footage.frames()))]
     else:
         shots = [(0, footage.count)]
-    found = segment_ranges.split_ranges(shots, longest=fields.segment, overlap=fields.overlap)
-    may_be_short = fields.shots == "split" or bool(fields.segment)
+    found = segment_ranges.split_ranges(
+        shots, longest=fields.max_segment_frames, overlap=fields.segment_overlap
+    )
+    may_be_short = fields.split_at_cuts or bool(fields.max_segment_frames)
     adapted = [_shortened(config, len(frames)) if may_be_short else config for frames in found]
     if len(found) == 1:
         return [Segment(found[0], adapted[0], workdir)]
@@ -82,7 +86,7 @@ def _alone(config: ConfigDict, start: int, frames: range) -> ConfigDict:
     own = config.copy_and_resolve_references()
     own.video.start, own.video.stop = start + frames.start, start + frames.stop
     own.video.max_frames = None
-    own.video.shots, own.video.segment = "whole", 0
+    own.video.split_at_cuts, own.video.max_segment_frames = False, 0
     return own
 
 
@@ -96,7 +100,7 @@ def stored_run(workdir: Workdir) -> tuple[ConfigDict, Mapping[str, Any], list[Se
     config = configuration.from_stored(fields, where=workdir.config_file)
     found = workdir.segment_ranges()
     if not found:
-        count = len(workdir.read_clip().frames)
+        count = workdir.read_header().shape[0]
         return config, asked, [Segment(range(count), config, workdir)]
     parts = []
     for frames in found:
@@ -139,7 +143,8 @@ def open_run(
     if asked["flows"]:
         raise InputError(
             f"{asked['flows']}: a flow file belongs to a clip that is fitted as a whole, but this "
-            f"one has {len(parts)} parts; --config.video.shots=whole --config.video.segment=0"
+            f"one has {len(parts)} parts; --config.video.split_at_cuts=False "
+            f"--config.video.max_segment_frames=0"
         )
     fields, divided = configuration.to_dict(config), workdir.segment_ranges()
     if divided:
@@ -186,7 +191,7 @@ def read_clips(source: Source, parts: Sequence[Segment]) -> Iterator[PreparedCli
         if len(parts) > 1 and reading.masked and not reading.hole.any():
             raise InputError(
                 f"{source.mask}: the hole of frames {frames[0]} to {frames[-1]} is too fine for "
-                f"the training size: grow it by --config.video.dilate, or set --config.video."
+                f"the training size: grow it by --config.mask.dilate, or set --config.video."
                 f"region=hole"
             )
         if reading.hole.all():
@@ -223,7 +228,7 @@ class _Reading:
     def clip(self) -> PreparedClip:
         """The clip, once all frames are in it."""
         aspect = self._footage.pixel_aspect or Fraction(1)
-        fallback = Fraction(self.part.config.video.rate).limit_denominator(1001)
+        fallback = Fraction(self.part.config.video.image_fps).limit_denominator(1001)
         rate = self._footage.rate or fallback
         return PreparedClip(
             frames=self._frames,

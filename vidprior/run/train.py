@@ -11,8 +11,9 @@ from ml_collections import ConfigDict
 from vidprior.propagation.blending import blend, fit_blend_weights
 from vidprior.propagation.holdout import holdout_frames
 from vidprior.run import build, outputs
+from vidprior.run.clip_file import PreparedClip
 from vidprior.run.render import RenderedFrame, holdout_pixels
-from vidprior.run.workdir import PreparedClip, Workdir
+from vidprior.run.workdir import Workdir
 from vidprior.training import checkpoints, throughput, train_step
 from vidprior.training.interrupts import (
     STEPS_PER_DISPATCH,
@@ -68,7 +69,7 @@ def train(
       updates_after: of later parts of the run, for the time that is announced.
 
     Returns:
-      The state after the last update; with `schedule.keep_best` a run may end early.
+      The state after the last update; with `checkpoint.keep_best` a run may end early.
 
     Raises:
       NonFiniteLoss: the last checkpoint before is kept.
@@ -139,7 +140,7 @@ def train(
                 # A loss is that of the parameters before its update.
                 if not all_finite(state.params):
                     raise NonFiniteLoss(log.describe(end - 1, "parameters"))
-                if pass_over and config.schedule.keep_best and propagated is not None:
+                if pass_over and config.checkpoint.keep_best and propagated is not None:
                     error = _holdout_error(state.newest, clip.noise, propagated, prepared, config)
                     state = train_step.update_best(state, error)
                     if math.isfinite(error):
@@ -167,7 +168,7 @@ def _holdout_error(
     if not len(truth):
         return math.nan
     result = generated
-    if config.render.propagated == "blend":
+    if config.render.propagated_pixels == "blend":
         shares = fit_blend_weights(generated, carried, truth, confidence)
         result = blend(generated, carried, confidence, shares)
     return float(np.square(truth - result.astype(np.float32)).mean())

@@ -15,7 +15,8 @@ import optax
 from ml_collections import ConfigDict
 
 from vidprior.run import build
-from vidprior.run.workdir import PreparedClip, Workdir
+from vidprior.run.clip_file import PreparedClip
+from vidprior.run.workdir import Workdir
 from vidprior.training import checkpoints, throughput, train_step
 from vidprior.training.interrupts import (
     STEPS_PER_DISPATCH,

@@ -1,7 +1,8 @@
-"""What the fields of a configuration may be, alone and together."""
+"""Which values the fields of a configuration may take, alone and together."""
 
 import math
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
@@ -11,134 +12,217 @@ from vidprior.model.generator import smallest_side
 from vidprior.run.build import needs_flow, needs_propagated, trains
 from vidprior.training.optimizers import OPTIMIZERS
 
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "method": ("train", "propagate"),
+    "video.crop": ("frame", "hole"),
+    "flow.estimator": ("dis", "pwcnet"),
+    "flow.dis_preset": tuple(PRESETS),
+    "schedule.median_window": ("last", "extra", "none"),
+    "model.conv_ndim": (2, 3),
+    "model.refine_kernel": (1, 3),
+    "model.initializer": ("pytorch", "lecun"),
+    "model.dtype": ("float32", "bfloat16"),
+    "model.precision": ("default", "highest"),
+    "optimizer.name": OPTIMIZERS,
+    "optimizer.lr_schedule": ("none", "cosine"),
+    "vgg.preprocessing": ("published", "imagenet"),
+    "vgg.cache": ("auto", "keep", "recompute"),
+    "render.rounding": ("nearest", "down"),
+    "render.resolution": ("source", "training"),
+    "render.format": ("mp4", "mkv", "mov", "ffv1", "png"),
+    "render.propagated_pixels": ("none", "blend", "only"),
+    "render.seam": ("plain", "gradient"),
+}
+
+SUBSETS: dict[str, tuple[Any, ...]] = {
+    "window.strides": (1, 3, 5),
+    "window.directions": ("forward", "backward"),
+}
+
+
+class Bounds(NamedTuple):
+    """The numbers that a field may hold; None counts as no number and is allowed."""
+
+    least: float = -math.inf
+    most: float = math.inf
+    open_below: bool = False
+    open_above: bool = False
+
+    def __contains__(self, value: Any) -> bool:
+        if value is None:
+            return True
+        above = value > self.least if self.open_below else value >= self.least
+        below = value < self.most if self.open_above else value <= self.most
+        return bool(math.isfinite(value) and above and below)
+
+    def __str__(self) -> str:
+        limits = []
+        if self.least > -math.inf:
+            limits.append(f"{'above' if self.open_below else 'at least'} {self.least:g}")
+        if self.most < math.inf:
+            limits.append(f"{'below' if self.open_above else 'at most'} {self.most:g}")
+        return " and ".join(limits)
+
+
+BOUNDS: dict[str, Bounds] = {
+    "video.image_fps": Bounds(0, open_below=True),
+    "video.crop_margin": Bounds(0, 10),
+    "video.max_segment_frames": Bounds(0),
+    "mask.dilate": Bounds(0),
+    "window.length": Bounds(1),
+    "schedule.num_passes": Bounds(1),
+    "schedule.windows_per_pass": Bounds(0),
+    "schedule.updates_per_window": Bounds(1),
+    "schedule.windows_at_once": Bounds(1),
+    "optimizer.ema_decay": Bounds(0, 1, open_above=True),
+    "checkpoint.every": Bounds(1),
+    "checkpoint.keep": Bounds(1),
+    "log.every": Bounds(1),
+    "log.preview_frames": Bounds(0),
+}
+
+
+class Rule(NamedTuple):
+    """What several fields must fulfil together.
+
+    Attributes:
+      broken: whether a configuration breaks it.
+      message: one line; fields of the configuration in braces, such as {mask.dilate}.
+    """
+
+    broken: Callable[[ConfigDict], bool]
+    message: str
+
+
+def _smaller_side(config: ConfigDict) -> int:
+    return int(min(config.video.height, config.video.width))
+
+
+def _estimates_motion(config: ConfigDict) -> bool:
+    uses_dis = needs_flow(config) and config.flow.estimator == "dis"
+    return uses_dis or needs_propagated(config)
+
+
+RULES = (
+    Rule(
+        lambda c: (
+            c.video.max_segment_frames > 0
+            and not 0 <= c.video.segment_overlap <= c.video.max_segment_frames // 3
+        ),
+        "--config.video.segment_overlap is {video.segment_overlap}; it may be 0 to a third of "
+        "--config.video.max_segment_frames, which is {video.max_segment_frames}",
+    ),
+    Rule(
+        lambda c: not 0 <= c.render.feather <= c.mask.dilate,
+        "--config.render.feather is {render.feather}; the seam lies in the ring by which the mask "
+        "grows: it may be 0 to --config.mask.dilate, which is {mask.dilate}",
+    ),
+    Rule(
+        lambda c: (
+            c.schedule.reset_per_window
+            and (len(c.window.strides) > 1 or len(c.window.directions) > 1)
+        ),
+        "a network for every window (--config.schedule.reset_per_window) takes one "
+        "--config.window.strides and one --config.window.directions",
+    ),
+    Rule(
+        lambda c: c.schedule.reset_per_window and c.optimizer.ema_decay > 0,
+        "a network for every window keeps its best update, not an average: set "
+        "--config.optimizer.ema_decay=0",
+    ),
+    Rule(
+        lambda c: c.schedule.reset_per_window and c.checkpoint.keep_best,
+        "a network for every window always keeps its best update: set "
+        "--config.checkpoint.keep_best=False",
+    ),
+    Rule(
+        lambda c: c.schedule.reset_per_window and not c.loss.image,
+        "a network for every window selects its best update by the image loss: set "
+        "--config.loss.image above 0",
+    ),
+    Rule(
+        lambda c: c.checkpoint.keep_best and not c.propagation.holdout,
+        "--config.checkpoint.keep_best selects by held-out pixels: it needs "
+        "--config.propagation.holdout=True from the start of the run",
+    ),
+    Rule(
+        lambda c: c.render.propagated_pixels == "blend" and not c.propagation.holdout,
+        "--config.render.propagated_pixels=blend fits its weights on held-out pixels: it needs "
+        "--config.propagation.holdout=True from the start of the run",
+    ),
+    Rule(
+        lambda c: needs_flow(c) and c.model.conv_ndim == 3,
+        "the 3D network predicts no flow: set --config.loss.flow=0 and --config.loss.consistency=0",
+    ),
+    Rule(
+        lambda c: needs_flow(c) and c.window.length < 2,
+        "the flow terms need --config.window.length of at least 2",
+    ),
+    Rule(
+        lambda c: c.schedule.median_window != "none" and 1 not in c.window.strides,
+        "the median window has stride 1: add it to --config.window.strides",
+    ),
+    Rule(
+        lambda c: trains(c) and not any(c.loss.values()),
+        "every loss has weight 0: there is nothing to train for",
+    ),
+    Rule(
+        lambda c: trains(c) and _smaller_side(c) < smallest_side(len(c.model.channels)),
+        "{video.width}x{video.height} is too small for {scales} scales: each side needs at least "
+        "{smallest}; enlarge --config.video.width and height, or give fewer "
+        "--config.model.channels",
+    ),
+    Rule(
+        lambda c: _estimates_motion(c) and _smaller_side(c) < MIN_SIDE,
+        f"{{video.width}}x{{video.height}} is too small for optical flow: each side needs "
+        f"{MIN_SIDE} pixels",
+    ),
+)
+
 
 def validate(config: ConfigDict) -> None:
-    """Refuses values that no run can use, before anything is read.
+    """Refuses a configuration that no run can use, before anything is read.
 
     Raises:
-      InputError: naming the field, its value and what it may be.
+      InputError: one line that names the field, its value and what it may be.
     """
-    choices: dict[str, tuple[Any, ...]] = {
-        "video.region": ("frame", "hole"),
-        "video.shots": ("whole", "split"),
-        "flow.estimator": ("dis", "pwcnet"),
-        "flow.dis_preset": tuple(PRESETS),
-        "schedule.median_window": ("last", "extra", "none"),
-        "model.conv_ndim": (2, 3),
-        "model.refine_kernel": (1, 3),
-        "model.initializer": ("pytorch", "lecun"),
-        "model.dtype": ("float32", "bfloat16"),
-        "model.precision": ("default", "highest"),
-        "optimizer.kind": OPTIMIZERS,
-        "optimizer.decay": ("none", "cosine"),
-        "vgg.input": ("published", "imagenet"),
-        "vgg.features": ("auto", "keep", "recompute"),
-        "render.rounding": ("nearest", "down"),
-        "render.size": ("source", "training"),
-        "render.format": ("mp4", "mkv", "mov", "lossless", "png"),
-        "render.propagated": ("none", "blend", "alone"),
-        "render.blend": ("plain", "gradient"),
-    }
-    for field, allowed in choices.items():
-        if _value(config, field) not in allowed:
+    for problem in problems(config):
+        raise InputError(problem)
+
+
+def problems(config: ConfigDict) -> Iterator[str]:
+    """Everything that is wrong with a configuration, a line each."""
+    for field, allowed in CHOICES.items():
+        value = _value(config, field)
+        if value not in allowed:
             listed = ", ".join(map(repr, allowed))
-            raise InputError(f"--config.{field} is {_value(config, field)!r}; it may be {listed}")
-    for field, allowed in {
-        "window.strides": (1, 3, 5),
-        "window.directions": ("forward", "backward"),
-    }.items():
+            yield f"--config.{field} is {value!r}; it may be {listed}"
+    for field, allowed in SUBSETS.items():
         values = tuple(_value(config, field))
         if not values or not set(values) <= set(allowed):
-            raise InputError(f"--config.{field} is {values}; it may hold {allowed}")
-    at_least_one = (
-        "window.length", "schedule.num_passes", "schedule.updates_per_window",
-        "checkpoint.every", "checkpoint.keep", "log.every",
-    )  # fmt: skip
-    for field in at_least_one:
-        if _value(config, field) < 1:
-            raise InputError(f"--config.{field} is {_value(config, field)}; it must be at least 1")
-    if not (math.isfinite(config.video.rate) and config.video.rate > 0):
-        raise InputError(f"--config.video.rate is {config.video.rate}; it must be above 0")
-    if not 0 <= config.video.context <= 10:
-        raise InputError(f"--config.video.context is {config.video.context}; it may be 0 to 10")
-    at_least_nothing = (
-        "schedule.windows_per_pass", "log.preview_frames", "video.dilate", "video.segment",
-    )  # fmt: skip
-    for field in at_least_nothing:
-        if _value(config, field) < 0:
-            raise InputError(f"--config.{field} is {_value(config, field)}; it must be at least 0")
-    shared, longest = config.video.overlap, config.video.segment
-    if longest and not 0 <= shared <= longest // 3:
-        raise InputError(
-            f"--config.video.overlap is {shared}; it may be from 0 to a third of "
-            f"--config.video.segment, which is {longest}"
-        )
-    if not 0 <= config.optimizer.average < 1:
-        raise InputError(
-            f"--config.optimizer.average is {config.optimizer.average}; it may be from 0 to below 1"
-        )
-    if not 0 <= config.render.feather <= config.video.dilate:
-        raise InputError(
-            f"--config.render.feather is {config.render.feather}; the seam lies in the ring by "
-            f"which the mask grows: it may be from 0 to --config.video.dilate, which is "
-            f"{config.video.dilate}"
-        )
-    if config.schedule.windows_at_once is not None and config.schedule.windows_at_once < 1:
-        raise InputError("--config.schedule.windows_at_once must be at least 1")
-    if config.schedule.reset_per_window:
-        if len(config.window.strides) > 1 or len(config.window.directions) > 1:
-            raise InputError(
-                "a network for every window (--config.schedule.reset_per_window) takes one "
-                "--config.window.strides and one --config.window.directions"
-            )
-        if config.optimizer.average:
-            raise InputError(
-                "a network for every window keeps its best update, not the average of many: set "
-                "--config.optimizer.average=0"
-            )
-        if config.schedule.keep_best:
-            raise InputError(
-                "a network for every window keeps its best update without being told: set "
-                "--config.schedule.keep_best=False"
-            )
-        if not config.loss.image:
-            raise InputError("the best update is told by the image loss: give --config.loss.image")
-    if config.schedule.keep_best and not config.schedule.rehearse:
-        raise InputError(
-            "what is best is told by pixels that are known and not learnt from: "
-            "--config.schedule.keep_best needs --config.schedule.rehearse=True, from the beginning "
-            "of the run"
-        )
-    if config.render.propagated == "blend" and not config.schedule.rehearse:
-        raise InputError(
-            "how much of the carried pixels is to be laid over the network's is measured: "
-            "--config.render.propagated=blend needs --config.schedule.rehearse=True, from the "
-            "beginning of the run"
-        )
-    if needs_flow(config) and config.model.conv_ndim == 3:
-        raise InputError(
-            "the 3D network predicts no flow: set --config.loss.flow=0 and consistency=0"
-        )
-    if needs_flow(config) and config.window.length < 2:
-        raise InputError("the flow terms need --config.window.length of at least 2")
-    if config.schedule.median_window != "none" and 1 not in config.window.strides:
-        raise InputError("the median window has stride 1: add it to --config.window.strides")
-    if trains(config) and not any(config.loss.values()):
-        raise InputError("every loss has weight 0: there is nothing to train for")
+            yield f"--config.{field} is {values}; it may hold {allowed}"
+    for field, bounds in BOUNDS.items():
+        value = _value(config, field)
+        if value not in bounds:
+            yield f"--config.{field} is {value}; it must be {bounds}"
+    for rule in RULES:
+        if rule.broken(config):
+            yield _filled(rule.message, config)
+
+
+def _filled(message: str, config: ConfigDict) -> str:
+    """A message with the values of the fields that it names in braces."""
     scales = len(config.model.channels)
-    smallest = smallest_side(scales)
-    if trains(config) and min(config.video.height, config.video.width) < smallest:
-        raise InputError(
-            f"{config.video.width}x{config.video.height} is too small for {scales} scales: "
-            f"each side needs at least {smallest}; enlarge --config.video.width and height, or "
-            f"give fewer --config.model.channels"
-        )
-    smaller = min(config.video.height, config.video.width)
-    estimates = needs_flow(config) and config.flow.estimator == "dis"
-    if (estimates or needs_propagated(config)) and smaller < MIN_SIDE:
-        raise InputError(f"a side of {smaller} pixels is too small for flow: it needs {MIN_SIDE}")
+    named = {"scales": scales, "smallest": smallest_side(scales)}
+    for section in ("video", "mask", "render"):
+        named |= {f"{section}.{name}": value for name, value in config[section].items()}
+    for name, value in named.items():
+        message = message.replace(f"{{{name}}}", str(value))
+    return message
 
 
 def _value(config: ConfigDict, field: str) -> Any:
-    section, name = field.split(".")
-    return config[section][name]
+    *sections, name = field.split(".")
+    for section in sections:
+        config = config[section]
+    return config[name]

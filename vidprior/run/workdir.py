@@ -15,7 +15,7 @@ comparison.mp4    input with the hole outlined, result, generated flow, at train
 evaluation*       measures against the truth, once asked for: JSON, and CSV by clip and frame
 report.html       the run on one page, once asked for
 
-A run that is divided (`video.shots`, `video.segment`) has these files and
+A run that is divided (`video.split_at_cuts`, `video.max_segment_frames`) has these files and
 
 parts/            one work directory for each part, named by its frames, such as 000030-000076
 
@@ -29,21 +29,19 @@ import operator
 import os
 import pathlib
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from vidprior import configuration
 from vidprior.configuration import flatten
 from vidprior.errors import InputError
-from vidprior.imaging.geometry import Transform
 from vidprior.io.files import replacing
 from vidprior.io.npz import load_npz, save_npz
-from vidprior.run import metrics_log
+from vidprior.run import clip_file, metrics_log
+from vidprior.run.clip_file import MAX_CLIP_BYTES, ClipHeader, PreparedClip
 from vidprior.types import Propagated
 
-CLIP_VERSION = 1
-MAX_CLIP_BYTES = 2**35
 # In the folder of parts: the first frame of each, and the one after its last.
 PARTS = "parts.json"
 
@@ -51,37 +49,12 @@ PARTS = "parts.json"
 # number of passes does, where the learning rate decays over them: there it is not free.)
 FREE_FIELDS = (
     "schedule.num_passes",
-    "checkpoint.",
+    "checkpoint.every",
     "log.",
     "render.",
-    "vgg.features",
+    "vgg.cache",
     "flow.pwcnet_",
 )
-
-
-class PreparedClip(NamedTuple):
-    """A clip at training size, as `clip.npz` holds it.
-
-    Attributes:
-      frames: [T, H, W, 3] uint8 RGB.
-      hole: [T, H, W] bool.
-      source_sha256: identity of the frames.
-      rate: frames per second, numerator and denominator.
-      pixel_aspect: width of a pixel over its height, numerator and denominator.
-      transform: the crop and resize that led here, as JSON.
-    """
-
-    frames: np.ndarray
-    hole: np.ndarray
-    source_sha256: str
-    rate: tuple[int, int]
-    pixel_aspect: tuple[int, int]
-    transform: str
-
-    @property
-    def view(self) -> Transform:
-        """The crop and resize that led here."""
-        return Transform.from_dict(json.loads(self.transform))
 
 
 class Workdir:
@@ -202,7 +175,7 @@ class Workdir:
             )
         self._make()
         if clip is not None:
-            save_npz(self.clip_file, version=CLIP_VERSION, **clip._asdict())
+            clip_file.write_clip(self.clip_file, clip)
         # Last: a folder with a configuration is a complete work directory.
         write_json(self.config_file, {"config": config, "inputs": inputs})
         return False
@@ -215,11 +188,14 @@ class Workdir:
         """
         try:
             stored = json.loads(self.config_file.read_text())
-            return dict(stored["config"]), dict(stored["inputs"])
+            config, inputs = dict(stored["config"]), dict(stored["inputs"])
         except FileNotFoundError as error:
             raise InputError(f"{self.path} is no work directory: it has no config.json") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{self.config_file} cannot be read: {error}") from error
+        if inputs.pop("fit_mask", None):  # where earlier versions kept it
+            config["mask"] = {**config.get("mask", {}), "fit": True}
+        return config, inputs
 
     def read_clip(self) -> PreparedClip:
         """The clip at training size.
@@ -233,48 +209,15 @@ class Workdir:
                 f"{self.path} is divided into {len(divided)} parts: give one of them, such as "
                 f"{self.segment(divided[0]).path}"
             )
-        fields = {
-            "version": ("i", 0),
-            "frames": ("u", 4),
-            "hole": ("b", 3),
-            "source_sha256": ("U", 0),
-            "rate": ("i", 1),
-            "pixel_aspect": ("i", 1),
-            "transform": ("U", 0),
-        }
-        arrays = load_npz(self.clip_file, fields=fields, max_bytes=MAX_CLIP_BYTES)
-        if arrays["version"] != CLIP_VERSION:
-            raise InputError(
-                f"{self.clip_file} has version {arrays['version']}, not {CLIP_VERSION}"
-            )
-        if arrays["hole"].shape != arrays["frames"].shape[:3]:
-            raise InputError(
-                f"{self.clip_file}: hole {arrays['hole'].shape} does not fit frames "
-                f"{arrays['frames'].shape}"
-            )
-        for name in ("rate", "pixel_aspect"):
-            if arrays[name].shape != (2,) or min(arrays[name]) < 1:
-                raise InputError(
-                    f"{self.clip_file}: {name} is {arrays[name]}, which is no fraction"
-                )
-        return PreparedClip(
-            frames=arrays["frames"],
-            hole=arrays["hole"],
-            source_sha256=str(arrays["source_sha256"]),
-            rate=(int(arrays["rate"][0]), int(arrays["rate"][1])),
-            pixel_aspect=(int(arrays["pixel_aspect"][0]), int(arrays["pixel_aspect"][1])),
-            transform=str(arrays["transform"]),
-        )
+        return clip_file.read_clip(self.clip_file)
 
-    def has_hole(self) -> bool:
-        """Whether any frame of the clip has a hole; a part of a divided run may have none.
+    def read_header(self) -> ClipHeader:
+        """What the clip file tells without its frames.
 
         Raises:
           InputError: as `read_clip`.
         """
-        fields = {"hole": ("b", 3)}
-        hole = load_npz(self.clip_file, fields=fields, max_bytes=MAX_CLIP_BYTES)["hole"]
-        return bool(hole.any())
+        return clip_file.read_header(self.clip_file)
 
     def write_noise(self, noise: np.ndarray) -> None:
         """Keeps a fixed input, [T, H, W, 1] float32, that the seed does not give."""
@@ -338,13 +281,13 @@ class Workdir:
         for field, value in flatten(config):
             if stored.get(field) == value:
                 continue
-            if field == "schedule.num_passes" and stored.get("optimizer.decay") == "cosine":
+            if field == "schedule.num_passes" and stored.get("optimizer.lr_schedule") == "cosine":
                 raise InputError(
                     f"{self.path} was begun with {field}={stored[field]}, now it is {value}: a "
                     f"learning rate that decays over all updates fixes their number; choose "
                     f"another --workdir, or the same value"
                 )
-            if not field.startswith(FREE_FIELDS):
+            if not field.startswith(FREE_FIELDS) and field != "checkpoint.keep":
                 raise InputError(
                     f"{self.path} was begun with {field}={stored.get(field)}, now it is {value}: "
                     f"choose another --workdir, or the same value"

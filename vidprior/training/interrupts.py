@@ -1,5 +1,6 @@
 """How a long run ends early: by a person's wish, or because it has diverged."""
 
+import logging
 import resource
 import signal
 import sys
@@ -8,6 +9,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+
+log = logging.getLogger("vidprior")
 
 # Updates in one dispatch on an accelerator: its losses are looked at afterwards.
 STEPS_PER_DISPATCH = 100
@@ -58,4 +61,4 @@ class StopRequest:
             raise KeyboardInterrupt
         self.asked = True
         text = "stopping as soon as the state can be saved; once more to stop at once"
-        print(text, file=sys.stderr, flush=True)
+        log.info(text)

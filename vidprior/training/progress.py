@@ -1,11 +1,14 @@
 """How far a long job is: a bar on a terminal, plain lines elsewhere."""
 
+import logging
 import math
 import sys
 import time
 from collections.abc import Callable, Mapping
 
 from tqdm import tqdm
+
+log = logging.getLogger("vidprior")
 
 # Plain lines are for log files: not more than one in so many seconds.
 PLAIN_INTERVAL = 10.0
@@ -75,11 +78,8 @@ class Progress:
             self.say(f"{self._label}: {done}/{self._total}, " + ", ".join(facts))
 
     def say(self, text: str) -> None:
-        """Prints a line without tearing the bar."""
-        if self._bar is not None:
-            self._bar.write(text, file=sys.stderr)
-        else:
-            print(text, file=sys.stderr, flush=True)
+        """Logs a line; the command line shows it without tearing the bar."""
+        log.info(text)
 
 
 def duration(seconds: float) -> str:

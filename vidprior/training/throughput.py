@@ -1,6 +1,6 @@
 """What is said of a training run: where it runs, in how much memory, and how long."""
 
-import sys
+import logging
 import time
 from typing import Any
 
@@ -11,6 +11,8 @@ from vidprior.training.interrupts import peak_memory
 from vidprior.training.progress import Progress, duration
 from vidprior.training.train_step import Fit, Losses
 from vidprior.types import DeviceClip, Window
+
+log = logging.getLogger("vidprior")
 
 # A job longer than this is worth a warning when there is no accelerator.
 LONG_SECONDS = 1800
@@ -29,16 +31,18 @@ def compile_and_report(fit: Fit, state: Any, clip: DeviceClip, first: Window) ->
       Seconds of compiling.
     """
     device = jax.devices()[0]
-    _say(f"device: {device.device_kind} ({device.platform})")
+    log.info(f"device: {device.device_kind} ({device.platform})")
     began = time.monotonic()
     temporary, available = fit.temporaries(state, clip, first), resources.memory_limit()
     compiled = time.monotonic() - began
     parts = resources.resident_bytes(clip, state)
-    _say(f"memory: {resources.describe_memory(parts, temporary=temporary, available=available)}")
+    log.info(
+        f"memory: {resources.describe_memory(parts, temporary=temporary, available=available)}"
+    )
     if available and sum(parts.values()) + temporary > available:
-        _say(
-            "warning: that is more than there is: make the job smaller by "
-            "--config.video.height/width, --config.video.max_frames or --config.vgg.features"
+        log.warning(
+            "that is more than there is: make the job smaller by "
+            "--config.video.height/width, --config.video.max_frames or --config.vgg.cache"
         )
     return compiled
 
@@ -85,19 +89,15 @@ class ThroughputEstimate:
             return
         self._told = True
         device, remaining = jax.devices()[0], (self._total - end + self._after) * seconds
-        progress.say(
+        log.info(
             f"plan: {self._total - self._begin} updates of {self._total}"
             + (f" and {self._after} in later parts" if self._after else "")
             + f", about {duration(remaining)} left at {1 / seconds:.3g} updates/s; compiled in "
             f"{duration(self._compiled)}; {peak_memory(device) / 2**30:.2f} GiB at most so far"
         )
         if device.platform == "cpu" and remaining > LONG_SECONDS:
-            progress.say(
-                f"warning: no accelerator is used, and this will take about {duration(remaining)}. "
+            log.warning(
+                f"no accelerator is used, and this will take about {duration(remaining)}. "
                 f"Install vidprior[cuda] on a machine with a GPU, or make the job smaller: "
                 f"--config.video.height/width, --config.schedule.num_passes"
             )
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

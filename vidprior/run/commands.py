@@ -1,0 +1,261 @@
+"""One function for each thing that is done with a work directory.
+
+The command line and the Python entry both end here.
+"""
+
+import logging
+import pathlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from vidprior import configuration
+from vidprior.errors import InputError
+from vidprior.run import build, exchange, flows, outputs, pipeline, segments, validate
+from vidprior.run import source as sources
+from vidprior.run.pipeline import Fitted
+from vidprior.run.render import CompositeFrame
+from vidprior.run.segments import Segment
+from vidprior.run.source import Source
+from vidprior.run.workdir import Workdir
+from vidprior.training import checkpoints, tensorboard
+from vidprior.training.progress import ProgressCallback
+from vidprior.types import Features
+
+log = logging.getLogger("vidprior")
+
+Paths = Mapping[str, pathlib.Path]
+
+# Where the inputs of a run lie: 'video', 'mask' and 'flows'; None for arrays, or where not given.
+Inputs = Mapping[str, str | None]
+
+
+def require_parts(config: ConfigDict, *, has_flow: bool) -> Features | None:
+    """Checks everything that needs no footage, so that nothing of it fails later.
+
+    Args:
+      config: of the run.
+      has_flow: whether its flow is at hand already.
+
+    Returns:
+      VGG16, or None where the perceptual term is off.
+
+    Raises:
+      InputError: a field, a file, a program or a package is not as needed.
+    """
+    validate.validate(config)
+    tensorboard.require(config.log.tensorboard)
+    if not build.trains(config):
+        return None
+    features = build.features(config)
+    if build.needs_flow(config) and not has_flow:
+        flows.require_estimator(config)
+    return features
+
+
+def fit(
+    source: Source,
+    *,
+    config: ConfigDict,
+    workdir: Workdir,
+    inputs: Inputs,
+    features: Features | None,
+    on_progress: ProgressCallback | None = None,
+    on_fitted: Callable[[Fitted], None] = lambda fitted: None,
+) -> list[Segment]:
+    """Fits the segments of a source, or resumes where the work directory stands.
+
+    Args:
+      source: the footage and its masks.
+      config: checked by `require_parts`.
+      workdir: locked by the caller.
+      inputs: paths to remember; a flow file is taken from here.
+      features: of `require_parts`.
+      on_progress: called with the training's progress, instead of a progress bar.
+      on_fitted: called with what came of each segment.
+
+    Raises:
+      InputError: the footage, the mask or the work directory cannot be used.
+      NonFiniteLoss, Interrupted: as `pipeline.fit`.
+    """
+    split = segments.split(source, config=config, workdir=workdir)
+    if segments.open_run(workdir, source, split, config=config, asked=inputs):
+        log.info("resuming the run of this work directory")
+    for line in sources.input_warnings(source):
+        if line.startswith("warning: "):
+            log.warning(line.removeprefix("warning: "))
+        else:
+            log.info(line)
+    for fitted in pipeline.fit_segments(
+        split, features=features, flow_file=inputs["flows"], listener=on_progress
+    ):
+        on_fitted(fitted)
+        del fitted  # the next segment needs the memory
+    return split
+
+
+def frames_of(
+    split: Sequence[Segment],
+    frames: range,
+    *,
+    config: ConfigDict,
+    source: Source | None,
+    step: int | None = None,
+) -> Iterator[CompositeFrame]:
+    """Frames of a fitted run, at the size of the source where `render.resolution` says so.
+
+    Args:
+      split: the segments of the run.
+      frames: numbers of the frames that are wanted.
+      config: of the run.
+      source: from the first of these frames on; None for the size of training.
+      step: the checkpoint; the newest, or the best that was kept, by default.
+    """
+    rendered = pipeline.render_segments(split, frames, step=step)
+    if source is None or config.render.resolution != "source":
+        return rendered
+    return pipeline.to_source_resolution(config, source, rendered)
+
+
+def train(config: ConfigDict, workdir: Workdir, inputs: Inputs) -> Paths:
+    """Fits a video and writes the result; see `inpaint`.
+
+    Returns:
+      The paths of what was written, by name; see `outputs.write_results`.
+    """
+    video, mask = _require_inputs(inputs)
+    has_flow = bool(inputs["flows"]) or workdir.flows_file.exists()
+    features = require_parts(config, has_flow=has_flow)
+    source = sources.open_source(video, mask, config=config)
+    with workdir.lock():
+        split = fit(source, config=config, workdir=workdir, inputs=inputs, features=features)
+        every = range(split[-1].frames.stop)
+        return _write(workdir, split, every, config=config, source=source)
+
+
+def render(
+    workdir: Workdir,
+    *,
+    overrides: Mapping[str, Any],
+    choose: Callable[[int], range],
+    step: int | None,
+    inputs: Inputs,
+) -> Paths:
+    """Renders frames of a saved run again, without training and without flow.
+
+    Args:
+      workdir: of the run.
+      overrides: fields of `render` that change, by name.
+      choose: from the number of frames to those that are wanted.
+      step: the checkpoint; the newest, or the best that was kept, by default.
+      inputs: paths that replace those of the run.
+
+    Returns:
+      As `train`.
+    """
+    config, stored, split = segments.stored_run(workdir)
+    for own in (config, *(segment.config for segment in split)):
+        own.render.update(overrides)
+    validate.validate(config)
+    if step is not None and config.schedule.reset_per_window:
+        raise InputError(
+            "--checkpoint chooses one network, but this run has one for every window "
+            "(schedule.reset_per_window): leave it out"
+        )
+    count = split[-1].frames.stop
+    frames = choose(count)
+    folder = workdir
+    if step is not None or len(frames) < count:
+        name = f"render_{_step_name(split, step)}_{frames.start}-{frames.stop}"
+        folder = Workdir(workdir.path / name)
+    source = None
+    if config.render.resolution == "source":
+        video, mask = inputs["video"] or stored["video"], inputs["mask"] or stored["mask"]
+        if not video or not mask:
+            raise InputError(
+                f"{workdir.path} was begun from arrays: give their --video and --mask, or render "
+                f"at training size by --config.render.resolution=training"
+            )
+        size = split[0].workdir.read_header().view.source_size
+        source = sources.reopen_source(video, mask, size, config=config)
+    with folder.lock():
+        return _write(folder, split, frames, config=config, source=source, step=step)
+
+
+def _step_name(split: list[Segment], step: int | None) -> str:
+    """The checkpoint in the name of a folder: its update, if all segments have the same."""
+    if step is not None:
+        return f"{step:06d}"
+    if len(split) > 1:
+        return "newest"
+    saved = checkpoints.Checkpoints(split[0].workdir.checkpoints)
+    return f"{max(saved.steps(), default=0):06d}"
+
+
+def _write(
+    folder: Workdir,
+    split: Sequence[Segment],
+    frames: range,
+    *,
+    config: ConfigDict,
+    source: Source | None,
+    step: int | None = None,
+) -> Paths:
+    """Writes frames of a fitted run into a folder."""
+    if source is not None:
+        source = source.part(frames)
+    shows_source = source is not None and config.render.resolution == "source"
+    clip = split[0].workdir.read_header()
+    return outputs.write_results(
+        folder.path,
+        frames_of(split, frames, config=config, source=source, step=step),
+        rate=Fraction(*clip.rate),
+        pixel_aspect=Fraction(*clip.pixel_aspect),
+        footage=source.footage if source is not None and shows_source else None,
+        with_audio=config.render.audio,
+        video_format=config.render.format,
+    )
+
+
+def import_network(
+    config: ConfigDict, workdir: Workdir, inputs: Inputs, published: str | None
+) -> None:
+    """A network of the published code as the state of a new work directory."""
+    video, mask = _require_inputs(inputs)
+    if not published:
+        raise InputError("--published is missing: an .npz made by tools/convert_official.py")
+    validate.validate(config)
+    if workdir.config_file.exists():
+        raise InputError(f"{workdir.path} holds a run already: choose another --workdir")
+    source = sources.open_source(video, mask, config=config)
+    split = segments.split(source, config=config, workdir=workdir)
+    if len(split) > 1:
+        raise InputError(
+            f"{published}: a network belongs to a clip that is fitted as a whole, but this one has "
+            f"{len(split)} segments; --config.video.split_at_cuts=False "
+            f"--config.video.max_segment_frames=0"
+        )
+    config = split[0].config
+    (clip,) = segments.read_clips(source, split)
+    network = exchange.read_published(published, clip, config=config)
+    with workdir.lock():
+        workdir.open_run(configuration.to_dict(config), inputs, clip)
+        exchange.import_published(network, workdir, config=config)
+
+
+def export_network(workdir: Workdir, published: str | None, *, step: int | None) -> int:
+    """Writes a saved state in the published layout; returns the number of its update."""
+    if not published:
+        raise InputError("--published is missing: the .npz to write")
+    config = configuration.from_stored(workdir.read_config()[0], where=workdir.config_file)
+    clip = workdir.read_clip()
+    return exchange.export_published(published, workdir, clip, config=config, step=step)
+
+
+def _require_inputs(inputs: Inputs) -> tuple[str, str]:
+    video, mask = inputs["video"], inputs["mask"]
+    if not video or not mask:
+        raise InputError(f"--{'mask' if video else 'video'} is missing")
+    return video, mask

@@ -1,0 +1,40 @@
+"""The propagated pixels of a run: from its work directory, or made for it."""
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from vidprior.propagation import propagate
+from vidprior.propagation.holdout import holdout_mask
+from vidprior.run.clip_file import PreparedClip
+from vidprior.run.workdir import Workdir
+from vidprior.types import Propagated
+
+
+def obtain_propagated(workdir: Workdir, clip: PreparedClip, *, config: ConfigDict) -> Propagated:
+    """Known pixels carried into the hole: from the work directory, or made for it.
+
+    With `propagation.holdout` also into a rehearsal hole.
+
+    Raises:
+      InputError: the file is damaged, or the frames are too small for flow.
+    """
+    kept = workdir.read_propagated(clip.hole)
+    if kept is None:
+        rehearsal = None
+        if config.propagation.holdout:
+            rehearsal = holdout_mask(clip.hole, seed=config.seed)
+        kept = propagate.propagate(clip.frames, clip.hole, rehearsal)
+        workdir.write_propagated(kept)
+    return kept
+
+
+def describe_propagation(clip: PreparedClip, propagated: Propagated) -> str:
+    """What is to be told about carried pixels before the training."""
+    share = (propagated.confidence[clip.hole] >= 0.5).mean() if clip.hole.any() else 0
+    told = f"hole: {share:.1%} of its pixels are carried from other frames and trusted"
+    where = propagated.rehearsal
+    if where.any():
+        error = propagated.frames[where].astype(np.float64) - clip.frames[where]
+        told += f"; where this is rehearsed, they deviate by {np.sqrt(np.square(error).mean()):.1f}"
+        told += " of 255"
+    return told

@@ -16,6 +16,10 @@ from helpers import EVERYTHING
 from vidprior import console
 from vidprior.types import OFFSETS, DeviceClip, Flows
 
+if jax.config.jax_compilation_cache_dir is None:
+    # Otherwise the Python entry would keep what tests compile at home.
+    jax.config.update("jax_compilation_cache_dir", "")
+
 
 def pytest_configure(config):
     """What all tests and the commands that they start have in common: threads, and a cache."""

@@ -3,7 +3,8 @@
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from helpers import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vidprior.errors import InputError
@@ -142,7 +143,7 @@ def test_frames_without_a_hole_stay():
     assert not made.confidence[1].any()
 
 
-@settings(max_examples=8, deadline=None)
+@examples(8)
 @given(st.integers(0, 2**32 - 1))
 def test_known_pixels_stay_and_confidence_is_of_the_hole(seed):
     random = np.random.default_rng(seed)

@@ -1,4 +1,8 @@
-"""Packaging. `constraints.txt` beside this file pins the versions that were tested."""
+"""Packaging.
+
+`constraints.txt` beside this file pins the versions that were tested, and
+`constraints-lowest.txt` the lowest that are promised here; `make test-lowest` tests those.
+"""
 
 import pathlib
 import re
@@ -7,6 +11,9 @@ from setuptools import find_packages, setup
 
 ROOT = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "vidprior/__init__.py").read_text())[1]
+# From 0.9 on JAX has the compiler options of vidprior/runtime.py.
+JAX_VERSIONS = ">=0.9,<0.12"
+CUDA_12, CUDA_13 = ([f"jax[cuda{version}]{JAX_VERSIONS}"] for version in (12, 13))
 # What draws figures and reports.
 FIGURES = ["jinja2>=3.1,<4", "matplotlib>=3.9,<4"]
 # What writes and shows summaries of a run.
@@ -26,14 +33,15 @@ setup(
     install_requires=[
         "absl-py>=2.1,<3",
         "av>=17,<19",
+        "filelock>=3.21,<5",
         "flax>=0.10.6,<0.13",
         "imageio>=2.34,<3",
-        "jax>=0.6,<0.12",
+        f"jax{JAX_VERSIONS}",
         "ml-collections>=1.0,<2",
         "numpy>=2.0,<3",
         "opencv-python-headless>=4.10,<6",
-        "optax>=0.2.4,<0.3",
-        "orbax-checkpoint>=0.11.10,<0.13",
+        "optax>=0.2.5,<0.3",
+        "orbax-checkpoint>=0.11.20,<0.13",
         "pooch>=1.8,<2",
         "scikit-image>=0.24,<0.27",
         "scipy>=1.13,<2",
@@ -42,10 +50,10 @@ setup(
     extras_require={
         "figures": FIGURES,
         "tensorboard": TENSORBOARD,
-        "cuda": [
-            "jax[cuda13]>=0.10,<0.12; python_version >= '3.12'",
-            "jax[cuda12]>=0.6,<0.12; python_version < '3.12'",
-        ],
+        # CUDA 12 runs on older drivers, also on those that are made for CUDA 13.
+        "cuda": CUDA_12,
+        "cuda12": CUDA_12,
+        "cuda13": CUDA_13,
         "test": [
             *FIGURES,
             *TENSORBOARD,

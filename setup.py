@@ -11,9 +11,6 @@ from setuptools import find_packages, setup
 
 ROOT = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "vidprior/__init__.py").read_text())[1]
-# From 0.9 on JAX has the compiler options of vidprior/runtime.py.
-JAX_VERSIONS = ">=0.9,<0.12"
-CUDA_12, CUDA_13 = ([f"jax[cuda{version}]{JAX_VERSIONS}"] for version in (12, 13))
 # What draws figures and reports.
 FIGURES = ["jinja2>=3.1,<4", "matplotlib>=3.9,<4"]
 # What writes and shows summaries of a run.
@@ -35,13 +32,13 @@ setup(
         "av>=17,<19",
         "filelock>=3.21,<5",
         "flax>=0.10.6,<0.13",
-        "imageio>=2.34,<3",
-        f"jax{JAX_VERSIONS}",
+        "jax>=0.9,<0.12",  # from 0.9 on it has the compiler options of vidprior/runtime.py
         "ml-collections>=1.0,<2",
         "numpy>=2.0,<3",
         "opencv-python-headless>=4.10,<6",
         "optax>=0.2.5,<0.3",
         "orbax-checkpoint>=0.11.20,<0.13",
+        "pillow>=10.4,<14",
         "pooch>=1.8,<2",
         "scikit-image>=0.24,<0.27",
         "scipy>=1.13,<2",
@@ -50,14 +47,14 @@ setup(
     extras_require={
         "figures": FIGURES,
         "tensorboard": TENSORBOARD,
-        # CUDA 12 runs on older drivers, also on those that are made for CUDA 13.
-        "cuda": CUDA_12,
-        "cuda12": CUDA_12,
-        "cuda13": CUDA_13,
+        "cuda": ["jax[cuda12]>=0.9,<0.12"],  # drivers made for CUDA 13 run it too
+        "cuda12": ["jax[cuda12]>=0.9,<0.12"],
+        "cuda13": ["jax[cuda13]>=0.9,<0.12"],
         "test": [
             *FIGURES,
             *TENSORBOARD,
             "hypothesis>=6.100,<7",
+            "imageio>=2.34,<3",
             "ipykernel>=6.29,<8",
             "mypy>=1.13,<3",
             "nbclient>=0.10,<1",

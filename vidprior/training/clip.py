@@ -1,4 +1,4 @@
-"""From frames, hole and flow to a `Clip`: every mask and target derived once."""
+"""From frames, hole and flow to a `DeviceClip`: every mask and target derived once."""
 
 import dataclasses
 import zlib

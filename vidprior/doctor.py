@@ -18,8 +18,9 @@ from vidprior.io import video_reader, video_writer
 from vidprior.run import build, flows
 
 LIBRARIES = (
-    "jax", "jaxlib", "filelock", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "scikit-image",
-    "opencv-python-headless", "av", "pillow", "ml-collections", "absl-py", "pooch", "tqdm",
+    "jax", "jaxlib", "filelock", "flax", "optax", "orbax-checkpoint", "numpy", "scipy",
+    "scikit-image", "opencv-python-headless", "av", "pillow", "ml-collections", "absl-py",
+    "pooch", "tqdm",
 )  # fmt: skip
 # Libraries that are asked for by themselves, and by which name.
 EXTRAS = {"tensorboard": "tensorboard", "matplotlib": "figures", "jinja2": "figures"}

@@ -23,7 +23,6 @@ instead of clip, flow, checkpoints, metrics and previews, which each part has fo
 """
 
 import contextlib
-import fcntl
 import json
 import operator
 import os
@@ -31,6 +30,7 @@ import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import filelock
 import numpy as np
 
 from vidprior import configuration
@@ -62,6 +62,7 @@ class Workdir:
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = pathlib.Path(path)
+        self.lock_file = self.path / ".lock"
         self.config_file = self.path / "config.json"
         self.clip_file = self.path / "clip.npz"
         self.flows_file = self.path / "flows.npz"
@@ -78,34 +79,33 @@ class Workdir:
     def lock(self) -> Iterator["Workdir"]:
         """Keeps other processes from writing here; the folder is made if it is missing.
 
-        A new folder that stays empty is taken away again. The lock is the operating system's,
-        and ends with the process, however that ends.
+        A new folder that stays empty is removed again. The operating system holds the lock,
+        on a hidden file, and releases it when the process ends, however it ends.
 
         Raises:
-          InputError: when another process holds the folder, or it cannot be made.
+          InputError: when another process holds the folder, or it cannot be made or written.
         """
         is_new = not self.path.exists()
         self._make()
+        lock = filelock.FileLock(self.lock_file, timeout=0)
         try:
-            folder = os.open(self.path, os.O_RDONLY)
+            lock.acquire()
+        except filelock.Timeout as error:
+            raise InputError(
+                f"another process is at work in {self.path}: wait for it, or choose another "
+                f"--workdir"
+            ) from error
         except OSError as error:
-            raise InputError(f"cannot open {self.path}: {error.strerror}") from error
+            raise InputError(f"cannot lock {self.path}: {error.strerror}") from error
         try:
-            try:
-                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise InputError(
-                    f"another process is at work in {self.path}: wait for it, or choose another "
-                    f"--workdir"
-                ) from error
-            except OSError as error:
-                raise InputError(f"cannot lock {self.path}: {error.strerror}") from error
             yield self
         finally:
+            with contextlib.suppress(OSError):  # Windows: the file goes when it is closed
+                self.lock_file.unlink()
+            lock.release()
             if is_new:
                 with contextlib.suppress(OSError):  # it holds something
                     self.path.rmdir()
-            os.close(folder)
 
     def _make(self) -> None:
         try:

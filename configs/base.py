@@ -40,6 +40,10 @@ def get_config() -> ConfigDict:
     config.mask = ConfigDict()
     config.mask.dilate = 0  # pixels of the source by which the mask grows
     config.mask.fit = False  # resample masks of another number, rate or size to the video
+    config.mask.labels = ()  # of masks that number objects: what to remove; (): all but 0
+    config.mask.ignore = ()  # labels to keep, such as 255 where that means 'void'
+    config.mask.invert = False  # the masks show what to keep
+    config.mask.missing = "refuse"  # frames without a mask; 'empty': they stay as they are
 
     config.flow = ConfigDict()
     config.flow.estimator = "dis"  # 'dis' (OpenCV) or 'pwcnet' (third_party/pwcnet_torch)
@@ -62,7 +66,7 @@ def get_config() -> ConfigDict:
     config.schedule.updates_per_window = 100  # M
     config.schedule.median_window = "last"  # of a pass: 'last', 'extra' (once more) or 'none'
     config.schedule.reset_per_window = False  # a fresh network for every window (DIP)
-    config.schedule.windows_at_once = placeholder(int)  # of those; None: 1 on a CPU, else 8
+    config.schedule.windows_at_once = placeholder(int)  # of those; None: one
 
     config.model = ConfigDict()
     config.model.channels = (16, 32, 64, 128, 128, 128)  # of each scale

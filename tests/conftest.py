@@ -11,6 +11,10 @@ import pytest
 from vidprior import console
 from vidprior.types import OFFSETS, DeviceClip, Flows
 
+if jax.config.jax_compilation_cache_dir is None:
+    # Otherwise the Python entry would keep what tests compile at home.
+    jax.config.update("jax_compilation_cache_dir", "")
+
 
 @pytest.fixture
 def log_on_stderr():

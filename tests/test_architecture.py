@@ -37,13 +37,17 @@ GROUPS = (
 
 # Where the fields of a configuration become arguments.
 KNOW_CONFIGURATIONS = {
-    "configuration", "run.build", "run.source", "run.flows", "run.propagated", "run.train",
-    "run.train_each", "run.exchange",
-    "run.commands", "run.pipeline", "run.segments", "run.validate", "doctor", "command_line", "api",
+    "configuration", "run.build", "run.source", "run.flows", "run.propagated", "run.fit",
+    "run.exchange", "run.commands", "run.pipeline", "run.source_resolution", "run.segments",
+    "run.validate",
+    "doctor", "command_line", "api",
 }  # fmt: skip
 
 # The files that know codecs, images and video.
-KNOW_CODECS = {"io.images", "io.video_reader", "io.video_writer"}
+KNOW_CODECS = {
+    "io.colour", "io.images", "io.pages", "io.streams", "io.video_reader", "io.video_scan",
+    "io.video_writer",
+}  # fmt: skip
 
 
 def imports(tree):
@@ -173,7 +177,7 @@ def test_propagation_knows_no_network():
 
 
 def test_codecs_are_known_to_few():
-    found = {name for name in MODULES if used_packages(name) & {"av", "imageio"}}
+    found = {name for name in MODULES if used_packages(name) & {"av", "PIL"}}
     assert found <= {f"vidprior.{name}" for name in KNOW_CODECS}
 
 

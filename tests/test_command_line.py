@@ -213,3 +213,21 @@ def test_the_full_help_lists_every_field():
     fields = dict(configuration.flatten(configured("base").to_dict()))
     listed = re.findall(r"^  ([\w.]+) ", command_line.help_text(full=True), re.MULTILINE)
     assert set(fields) <= set(listed)
+
+
+# Paths
+
+
+def test_home_is_meant_after_an_equals_sign_too(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    request = command_line.parse(["x", "--video=~/a.mp4", "--mask=b~", "--workdir", "./~"])
+    assert (request.video, request.mask, request.workdir) == ("/home/me/a.mp4", "b~", "./~")
+    request = command_line.parse(["x", "--config=flow", "--config.vgg.weights=~/w.npz"])
+    assert request.config.vgg.weights == "/home/me/w.npz"
+
+
+def test_labels_are_numbers():
+    request = command_line.parse(["x", "--config=flow", "--config.mask.labels=1,3"])
+    assert request.config.mask.labels == (1, 3)
+    request = command_line.parse(["x", "--config=flow", "--config.mask.ignore=255"])
+    assert request.config.mask.ignore == (255,)

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from vidprior.io import images
-from vidprior.io.footage import open_footage, read_frames, read_mask_frames
+from vidprior.io.footage import open_footage, read_frames
+from vidprior.io.masks import read_mask_frames
 
 TOOL = pathlib.Path(__file__).parents[1] / "tools" / "make_mask.py"
 T, SIZE = 8, (96, 128)

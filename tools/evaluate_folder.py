@@ -20,6 +20,7 @@ import _command
 from vidprior.errors import InputError
 from vidprior.evaluation import compose, protocols, tables
 from vidprior.io import footage, images
+from vidprior.io.masks import read_mask_frames
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -60,7 +61,7 @@ def measure(
         raise InputError(f"{result} has {len(results)} frames, {truth} has {len(truths)}")
     # A mask of the protocol's size goes with a truth of another.
     size = footage.read_frames(mask, stop=1).frames.shape[1:3]
-    masks = footage.read_mask_frames(mask, size=size, num_frames=len(truths))
+    masks = read_mask_frames(mask, size=size, num_frames=len(truths))
     try:
         return protocols.measure(protocol, truths, results, masks)
     except InputError as error:

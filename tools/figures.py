@@ -135,7 +135,7 @@ def draw_similarity(flags: argparse.Namespace) -> "Figure":
     """Figure 9."""
     from vidprior import configuration
     from vidprior.evaluation import encoder, figures
-    from vidprior.run import build, train_each
+    from vidprior.run import build
     from vidprior.training import checkpoints
 
     workdir = Workdir(flags.workdir)
@@ -149,7 +149,7 @@ def draw_similarity(flags: argparse.Namespace) -> "Figure":
     if not saved.steps():
         raise InputError(f"{workdir.path} has no checkpoint yet: train first")
     if config.schedule.reset_per_window:
-        params_for = train_each.saved_params(saved)
+        params_for = saved.restore_by_window()
     else:
         params, _ = saved.restore_params(saved.steps()[-1])
         params_for = lambda _: params  # noqa: E731

@@ -28,7 +28,8 @@ from vidprior.errors import InputError
 from vidprior.flow import dis
 from vidprior.imaging.visualize import outline_hole
 from vidprior.io import images, video_writer
-from vidprior.io.footage import Footage, open_footage, read_mask_frames
+from vidprior.io.footage import Footage, open_footage
+from vidprior.io.masks import read_mask_frames
 from vidprior.propagation import mask_tracking
 
 

@@ -4,6 +4,7 @@ What may be overridden depends on the configuration, and which configuration is 
 on the mode. So these two are parsed first, and all other flags against them.
 """
 
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -82,7 +83,7 @@ def parse(arguments: Sequence[str]) -> Request:
       InputError: one line that names the word at fault.
       SystemExit: after the help was printed.
     """
-    words = [arguments[0], *_renamed(arguments[1:])]
+    words = [arguments[0], *_renamed([_with_home(word) for word in arguments[1:]])]
     if any(re.fullmatch(r"--?(help|helpfull|helpshort|h)", word) for word in words[1:]):
         print(help_text(full="--helpfull" in words or "-helpfull" in words))
         raise SystemExit(0)
@@ -153,6 +154,14 @@ def help_text(*, full: bool = False) -> str:
         fields="\n".join(f"  {field:<26} {text}" for field, text in shown.items()),
         flags="\n".join(f"  --{flag.name:<12} {flag.help}" for flag in named),
     ).rstrip()
+
+
+def _with_home(word: str) -> str:
+    """`~` where a path begins after `=`, which shells leave as it is."""
+    flag, _, value = word.partition("=")
+    if word.startswith("-") and value.startswith("~"):
+        return f"{flag}={os.path.expanduser(value)}"
+    return word
 
 
 def _renamed(words: Sequence[str]) -> list[str]:

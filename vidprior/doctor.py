@@ -19,7 +19,7 @@ from vidprior.run import build, flows
 
 LIBRARIES = (
     "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "scikit-image",
-    "opencv-python-headless", "av", "imageio", "ml-collections", "absl-py", "pooch", "tqdm",
+    "opencv-python-headless", "av", "pillow", "ml-collections", "absl-py", "pooch", "tqdm",
 )  # fmt: skip
 # Libraries that are asked for by themselves, and by which name.
 EXTRAS = {"tensorboard": "tensorboard", "matplotlib": "figures", "jinja2": "figures"}

@@ -1,8 +1,10 @@
-"""How this process uses the machine: XLA's compiler options, and memory kept by malloc."""
+"""How this process uses the machine: XLA's options and its cache, malloc, facts of memory."""
 
 import ctypes
 import os
 import pathlib
+import resource
+import sys
 
 import jax
 
@@ -20,6 +22,22 @@ def compiler_options() -> CompilerOptions:
         return {}
     kinds = ("LIBRARY_FUSION_TYPE_REDUCE", "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT")
     return {"xla_cpu_experimental_ynn_fusion_type": ",".join(kinds)}
+
+
+def keep_compiled() -> None:
+    """Keeps compiled programs between processes, unless somebody has said where already.
+
+    They lie in `$XDG_CACHE_HOME/vidprior/xla`, by default `~/.cache/vidprior/xla`; without a
+    home directory there is no such cache. Call it before anything is compiled: JAX looks once
+    whether there is such a folder.
+    """
+    if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]
+        return
+    try:
+        cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    except RuntimeError:  # no home
+        return
+    jax.config.update("jax_compilation_cache_dir", str(cache / "vidprior" / "xla"))
 
 
 # From glibc's malloc.h.
@@ -44,15 +62,17 @@ def keep_memory() -> bool:
     return all(mallopt(setting, value) for setting, value in settings.items())
 
 
-def keep_compiled() -> None:
-    """Keeps compiled programs between runs, unless the environment says where already.
+def memory_limit() -> int | None:
+    """Bytes of the default device, on a CPU the machine's; None where it does not tell."""
+    device = jax.devices()[0]
+    if device.platform == "cpu":
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return (device.memory_stats() or {}).get("bytes_limit")
 
-    Without a home directory there is no such cache.
-    """
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
-        return
-    try:
-        cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    except RuntimeError:  # no home
-        return
-    jax.config.update("jax_compilation_cache_dir", str(cache / "vidprior" / "xla"))
+
+def peak_memory() -> int:
+    """Bytes in use at most so far: on the default device, or of this process on a CPU."""
+    stats = jax.devices()[0].memory_stats() or {}
+    unit = 1 if sys.platform == "darwin" else 1024
+    process = unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return stats.get("peak_bytes_in_use", process)

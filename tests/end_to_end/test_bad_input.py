@@ -381,10 +381,10 @@ def test_work_directory_in_a_read_only_folder(command, clip, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "file"),
     [
-        (["--mode=render"], "result/00000.png"),
+        (["--mode=render"], "result.mp4"),
         (["--mode=render", "--frames=1:3"], "render_000030_1-3"),
-        ([*TINY, "--config.schedule.num_passes=4"], "config.json"),
-        (TINY, "metrics.jsonl"),
+        ([*TINY, "--config.schedule.num_passes=4"], "result.mp4"),
+        (TINY, "result.mp4"),
     ],
 )
 def test_read_only_work_directory(arguments, file, command, clip, copy_of_trained):

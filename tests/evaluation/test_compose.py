@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from vidprior.errors import InputError
 from vidprior.evaluation import compose
 from vidprior.io import footage, images
+from vidprior.io.masks import read_mask_frames
 
 SIZE = (24, 40)
 LEVELS = [((0, 5), (160, 60, 40)), ((5, 9), (40, 90, 200))]
@@ -179,7 +180,7 @@ def test_what_is_written_is_read_again(background, masks, tmp_path):
     for name, array in (("frames", clip.frames), ("truth", clip.truth)):
         read = footage.read_frames(tmp_path / "set/a" / name).frames
         np.testing.assert_array_equal(read, array)
-    grey = footage.read_mask_frames(tmp_path / "set/a/masks", size=SIZE, num_frames=4)
+    grey = read_mask_frames(tmp_path / "set/a/masks", size=SIZE, num_frames=4)
     np.testing.assert_array_equal(grey, 255 * clip.hole.astype(np.uint8))
     assert compose.read_manifest(tmp_path / "set/a") == clip.manifest
     assert compose.list_clips(tmp_path / "set") == [tmp_path / "set/a", tmp_path / "set/b"]

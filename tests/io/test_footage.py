@@ -12,7 +12,6 @@ import pytest
 
 from vidprior.errors import InputError
 from vidprior.io import footage
-from vidprior.io.images import read_image
 
 ROOT = pathlib.Path(__file__).parents[2]
 CLIPS = ROOT / "../shared/clips"
@@ -376,6 +375,7 @@ def test_one_lost_frame_at_the_end_is_noticed(tmp_path):
 
 
 def test_damage_in_the_middle(tmp_path):
+    """One frame of a whole file cannot be decoded: it is left out, and told."""
     frames = moving_picture(12)
     file = encode(tmp_path / "a.mov", frames, codec="png", pix_fmt="rgb24")
     with av.open(str(file)) as container:
@@ -384,10 +384,11 @@ def test_damage_in_the_middle(tmp_path):
     data = bytearray(file.read_bytes())
     data[place + 20 : place + size] = b"\xff" * (size - 20)
     file.write_bytes(data)
-    with pytest.raises(InputError, match="only 5 of 12"):
-        footage.read_frames(file)
-    salvaged = footage.read_frames(file, allow_truncated=True).frames
-    assert np.array_equal(salvaged, frames[:5])
+    opened = footage.open_footage(file)
+    assert np.array_equal(list(opened.frames()), np.delete(frames, 5, axis=0))
+    assert opened.numbers() == (0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11)
+    assert opened.shown_at()[5] == 6 / NTSC
+    assert any("1 frame within" in note for note in opened.notes())
 
 
 def test_frames_that_an_edit_list_hides_are_not_missed(tmp_path):
@@ -477,114 +478,6 @@ def test_a_container_that_breaks_in_the_middle(tmp_path):
     assert len(footage.read_frames(file, allow_truncated=True).frames) == 4
 
 
-# ---- masks ----
-
-
-def blobs(count, height=48, width=64):
-    """[T, H, W] uint8, 0 or 255; a rectangle that moves."""
-    masks = np.zeros((count, height, width), np.uint8)
-    for t in range(count):
-        masks[t, 10 + t : 30 + t, 8 + 2 * t : 32 + 2 * t] = 255
-    return masks
-
-
-def grey_folder(folder, masks):
-    return write_folder(folder, np.repeat(masks[..., None], 3, axis=-1))
-
-
-def test_masks_of_a_folder(tmp_path):
-    masks = blobs(5)
-    read = footage.read_mask_frames(grey_folder(tmp_path / "m", masks), size=(48, 64), num_frames=5)
-    assert read.dtype == np.uint8
-    assert np.array_equal(read, masks)
-
-
-def test_one_mask_for_all_frames(tmp_path):
-    masks = blobs(1)
-    folder = grey_folder(tmp_path / "m", masks // 2)
-    read = footage.read_mask_frames(folder / "0.png", size=(48, 64), num_frames=3, start=7)
-    assert np.array_equal(read, np.repeat(masks, 3, axis=0))
-
-
-MASK_SOURCES = {
-    "folder": lambda folder, masks: grey_folder(folder / "m", masks),
-    "video": lambda folder, masks: encode(folder / "m.mkv", masks, pix_fmt="gray", source="gray"),
-}
-
-
-@pytest.mark.parametrize("kind", MASK_SOURCES)
-def test_masks_of_the_whole_video_are_cut_to_the_range(tmp_path, kind):
-    masks = blobs(9)
-    path = MASK_SOURCES[kind](tmp_path, masks)
-    given = {"size": (48, 64), "num_frames": 4, "start": 3}
-    assert np.array_equal(footage.read_mask_frames(path, **given, total_frames=9), masks[3:7])
-    with pytest.raises(InputError, match=r"9 masks do not match 4 frames; "):
-        footage.read_mask_frames(path, **given)
-    with pytest.raises(InputError, match="9 masks do not match 4 frames, nor the whole video's 8"):
-        footage.read_mask_frames(path, **given, total_frames=8)
-
-
-@pytest.mark.parametrize("kind", MASK_SOURCES)
-def test_masks_of_the_range_alone(tmp_path, kind):
-    masks = blobs(4)
-    path = MASK_SOURCES[kind](tmp_path, masks)
-    read = footage.read_mask_frames(path, size=(48, 64), num_frames=4, start=3, total_frames=9)
-    assert np.array_equal(read, masks)
-
-
-def test_compressed_mask_video(tmp_path):
-    masks = blobs(8, 96, 128)
-    rgb = np.repeat(masks[..., None], 3, axis=-1)
-    file = encode(tmp_path / "m.mp4", rgb, codec="libx264", pix_fmt="yuv420p", crf="32")
-    decoded = footage.read_frames(file).frames
-    assert ((decoded > 0) & (rgb == 0)).any()  # there is noise to be ignored
-    read = footage.read_mask_frames(file, size=(96, 128), num_frames=8)
-    assert set(np.unique(read)) == {0, 255}
-    # It may err at the edge only.
-    kernel = np.ones((5, 5), np.uint8)
-    for mask, result in zip(masks, read, strict=True):
-        assert not result[cv2.dilate(mask, kernel) == 0].any()
-        assert (result[cv2.erode(mask, kernel) == 255] == 255).all()
-
-
-def test_noise_alone_is_no_hole_in_a_mask_video(tmp_path):
-    noise = np.random.default_rng(0).integers(0, 4, (3, 48, 64), np.uint8)
-    file = encode(tmp_path / "m.mkv", noise, pix_fmt="gray", source="gray")
-    assert footage.read_frames(file).frames.max() == 3
-    assert not footage.read_mask_frames(file, size=(48, 64), num_frames=3).any()
-
-
-def test_colour_mask_video_counts_its_largest_channel(tmp_path):
-    masks = blobs(3)
-    red = np.stack([masks, 0 * masks, 0 * masks], axis=-1)
-    file = encode(tmp_path / "m.mkv", red)
-    assert np.array_equal(footage.read_mask_frames(file, size=(48, 64), num_frames=3), masks)
-
-
-@pytest.mark.parametrize("kind", ["image", "folder", "video"])
-def test_masks_of_another_size_name_both(tmp_path, kind):
-    masks = blobs(2)
-    folder = grey_folder(tmp_path / "m", masks)
-    path = {
-        "image": folder / "0.png",
-        "folder": folder,
-        "video": encode(tmp_path / "m.mkv", masks, pix_fmt="gray", source="gray"),
-    }[kind]
-    with pytest.raises(InputError, match=r"64x48, but .* is 80x60"):
-        footage.read_mask_frames(path, size=(60, 80), num_frames=2)
-
-
-def test_cut_mask_video_is_refused(tmp_path):
-    _, cut = cut_video(tmp_path, "mkv", moving_picture(20))
-    with pytest.raises(InputError, match=r"of 20 frames could be decoded$"):
-        footage.read_mask_frames(cut, size=(48, 64), num_frames=20)
-
-
-def test_missing_masks(tmp_path):
-    with pytest.raises(InputError, match="no such file or folder"):
-        footage.read_mask_frames(tmp_path / "m", size=(4, 4), num_frames=1)
-
-
 # ---- real clips ----
 
 
@@ -604,19 +497,3 @@ def test_real_clip(name, shape, rate, aspect):
     assert video.frames.shape == (4, *shape[1:])
     assert video.frames.std() > 20
     assert (video.total, video.rate, video.pixel_aspect) == (shape[0], rate, aspect)
-
-
-def test_real_masks_in_the_colours_of_a_palette_give_the_same_hole(tmp_path):
-    folder = CLIPS / "bmx-trees/masks"
-    if not folder.exists():
-        pytest.skip(f"no {folder}")
-    masks = footage.read_mask_frames(
-        folder, size=(480, 854), num_frames=5, start=30, total_frames=80
-    )
-    assert set(np.unique(masks)) == {0, 255}
-    colour = np.where(masks[..., None] > 0, np.array([128, 0, 0]), 0).astype(np.uint8)
-    again = footage.read_mask_frames(
-        write_folder(tmp_path / "m", colour), size=(480, 854), num_frames=5
-    )
-    assert np.array_equal(again, masks)
-    assert np.array_equal(masks[0], read_image(folder / "00030.png")[..., 0])

@@ -19,11 +19,10 @@ from vidprior.io import files
 from vidprior.io.images import (
     list_images,
     read_image,
-    read_mask_images,
     require_consecutive,
     write_frames,
     write_image,
-)
+)  # fmt: skip
 
 ROOT = pathlib.Path(__file__).parents[2]
 CLIPS = ROOT / "../shared/clips"
@@ -174,159 +173,6 @@ def test_empty_folder_names_the_suffixes(tmp_path):
     (tmp_path / "readme.txt").touch()
     with pytest.raises(InputError, match=r"no images \(\.png, \.jpg"):
         list_images(tmp_path)
-
-
-# ---- masks ----
-
-
-def masks_of(tmp_path, images):
-    files = [save(tmp_path / f"{i}.png", image) for i, image in enumerate(images)]
-    return read_mask_images(files, images[0].shape[:2])
-
-
-BLOB = np.zeros((12, 16), np.uint8)
-BLOB[3:7, 5:11] = 1
-HOLE = BLOB * 255
-NOTHING = np.zeros_like(BLOB)
-
-
-@pytest.mark.parametrize("value", [1, 2, 64, 128, 254, 255])
-def test_any_single_value_is_hole(tmp_path, value):
-    assert np.array_equal(masks_of(tmp_path, [BLOB * value, NOTHING]), [HOLE, NOTHING])
-
-
-@pytest.mark.parametrize("value", [1, 128, 255, 256, 65535])
-def test_any_single_value_of_16_bits_is_hole(tmp_path, value):
-    images = [BLOB.astype(np.uint16) * np.uint16(value), NOTHING.astype(np.uint16)]
-    assert np.array_equal(masks_of(tmp_path, images), [HOLE, NOTHING])
-
-
-def test_object_numbers_are_all_hole(tmp_path):
-    numbers = BLOB.copy()
-    numbers[9, :7] = [2, 3, 4, 5, 6, 7, 8]
-    expected = np.where(numbers > 0, 255, 0)
-    assert np.array_equal(masks_of(tmp_path, [numbers, BLOB]), [expected, HOLE])
-
-
-def test_palette_of_objects_is_all_hole(tmp_path):
-    palette = [(0, 0, 0), (128, 0, 0), (0, 128, 0), (0, 0, 128), (64, 0, 0), (191, 0, 0)]
-    indices = BLOB.copy()
-    indices[9, :5] = [1, 2, 3, 4, 5]
-    file = save_palette(tmp_path / "a.png", indices, palette)
-    expected = np.where(indices > 0, 255, 0)
-    assert np.array_equal(read_mask_images([file], BLOB.shape), [expected])
-
-
-def test_the_largest_colour_channel_counts(tmp_path):
-    image = np.zeros((1, 4, 3), np.uint8)
-    image[0, 1, 0] = image[0, 2, 1] = image[0, 3, 2] = 255
-    assert masks_of(tmp_path, [image]).tolist() == [[[0, 255, 255, 255]]]
-
-
-def test_soft_edges_of_a_white_mask_are_kept(tmp_path):
-    soft = cv2.GaussianBlur(cv2.resize(HOLE, (64, 48)), (5, 5), 0)
-    assert soft.max() == 255
-    assert len(np.unique(soft)) > 10
-    assert np.array_equal(masks_of(tmp_path, [soft, soft]), [soft, soft])
-
-
-@pytest.mark.parametrize("peak", [100, 201, 254])
-def test_soft_edges_below_white_are_scaled(tmp_path, peak):
-    ramp = np.arange(peak + 1, dtype=np.uint8)[None]
-    scaled = masks_of(tmp_path, [ramp])[0, 0]
-    assert np.abs(scaled - np.arange(peak + 1) * 255 / peak).max() <= 0.5
-    assert np.array_equal(scaled > 127, np.arange(peak + 1) > peak / 2)
-
-
-@pytest.mark.parametrize("step", [1, 257])
-def test_soft_edges_in_16_bits(tmp_path, step):
-    ramp = (np.arange(256, dtype=np.uint16) * np.uint16(step))[None]
-    masks = masks_of(tmp_path, [ramp])
-    assert masks.dtype == np.uint8
-    assert np.array_equal(masks[0, 0], np.arange(256))
-
-
-def test_whether_a_mask_is_white_is_judged_over_the_sequence(tmp_path):
-    faint = BLOB * 100
-    assert np.array_equal(masks_of(tmp_path, [HOLE, faint]), [HOLE, faint])
-
-
-def test_noise_of_a_video_saved_as_png_is_no_hole(tmp_path):
-    rng = np.random.default_rng(0)
-    noisy = np.where(BLOB, 251, 2) + rng.integers(-2, 3, BLOB.shape)
-    noisy[8] = np.linspace(0, 250, 16)  # edges take values in between
-    noisy[9] = np.linspace(5, 245, 16)
-    noisy[10] = np.linspace(7, 247, 16)
-    result = masks_of(tmp_path, [noisy.astype(np.uint8)])[0]
-    assert np.array_equal(result[:8] > 127, BLOB[:8] > 0)
-
-
-def test_alpha_decides_where_it_varies(tmp_path):
-    image = np.full((12, 16, 4), 200, np.uint8)
-    image[..., 3] = HOLE
-    assert np.array_equal(masks_of(tmp_path, [image]), [HOLE])
-
-
-def test_alpha_that_varies_decides_for_the_whole_sequence(tmp_path):
-    # In the second frame nothing is marked: its alpha is 0 throughout, its colour white.
-    image = np.full((12, 16, 4), 255, np.uint8)
-    image[..., 3] = HOLE
-    empty = image.copy()
-    empty[..., 3] = 0
-    assert np.array_equal(masks_of(tmp_path, [image, empty]), [HOLE, NOTHING])
-
-
-@pytest.mark.parametrize("alpha", [0, 255])
-def test_constant_alpha_is_ignored(tmp_path, alpha):
-    image = np.dstack([HOLE, HOLE, HOLE, np.full_like(HOLE, alpha)])
-    assert np.array_equal(masks_of(tmp_path, [image, image]), [HOLE, HOLE])
-
-
-def test_grey_with_alpha_and_transparent_palette(tmp_path):
-    pixels = np.dstack([np.full_like(HOLE, 90), HOLE])
-    Image.frombytes("LA", (16, 12), pixels.tobytes()).save(tmp_path / "a.png")
-    assert np.array_equal(read_mask_images([tmp_path / "a.png"], BLOB.shape), [HOLE])
-    palette = [(255, 255, 255), (0, 0, 0)]
-    file = save_palette(tmp_path / "b.png", BLOB, palette, transparency=0)
-    assert np.array_equal(read_mask_images([file], BLOB.shape), [HOLE])
-
-
-def test_jpeg_masks_have_a_fixed_threshold(tmp_path):
-    big = cv2.resize(HOLE, (160, 120), interpolation=cv2.INTER_NEAREST)
-    assert cv2.imwrite(str(tmp_path / "a.jpg"), big, [cv2.IMWRITE_JPEG_QUALITY, 60])
-    decoded = cv2.imread(str(tmp_path / "a.jpg"), cv2.IMREAD_GRAYSCALE)
-    assert ((decoded > 0) & (big == 0)).any()  # there is noise to be ignored
-    assert np.array_equal(read_mask_images([tmp_path / "a.jpg"], big.shape)[0], big)
-    assert cv2.imwrite(str(tmp_path / "b.jpg"), np.full((16, 16), 3, np.uint8))
-    assert read_mask_images([tmp_path / "b.jpg"], (16, 16)).max() == 0
-
-
-def test_mask_of_another_size_names_both(tmp_path):
-    files = [save(tmp_path / "0.png", HOLE), save(tmp_path / "1.png", HOLE[:, :9])]
-    with pytest.raises(InputError, match=r"1\.png is 9x12, but its frame is 16x12"):
-        read_mask_images(files, BLOB.shape)
-
-
-def test_masks_of_two_bit_depths_are_refused(tmp_path):
-    files = [save(tmp_path / "0.png", HOLE), save(tmp_path / "1.png", HOLE.astype(np.uint16))]
-    with pytest.raises(InputError, match=r"uint16, but .*0\.png is uint8"):
-        read_mask_images(files, BLOB.shape)
-
-
-def test_real_palette_annotations_and_masks():
-    folder = CLIPS / "bmx-trees"
-    if not folder.exists():
-        pytest.skip(f"no {folder}")
-    for number in (0, 40, 79):
-        file = folder / "annotations" / f"{number:05d}.png"
-        with Image.open(file) as image:
-            objects = np.asarray(image) > 0
-        hole = read_mask_images([file], objects.shape)[0]
-        assert np.array_equal(hole, np.where(objects, 255, 0))
-        # The masks are the same object, grown by at most six pixels.
-        grown = read_mask_images([folder / "masks" / file.name], objects.shape)[0]
-        assert (grown[objects] == 255).all()
-        assert not grown[cv2.dilate(hole, np.ones((13, 13), np.uint8)) == 0].any()
 
 
 # ---- writing ----

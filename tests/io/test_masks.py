@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from vidprior.errors import InputError
 from vidprior.io import images
 from vidprior.io.footage import open_footage
-from vidprior.io.masks import nearest, read_masks
+from vidprior.io.mask_meaning import MaskRules
+from vidprior.io.masks import nearest, read_mask_frames, read_masks
 from vidprior.io.video_writer import write_video
 
 SIZE = (8, 12)
@@ -56,15 +57,20 @@ def mask_video(tmp_path):
     return make
 
 
+def taken(path, footage, **options):
+    masks = read_masks(path, footage, **options)
+    return masks.hole, "\n".join(masks.notes)
+
+
 def fitted(path, footage):
-    masks, told = read_masks(path, footage, rate=RATE, fit=True)
+    masks, told = taken(path, footage, rate=RATE, fit=True)
     assert masks.shape == (footage.count, *SIZE)
     return columns(masks), told
 
 
 @pytest.mark.parametrize("fit", [False, True])
 def test_masks_that_fit_are_taken_as_they_are(film, mask_video, fit):
-    masks, told = read_masks(mask_video(5, RATE), film(5), rate=RATE, fit=fit)
+    masks, told = taken(mask_video(5, RATE), film(5), rate=RATE, fit=fit)
     assert (columns(masks), told) == ([0, 1, 2, 3, 4], "")
 
 
@@ -72,14 +78,14 @@ def test_masks_that_fit_are_taken_as_they_are(film, mask_video, fit):
 def test_one_mask_for_each_frame_fits_whatever_its_rate(film, mask_video, fit):
     """Many tools write masks at a rate of their own. It is said all the same."""
     path, ntsc = mask_video(5, Fraction(24)), film(5, Fraction(30000, 1001))
-    masks, told = read_masks(path, ntsc, rate=RATE, fit=fit)
+    masks, told = taken(path, ntsc, rate=RATE, fit=fit)
     assert columns(masks) == [0, 1, 2, 3, 4]
     assert told == (
         "mask: 5 masks of 12x8 at 24 frames/s for 5 frames of 12x8 at 29.97 frames/s: "
         "taken frame by frame"
     )
     path = mask_video(5, Fraction(2997, 100))
-    assert read_masks(path, ntsc, rate=RATE, fit=fit)[1] == ""
+    assert taken(path, ntsc, rate=RATE, fit=fit)[1] == ""
 
 
 def test_masks_of_another_number_name_all_of_both(film, mask_video):
@@ -120,8 +126,9 @@ def test_masks_that_end_early(film, mask_video):
     assert told.endswith("the nearest in time, the last one for 3 frames after its end")
 
 
-def test_images_are_spread_evenly(film, tmp_path):
-    images.write_frames(tmp_path / "masks", numbered(4))
+def test_images_without_numbers_are_spread_evenly(film, tmp_path):
+    for name, mask in zip("abcd", numbered(4), strict=True):
+        images.write_image(tmp_path / "masks" / f"{name}.png", mask)
     shown, told = fitted(tmp_path / "masks", film(8))
     assert shown == [0, 0, 1, 1, 2, 2, 3, 3]
     assert told.startswith("mask: 4 masks of 12x8 are fitted to 8 frames of 12x8 at 25 frames/s")
@@ -177,3 +184,106 @@ def test_nearest_is_nearest(wanted, available):
     for time, index in zip(wanted, nearest(wanted, available), strict=True):
         distances = [abs(time - other) for other in available]
         assert index == distances.index(min(distances))
+
+
+# ---- masks that have numbers ----
+
+
+def numbered_folder(folder, numbers, *, pattern="{:05d}.png", size=SIZE):
+    """A folder of masks that name themselves: that of number n has n columns."""
+    for number in numbers:
+        images.write_image(folder / pattern.format(number), numbered(number % 12 + 1, size)[-1])
+    return folder
+
+
+def paired(folder, footage, **rules):
+    masks, told = taken(folder, footage, rate=RATE, rules=MaskRules(**rules))
+    return columns(masks), told
+
+
+def test_a_gap_is_named(film, tmp_path):
+    folder = numbered_folder(tmp_path / "m", [0, 1, 2, 4, 5])
+    with pytest.raises(InputError, match=r"none for frame 3.*mask\.missing=empty"):
+        paired(folder, film(6))
+    shown, told = paired(folder, film(6), missing="empty")
+    assert shown == [0, 1, 2, 0, 4, 5]
+    assert told == "mask: frame 3 have no mask and stay as they are"
+
+
+def test_frames_and_masks_with_different_gaps(tmp_path):
+    """As many of both, and yet frame 2 has no mask."""
+    frames = numbered_folder(tmp_path / "f", [0, 1, 2, 4], pattern="shot_{:03d}_v2.png")
+    masks = numbered_folder(tmp_path / "m", [0, 1, 3, 4], pattern="mask{:05d}.png")
+    footage = open_footage(frames)
+    with pytest.raises(InputError, match="none for frame 2"):
+        paired(masks, footage)
+    assert paired(masks, footage, missing="empty")[0] == [0, 1, 0, 4]
+    assert any("after" in note and "shot_004" in note for note in footage.notes())
+
+
+def test_masks_of_more_frames_than_there_are(tmp_path):
+    frames = numbered_folder(tmp_path / "f", [2, 3, 6])
+    shown, told = paired(numbered_folder(tmp_path / "m", range(8)), open_footage(frames))
+    assert shown == [2, 3, 6]
+    assert "5 masks have no frame" in told
+
+
+def test_masks_of_some_frames(film, tmp_path):
+    folder = numbered_folder(tmp_path / "m", [4, 5, 6])
+    with pytest.raises(InputError, match="none for frames 0 to 3 and 7 to 9, counted from 0"):
+        paired(folder, film(10))
+    assert paired(folder, film(10), missing="empty")[0] == [0, 0, 0, 0, 4, 5, 6, 0, 0, 0]
+    assert paired(folder, film(10, start=4, stop=7))[0] == [4, 5, 6]
+
+
+def test_numbered_masks_are_never_spread(film, tmp_path):
+    folder = numbered_folder(tmp_path / "m", [4, 5, 6])
+    with pytest.raises(InputError, match="none for frames 0 to 3"):
+        taken(folder, film(10), rate=RATE, fit=True)
+
+
+def test_masks_that_count_from_1(film, tmp_path):
+    assert paired(numbered_folder(tmp_path / "m", range(1, 7)), film(6))[0] == [1, 2, 3, 4, 5, 6]
+    folder = numbered_folder(tmp_path / "n", [1, 2, 3, 5, 6])
+    with pytest.raises(InputError, match="none for frame 3, counted from 0"):
+        paired(folder, film(6))
+
+
+def test_frames_and_masks_that_count_from_different_numbers(tmp_path):
+    frames = numbered_folder(tmp_path / "f", [10, 11, 12, 13])
+    masks = numbered_folder(tmp_path / "m", [0, 1, 2, 3])
+    footage = open_footage(frames)
+    shown, told = paired(masks, footage)
+    assert shown == [0, 1, 2, 3]
+    assert "in order" in told
+    assert paired(masks, open_footage(frames, start=1, stop=3))[0] == shown[1:3]
+
+
+# ---- other kinds ----
+
+
+def test_one_mask_for_all_frames(film, tmp_path):
+    images.write_image(tmp_path / "7.png", numbered(8)[7] // 2)
+    assert paired(tmp_path / "7.png", film(3))[0] == [7, 7, 7]
+
+
+def test_a_hole_that_is_most_of_the_picture_is_called_out(film, tmp_path):
+    images.write_image(tmp_path / "a.png", numbered(11)[10])
+    _, told = paired(tmp_path / "a.png", film(2))
+    assert "83% of the frames is hole" in told
+    assert "--config.mask.invert=True" in told
+    masks, told = taken(tmp_path / "a.png", film(2), rate=RATE, rules=MaskRules(invert=True))
+    assert (masks[:, :, 10:] == 255).all()
+    assert not masks[:, :, :10].any()
+    assert told == ""
+
+
+def test_known_by_nothing_but_their_number(tmp_path):
+    images.write_frames(tmp_path / "m", numbered(4))
+    assert columns(read_mask_frames(tmp_path / "m", size=SIZE, num_frames=4)) == [0, 1, 2, 3]
+    with pytest.raises(InputError, match="4 masks do not match 5 frames"):
+        read_mask_frames(tmp_path / "m", size=SIZE, num_frames=5)
+    with pytest.raises(InputError, match="no such file or folder"):
+        read_mask_frames(tmp_path / "n", size=SIZE, num_frames=1)
+    with pytest.raises(InputError, match=r"12x8, but its frame is 80x60"):
+        read_mask_frames(tmp_path / "m", size=(60, 80), num_frames=4)

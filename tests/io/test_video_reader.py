@@ -1,4 +1,4 @@
-"""Times of the frames of a video file, and its audio as coded. Frames: tests/test_video_io.py."""
+"""Frames of a video file and their times. Pictures: test_footage.py."""
 
 import gc
 from fractions import Fraction
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vidprior.errors import InputError
-from vidprior.io import video_reader
+from vidprior.io import video_reader, video_scan
 
 NTSC = Fraction(30000, 1001)
 # A pause, a doubled rate, a pause again.
@@ -24,7 +24,7 @@ def frames():
 @pytest.mark.parametrize("rate", [Fraction(25), NTSC, Fraction(25, 2)])
 def test_a_constant_rate(write_clip, frames, tmp_path, suffix, rate):
     """Matroska rounds times to milliseconds; its rate is exact all the same."""
-    video = video_reader.probe(write_clip(tmp_path / f"a{suffix}", frames, rate=rate))
+    video = video_scan.probe(write_clip(tmp_path / f"a{suffix}", frames, rate=rate))
     assert not video.variable
     assert len(video.times) == 10
     for i, time in enumerate(video.times):
@@ -33,33 +33,9 @@ def test_a_constant_rate(write_clip, frames, tmp_path, suffix, rate):
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_a_variable_rate(write_clip, frames, tmp_path, suffix):
-    video = video_reader.probe(write_clip(tmp_path / f"a{suffix}", frames, shown_at=VARIABLE))
+    video = video_scan.probe(write_clip(tmp_path / f"a{suffix}", frames, shown_at=VARIABLE))
     assert video.variable
     assert [time - video.times[0] for time in video.times] == VARIABLE
-
-
-def test_times_without_a_clock_follow_the_rate():
-    shown = [Fraction(0), None, Fraction(2)]
-    times, variable = video_reader._timing(shown, 3, rate=Fraction(4), tick=Fraction(1, 1000))
-    assert times == (0, Fraction(1, 4), Fraction(1, 2))
-    assert not variable
-
-
-def test_times_of_frames_that_are_missing_go_on_at_the_rate():
-    times, variable = video_reader._timing(
-        [Fraction(1), Fraction(2)], 4, rate=Fraction(2), tick=Fraction(1, 1000)
-    )
-    assert times == (1, 2, Fraction(5, 2), 3)
-    assert variable
-
-
-@pytest.mark.parametrize(
-    ("late", "variable"), [(Fraction(1, 1000), False), (Fraction(2, 1000), True)]
-)
-def test_a_tick_of_the_clock_makes_no_variable_rate(late, variable):
-    shown = [Fraction(0), Fraction(1, 25) + late, Fraction(2, 25)]
-    made = video_reader._timing(shown, 3, rate=Fraction(25), tick=Fraction(1, 1000))
-    assert made == (tuple(shown), variable)
 
 
 def drop_packets(source, path, number):
@@ -91,7 +67,7 @@ def test_a_video_without_a_key_frame_at_its_start(tmp_path, codec, suffix):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
     drop_packets(whole, cut, 2)
-    complete, video = video_reader.probe(whole), video_reader.probe(cut)
+    complete, video = video_scan.probe(whole), video_scan.probe(cut)
     assert (complete.total, complete.unseen) == (20, 0)
     # Of the 18 packets left, four are shown before the next key frame.
     assert (video.total, video.unseen, video.variable) == (14, 4, False)
@@ -101,42 +77,6 @@ def test_a_video_without_a_key_frame_at_its_start(tmp_path, codec, suffix):
     for number in range(14):
         np.testing.assert_array_equal(frames[number], expected[number])
         assert video.times[number] - video.times[0] == complete.times[number] - complete.times[0]
-
-
-def read_audio(path, **limits):
-    with video_reader.open_audio(
-        path, **{"origin": 0, "begin": None, "end": None, **limits}
-    ) as audio:
-        return None if audio is None else [(bytes(p), t, p.stream.index) for p, t in audio.packets]
-
-
-def test_all_audio_of_all_streams(write_clip, heard, frames, tmp_path):
-    path = write_clip(tmp_path / "a.mp4", frames, tones=2, seconds=1)
-    expected = heard(path)
-    packets = read_audio(path)
-    for index, stream in enumerate(expected, start=1):
-        assert [(t, data) for data, t, i in packets if i == index] == stream
-    assert len(expected[0]) > 40
-
-
-def test_a_part_of_the_audio(write_clip, heard, frames, tmp_path):
-    """Packets that sound within [0.1 s, 0.2 s), counted from 0.1 s."""
-    path = write_clip(tmp_path / "a.mp4", frames, tones=1)
-    begin, end = Fraction(1, 10), Fraction(2, 10)
-    length = Fraction(1024, 48000)
-    expected = [
-        (data, t - begin, 1) for t, data in heard(path)[0] if t + length > begin and t < end
-    ]
-    assert read_audio(path, origin=begin, begin=begin, end=end) == expected
-    assert 5 <= len(expected) <= 6
-
-
-def test_without_audio(write_clip, frames, tmp_path):
-    assert read_audio(write_clip(tmp_path / "a.mp4", frames)) is None
-
-
-def test_audio_of_no_length(write_clip, frames, tmp_path):
-    assert read_audio(write_clip(tmp_path / "a.mkv", frames, tones=1, seconds=0)) in (None, [])
 
 
 def test_what_is_no_video_is_named(tmp_path):
@@ -152,7 +92,7 @@ def test_frames_do_not_wait_for_the_garbage_collector(write_clip, tmp_path):
     gc.collect()
     gc.disable()
     try:
-        for _ in video_reader.probe(path).frames(0, 120):
+        for _ in video_scan.probe(path).frames(0, 120):
             alive = sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects())
             assert alive < 60  # a decoder gives its last ones, a few for each thread, at once
     finally:

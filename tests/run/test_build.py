@@ -141,7 +141,7 @@ def test_an_update_multiplies_as_precisely_as_asked(monkeypatch, precision):
 )
 def test_features_are_kept_where_there_is_room(monkeypatch, wanted, available, kept):
     """Two frames of 4 x 6, forty float32 features a pixel: 7680 bytes and no more."""
-    monkeypatch.setattr(build.resources, "memory_limit", lambda: available)
+    monkeypatch.setattr(build.runtime, "memory_limit", lambda: available)
 
     def forty(image):
         return (jnp.tile(image[..., :1], 40),)

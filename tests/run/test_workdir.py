@@ -14,7 +14,7 @@ from vidprior.io.npz import save_npz
 from vidprior.run import workdir
 from vidprior.run.clip_file import PreparedClip
 from vidprior.run.workdir import Workdir
-from vidprior.types import Propagated
+from vidprior.types import Origins, Propagated
 
 INPUTS = {"video": "a.mp4", "mask": "b.png", "flows": None}
 
@@ -267,16 +267,43 @@ def rows(claimed):
     return [json.loads(line) for line in claimed.metrics_file.read_text().splitlines()]
 
 
-def test_carried_pixels_survive_their_file(claimed, clip):
+def propagated(clip):
+    count = int(clip.hole.sum())
+    random = np.random.default_rng(0)
+    origins = Origins(
+        random.integers(-1, 5, (count, 3), np.int32),
+        random.random((count, 3, 2), np.float32),
+        random.random((count, 3), np.float32),
+    )
+    return Propagated(clip.frames, (clip.hole / 3).astype(np.float16), ~clip.hole, origins)
+
+
+def test_propagated_pixels_survive_their_file(claimed, clip):
     assert claimed.read_propagated(clip.hole) is None
-    carried = Propagated(clip.frames, (clip.hole / 3).astype(np.float16), ~clip.hole)
-    claimed.write_propagated(carried)
+    kept = propagated(clip)
+    claimed.write_propagated(kept)
     read = claimed.read_propagated(clip.hole)
-    assert np.array_equal(read.frames, carried.frames)
-    assert np.array_equal(read.confidence, carried.confidence)
-    assert np.array_equal(read.rehearsal, carried.rehearsal)
-    with pytest.raises(InputError, match=r"carried\.npz.* do not fit the clip's \(2, 4, 5\)"):
+    for one, same in zip((*kept[:3], *kept.origins), (*read[:3], *read.origins), strict=True):
+        assert np.array_equal(one, same)
+        assert one.dtype == same.dtype
+    with pytest.raises(InputError, match=r"carried\.npz: .* does not fit the clip's hole"):
         claimed.read_propagated(clip.hole[:2])
+
+
+def test_propagated_pixels_of_earlier_versions_have_no_origins(claimed, clip):
+    kept = propagated(clip)._replace(origins=None)
+    claimed.write_propagated(kept)
+    read = claimed.read_propagated(clip.hole)
+    assert np.array_equal(read.frames, kept.frames)
+    assert read.origins is None
+
+
+def test_origins_that_do_not_fit_each_other_are_refused(claimed, clip):
+    kept = propagated(clip)
+    short = kept.origins._replace(weight=kept.origins.weight[:, :2])
+    claimed.write_propagated(kept._replace(origins=short))
+    with pytest.raises(InputError, match="origins do not fit each other"):
+        claimed.read_propagated(clip.hole)
 
 
 def test_metrics_are_one_line_each(claimed):

@@ -21,11 +21,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vidprior import configuration
-from vidprior.errors import InputError
+from vidprior.errors import InputError, Interrupted
 from vidprior.evaluation import complexity, compose, protocols, tables
 from vidprior.io import footage
+from vidprior.io.masks import read_mask_frames
 from vidprior.run.workdir import write_json
-from vidprior.training.interrupts import Interrupted
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._+-]{0,63}")
 
@@ -137,7 +137,7 @@ def read_clip(folder: pathlib.Path) -> BenchmarkClip:
     wanted = (manifest["frames"], manifest["height"], manifest["width"])
     if truth.shape[:3] != wanted:
         raise InputError(f"{folder}/truth is {truth.shape[:3]}, its manifest says {wanted}")
-    masks = footage.read_mask_frames(folder / "masks", size=truth.shape[1:3], num_frames=len(truth))
+    masks = read_mask_frames(folder / "masks", size=truth.shape[1:3], num_frames=len(truth))
     return BenchmarkClip(folder, manifest, truth, masks, complexity.complexity(truth))
 
 

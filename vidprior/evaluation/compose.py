@@ -34,6 +34,7 @@ from vidprior.flow.flow_file import frames_sha256
 from vidprior.imaging import geometry
 from vidprior.imaging.shots import find_shots
 from vidprior.io import footage, images
+from vidprior.io.masks import read_mask_frames
 from vidprior.run.workdir import write_json
 
 VERSION = 1
@@ -94,7 +95,7 @@ def read_mask_clip(path: str) -> np.ndarray:
       InputError: they cannot be read.
     """
     first = footage.read_frames(path, stop=1)
-    return footage.read_mask_frames(path, size=first.frames.shape[1:3], num_frames=first.total)
+    return read_mask_frames(path, size=first.frames.shape[1:3], num_frames=first.total)
 
 
 def draw_start(random: np.random.Generator, background: Background, num_frames: int) -> int:

@@ -29,6 +29,7 @@ SSIM_VARIANTS: dict[str, dict[str, Any]] = {
 
 # The window of each variant: no side of a frame may be shorter.
 _SSIM_WINDOW = {"uniform7": 7, "gaussian_wang": 11, "win65_255": 65}
+SMALLEST_SSIM = _SSIM_WINDOW["uniform7"]
 
 
 def psnr(truth: np.ndarray, result: np.ndarray, *, mask: np.ndarray | None = None) -> np.ndarray:

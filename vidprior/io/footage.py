@@ -1,13 +1,12 @@
-"""Frames and masks of a clip, from video files or folders of images.
+"""Frames of a clip, from video files, images of many pages, or folders of images.
 
 Letters
     T  frames read     H  rows     W  columns, of the source
 
-Frames are `uint8` RGB [T, H, W, 3]; masks are `uint8` grey [T, H, W], 255 where
-content is missing. A *clip* is a video file or a folder of images in natural order
-(frame2 before frame10). Pictures come as a player would show them: upright, in 8 bits,
-grey replicated to RGB, alpha left out; high dynamic range is not mapped to less.
-What a video file holds is known to `video_file`, images to `image_io`, writing to `video_out`.
+Frames are `uint8` RGB [T, H, W, 3]. A *clip* is a video file, an image file or a folder of
+images in natural order (frame2 before frame10). Pictures come as a player would show them:
+upright, in 8 bits, grey replicated to RGB, alpha left out; high dynamic range is not mapped
+to less. What the kinds of clips hold is known to `clips`, `masks` reads masks.
 """
 
 import contextlib
@@ -20,8 +19,11 @@ from pathlib import Path
 import numpy as np
 
 from vidprior.errors import InputError
-from vidprior.io import images, video_reader
-from vidprior.io.video_reader import Audio, VideoFile
+from vidprior.io import clips, images, numbering, streams
+from vidprior.io.clips import Clip, ImageFile, ImageFolder
+from vidprior.io.colour import BT709, Colour
+from vidprior.io.streams import Copied
+from vidprior.io.video_reader import VideoFile
 
 # The frames of one call may take this much memory: 1380 frames of 1920x1080.
 MAX_BYTES = 8 * 2**30
@@ -68,23 +70,50 @@ class Footage:
     count: int
     rate: Fraction | None
     pixel_aspect: Fraction | None
-    _clip: "_Images | _Array | VideoFile"
+    clip: Clip
     _allow_truncated: bool
 
     @property
     def path(self) -> Path:
         """Where the frames come from."""
-        return self._clip.path
+        return self.clip.path
 
     @property
     def total(self) -> int:
-        """Frames of the whole clip as its container announces them."""
-        return self._clip.total
+        """Frames of the whole clip; as its container announces them, where it is cut off."""
+        return self.clip.total
 
     @property
-    def unseen(self) -> int:
-        """Frames before the whole clip, which cannot be decoded: see `VideoFile`."""
-        return self._clip.unseen if isinstance(self._clip, VideoFile) else 0
+    def colour(self) -> Colour:
+        """How colours of the source are coded: what a result is to say of its own."""
+        return self.clip.colour if isinstance(self.clip, VideoFile) else BT709
+
+    @property
+    def fields(self) -> str:
+        """'top' or 'bottom', the first field of interlaced frames; empty for others."""
+        return self.clip.fields if isinstance(self.clip, VideoFile) else ""
+
+    def numbers(self) -> tuple[int, ...]:
+        """The number of each frame: in its name, or counted, dropped frames too."""
+        stop = self.start + self.count
+        if isinstance(self.clip, ImageFolder) and self.clip.numbers is not None:
+            return self.clip.numbers[self.start : stop]
+        if isinstance(self.clip, VideoFile):
+            return self.clip.places[self.start : stop]
+        return tuple(range(self.start, stop))
+
+    def notes(self) -> Iterator[str]:
+        """What is to be known of a source before anything is made from it, a line each."""
+        if isinstance(self.clip, VideoFile):
+            yield from _notes(self.clip, range(self.start, self.start + self.count))
+        if isinstance(self.clip, ImageFolder) and self.clip.numbers is not None:
+            gap = numbering.first_gap(self.numbers())
+            if gap is not None:
+                before, after = self.clip.files[self.start + gap : self.start + gap + 2]
+                yield (
+                    f"note: after {before} comes {after.name}: frames are missing, and are not "
+                    f"made up for"
+                )
 
     def part(self, begin: int, end: int) -> "Footage":
         """Frames begin, begin + 1, ... end - 1 of this range."""
@@ -98,48 +127,58 @@ class Footage:
             allowed, the frames end before the damage.
         """
         first, decoded = "", 0
-        for name, frame in self._clip.frames(self.start, self.start + self.count):
+        for name, frame in self.clip.frames(self.start, self.start + self.count):
             first = first or name
             images.check_size(name, frame.shape, first, self.size)
             yield frame
             decoded += 1
         if decoded < self.count and not (self._allow_truncated and decoded):
             advice = "; use them with --config.video.allow_truncated=True" if decoded else ""
-            raise InputError(_describe_cut(self._clip, self.start + decoded) + advice)
+            raise InputError(_describe_cut(self.clip, self.start + decoded) + advice)
 
     def seconds(self, rate: Fraction) -> tuple[Fraction, ...]:
         """When each frame is shown, seconds after the whole clip's first; images at `rate`."""
         stop = self.start + self.count
-        if isinstance(self._clip, VideoFile):
-            times = self._clip.times
+        times = self._times()
+        if times is not None:
             return tuple(time - times[0] for time in times[self.start : stop])
         return tuple(number / rate for number in range(self.start, stop))
 
     def shown_at(self) -> tuple[Fraction, ...] | None:
         """When each frame is shown, seconds after the first; None at a constant rate."""
-        if not (isinstance(self._clip, VideoFile) and self._clip.variable):
+        clip, times = self.clip, self._times()
+        if times is None or (isinstance(clip, VideoFile) and not clip.variable):
             return None
-        times = self._clip.times[self.start : self.start + self.count]
-        return tuple(time - times[0] for time in times)
+        if isinstance(clip, ImageFile) and len(set(clip.durations or ())) < 2:
+            return None
+        shown = times[self.start : self.start + self.count]
+        return tuple(time - shown[0] for time in shown)
+
+    def _times(self) -> tuple[Fraction, ...] | None:
+        return self.clip.times if isinstance(self.clip, VideoFile | ImageFile) else None
 
     @contextlib.contextmanager
-    def audio(self) -> Iterator[Audio | None]:
-        """What is heard while the range is shown, as coded; None where there is none.
+    def beside(self, *, sound: bool = True) -> Iterator[Copied | None]:
+        """What is heard and read while the range is shown, as coded; None where there is none.
 
-        With the whole clip goes all of its sound, also what is heard before the first
-        picture or after the last.
+        With the whole clip goes all of it, also what is heard before the first picture or
+        after the last.
+
+        Args:
+          sound: whether audio is wanted.
         """
-        if not isinstance(self._clip, VideoFile):
+        if not isinstance(self.clip, VideoFile):
             yield None
             return
-        times, stop = self._clip.times, self.start + self.count
-        with video_reader.open_audio(
-            self._clip.path,
+        times, stop = self.clip.times, self.start + self.count
+        with streams.open_copied(
+            self.clip.path,
             origin=times[self.start],
             begin=times[self.start] if self.start else None,
             end=times[stop] if stop < len(times) else None,
-        ) as audio:
-            yield audio
+            sound=sound,
+        ) as copied:
+            yield copied
 
 
 def open_footage(
@@ -155,7 +194,8 @@ def open_footage(
     Arguments and errors are those of `read_frames`, but for the memory: one frame at a
     time is held.
     """
-    clip = _open_clip(path)
+    wanted = [end for end in (stop, None if max_frames is None else start + max_frames) if end]
+    clip = clips.open_clip(Path(path), stop=min(wanted, default=None))
     start, stop = _resolve_range(clip, start, stop, max_frames)
     first = next((frame for _, frame in clip.frames(start, start + 1)), None)
     if first is None:
@@ -172,7 +212,7 @@ def open_footage(
 def wrap_frames(frames: np.ndarray) -> Footage:
     """Footage of frames [T, H, W, 3] uint8 RGB that stand in memory."""
     size = (frames.shape[1], frames.shape[2])
-    return Footage(size, 0, len(frames), None, None, _Array(frames), False)
+    return Footage(size, 0, len(frames), None, None, clips.Array(frames), False)
 
 
 def read_frames(
@@ -227,118 +267,8 @@ def read_frames(
     )
 
 
-def read_mask_frames(
-    path: PathLike,
-    *,
-    size: tuple[int, int],
-    num_frames: int,
-    start: int = 0,
-    total_frames: int | None = None,
-) -> np.ndarray:
-    """Reads the hole masks of the frames start ... start + num_frames - 1 of a clip.
-
-    The masks are one image, used for every frame, or a clip that covers either just
-    those frames or the whole video, from which the same range is then cut.
-
-    A picture becomes grey by its alpha where alpha varies within the sequence, and
-    otherwise by the largest of its colour channels (a video has no alpha here). What
-    grey means depends on the source:
-      - Lossy (any video, jpeg): hole above half of white; coding noise near black is
-        known, however little hole there is.
-      - Lossless images that reach white (255): the grey values as they are. Soft edges
-        are kept for the resize that follows.
-      - Lossless images below white with at most `images.MAX_LABELS` different values:
-        labels (0/1, 0/128, object numbers, palette colours). Everything but 0 is hole.
-      - Other lossless images: grey, scaled to reach white.
-
-    Args:
-      path: a video file, a folder of images, or one image.
-      size: (H, W) of the frames, pixels.
-      num_frames: T, the frames to be masked.
-      start: index in the video of the first of them.
-      total_frames: frames of the whole video; None where `num_frames` are all of it.
-
-    Returns:
-      [T, H, W] uint8, 255 where content is missing; between 0 and 255 only on the soft
-      edges of lossless images, where a pixel is hole above 127.
-
-    Raises:
-      InputError: nothing is there or it cannot be read, or number or size of the masks
-        do not match the frames.
-    """
-    clip = _open_clip(path)
-    total = num_frames if total_frames is None else total_frames
-    if isinstance(clip, _Images) and clip.path.is_file():
-        return np.repeat(images.read_mask_images(clip.files, size), num_frames, axis=0)
-    if clip.total not in (num_frames, total):
-        whole = f", nor the whole video's {total}" if total != num_frames else ""
-        raise InputError(
-            f"{clip.path}: {clip.total} masks do not match {num_frames} frames{whole}; give one "
-            "mask per frame, or a single image for all"
-        )
-    first = 0 if clip.total == num_frames else start
-    if isinstance(clip, _Images):
-        return images.read_mask_images(clip.files[first : first + num_frames], size)
-    masks = np.empty((num_frames, *size), np.uint8)
-    count = 0
-    for name, frame in clip.frames(first, first + num_frames):
-        images.check_size(name, frame.shape, "the video that it masks", size)
-        masks[count] = images.grey_to_mask(images.brightest_channel(frame), lossy=True)
-        count += 1
-    if count < num_frames:
-        raise InputError(_describe_cut(clip, first + count))
-    return masks
-
-
-@dataclasses.dataclass(frozen=True)
-class _Images:
-    """A clip of image files; `path` is their folder, or the only one of them."""
-
-    path: Path
-    files: tuple[Path, ...]
-    rate: Fraction | None = None
-    pixel_aspect: Fraction | None = None
-
-    @property
-    def total(self) -> int:
-        return len(self.files)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return images.image_size(self.files[0])
-
-    def frames(self, start: int, stop: int) -> Iterator[tuple[str, np.ndarray]]:
-        for file in self.files[start:stop]:
-            yield str(file), images.read_image(file)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Array:
-    """A clip that stands in memory."""
-
-    pictures: np.ndarray
-    path: Path = Path("frames")
-
-    @property
-    def total(self) -> int:
-        return len(self.pictures)
-
-    def frames(self, start: int, stop: int) -> Iterator[tuple[str, np.ndarray]]:
-        for number in range(start, stop):
-            yield f"frame {number}", self.pictures[number]
-
-
-def _open_clip(path: PathLike) -> _Images | VideoFile:
-    path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such file or folder")
-    if path.is_dir():
-        return _Images(path, images.list_images(path))
-    return _Images(path, (path,)) if images.is_image(path) else video_reader.probe(path)
-
-
 def _resolve_range(
-    clip: _Images | VideoFile, start: int, stop: int | None, max_frames: int | None
+    clip: Clip, start: int, stop: int | None, max_frames: int | None
 ) -> tuple[int, int]:
     """The range as two indices inside the clip."""
     last = clip.total if stop is None else stop
@@ -354,8 +284,47 @@ def _resolve_range(
     return start, last
 
 
-def _describe_cut(clip: _Images | _Array | VideoFile, decoded: int) -> str:
+def _describe_cut(clip: Clip, decoded: int) -> str:
     return (
         f"{clip.path}: the file is cut or damaged, only {decoded} of {clip.total} frames could be "
         "decoded"
     )
+
+
+def _notes(clip: VideoFile, used: range) -> Iterator[str]:
+    if clip.unseen:
+        yield (
+            f"note: {clip.path} does not begin with a key frame: the {clip.unseen} frames before "
+            f"it cannot be decoded, and are left out"
+        )
+    flawed = [number for number in clip.flawed if number in used]
+    if flawed:
+        yield (
+            f"note: {clip.path} is damaged at {numbering.spell(flawed)}: the decoder mended "
+            f"{'it' if len(flawed) == 1 else 'them'} as well as it could; look there in the result"
+        )
+    if clip.lost:
+        yield (
+            f"note: {clip.lost} frame{'s' if clip.lost > 1 else ''} within {clip.path} cannot be "
+            f"decoded: the one before is shown for longer"
+        )
+    moved = [number for number in clip.moved if number in used]
+    if moved:
+        yield (
+            f"note: {clip.path}: the time of {numbering.spell(moved)} is doubled or out of order: "
+            f"shown between the neighbours"
+        )
+    dropped = clip.places[used.stop - 1] - clip.places[used.start] + 1 - len(used)
+    if dropped and not clip.lost:
+        yield (
+            f"note: {clip.path}: {dropped} dropped frame{'s' if dropped > 1 else ''}, in whose "
+            f"place the one before is shown: {len(used)} frames are filled"
+        )
+    if clip.assumed:
+        yield f"note: {clip.path} does not name its colour matrix: {clip.assumed}"
+    if clip.fields:
+        yield (
+            f"warning: {clip.path} is interlaced ({clip.fields} field first): each frame holds two "
+            f"moments, which are filled as one; deinterlace it first if it shows combs, by "
+            f"ffmpeg -i IN -vf bwdif OUT for example"
+        )

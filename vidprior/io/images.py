@@ -1,33 +1,35 @@
-"""Images in files: single ones, folders in order, and masks made of images.
+"""Images in files: single ones, and folders in order.
 
 Letters
     T  frames     H  rows     W  columns
 
 Images are [H, W, 3] `uint8` RGB, as a viewer would show them: upright, in 8 bits
 (16-bit files are divided by 257), grey replicated, palettes looked up, alpha left
-out. Masks are `uint8` grey, 255 where content is missing. Headers are checked before
-memory is taken; every file is written under a temporary name in its own folder and
-renamed when it is whole.
+out. Every file is written under a temporary name in its own folder and renamed when it is
+whole. `pages` decodes, `masks` says what images mean as masks.
 """
 
 import contextlib
 import itertools
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import cv2
-import imageio.v3
 import numpy as np
 
 from vidprior.errors import InputError
+from vidprior.io import pages
 from vidprior.io.files import replacing
+from vidprior.io.pages import Pixels
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
-# A lossless mask sequence of more values than this, black included, is grey, not labels.
-MAX_LABELS = 32
+SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".webp", ".gif", ".apng",
+    ".avif",
+)  # fmt: skip
+WRITTEN = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
 
 PathLike = str | os.PathLike[str]
 
@@ -41,9 +43,16 @@ def list_images(folder: PathLike) -> tuple[Path, ...]:
     """The images of a folder in natural order: frame2 comes before frame10.
 
     Raises:
-      InputError: there are none.
+      InputError: there are none, the folder cannot be read, or one is a link to nothing.
     """
-    files = [file for file in Path(folder).iterdir() if is_image(file) and file.is_file()]
+    try:
+        images = [file for file in Path(folder).iterdir() if is_image(file)]
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read ({error.strerror})") from error
+    for file in images:
+        if file.is_symlink() and not file.exists():
+            raise InputError(f"{file} is a link to {os.readlink(file)}, which is not there")
+    files = [file for file in images if file.is_file()]
     if not files:
         raise InputError(f"{folder}: the folder holds no images ({', '.join(SUFFIXES)})")
     return tuple(sorted(files, key=_natural))
@@ -72,100 +81,43 @@ def require_consecutive(folder: PathLike) -> None:
 
 
 def image_size(path: PathLike) -> tuple[int, int]:
-    """(H, W) by the header alone, before a jpeg is turned upright.
+    """(H, W) by the header alone.
 
     Raises:
       InputError: no image, or one beyond Pillow's limit of 179 million pixels.
     """
-    try:
-        height, width = imageio.v3.improps(path, plugin="pillow").shape[:2]
-    except Exception as error:  # a malformed header can raise nearly anything
-        raise _unreadable(path, error.__cause__ or error) from error
-    return height, width
+    return pages.open_pages(Path(path)).size
 
 
 def read_image(path: PathLike) -> np.ndarray:
     """One image as [H, W, 3] uint8 RGB.
 
     Raises:
-      InputError: the file is missing, cut, not an image, or too large.
+      InputError: the file is missing, cut, not an image, too large, or has several pages.
     """
-    data = _load(path)
-    if _is_jpeg(data):
-        return _decode_jpeg(path, data)
-    pixels = _decode_lossless(path, data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-    if pixels.dtype == np.uint16:
+    return to_rgb(read_pixels(path))
+
+
+def read_pixels(path: PathLike) -> Pixels:
+    """One image as it is stored; errors are those of `read_image`."""
+    opened = pages.open_pages(Path(path))
+    if opened.total > 1:
+        raise InputError(
+            f"{path} holds {opened.total} pages, where one image is expected: give the file by "
+            f"itself to take them as frames, or save each page by itself"
+        )
+    return next(opened.read())
+
+
+def to_rgb(pixels: Pixels) -> np.ndarray:
+    """[H, W, 3] uint8 as a viewer would show it, alpha left out."""
+    colours = pixels.colours
+    if colours.dtype == np.uint16:
         # 65535 is 255 * 257; rounded to the nearest.
-        pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
-
-
-def read_mask_images(files: Sequence[Path], size: tuple[int, int]) -> np.ndarray:
-    """A sequence of mask images, one frame each, as `footage.read_mask_frames` describes them.
-
-    Args:
-      files: T images.
-      size: (H, W) that each must have.
-
-    Returns:
-      [T, H, W] uint8, 255 where content is missing, greys only on soft edges.
-
-    Raises:
-      InputError: an image cannot be read, or has another size or bit depth.
-    """
-    greys: list[np.ndarray] = []
-    alphas: list[np.ndarray | None] = []
-    lossy = False
-    for file in files:
-        data = _load(file)
-        if _is_jpeg(data):
-            pixels, lossy = _decode_jpeg(file, data), True
-        else:
-            pixels = _decode_lossless(file, data, cv2.IMREAD_UNCHANGED)
-        pixels = pixels.reshape(*pixels.shape[:2], -1)
-        check_size(file, pixels.shape, "its frame", size)
-        if greys and pixels.dtype != greys[0].dtype:
-            raise InputError(
-                f"{file} is {pixels.dtype}, but {files[0]} is {greys[0].dtype}: the masks of one "
-                "sequence must have one bit depth"
-            )
-        greys.append(brightest_channel(pixels[..., :3]))
-        alphas.append(pixels[..., 3] if pixels.shape[2] == 4 else None)
-    given = [alpha for alpha in alphas if alpha is not None]
-    if given and min(alpha.min() for alpha in given) < max(alpha.max() for alpha in given):
-        pairs = zip(greys, alphas, strict=True)
-        greys = [grey if alpha is None else alpha for grey, alpha in pairs]
-    return grey_to_mask(np.stack(greys), lossy=lossy)
-
-
-def brightest_channel(pixels: np.ndarray) -> np.ndarray:
-    """[..., C] to [...]: the largest channel of every pixel, many times faster than `max(-1)`."""
-    return np.maximum.reduce(list(np.moveaxis(pixels, -1, 0)))
-
-
-def grey_to_mask(grey: np.ndarray, *, lossy: bool) -> np.ndarray:
-    """What the values of a mask sequence mean; the rules stand in `footage.read_mask_frames`.
-
-    Args:
-      grey: [...] uint8 or uint16, the whole sequence.
-      lossy: the source was coded with losses, so that black and white are noisy.
-
-    Returns:
-      [...] uint8, 255 where content is missing.
-    """
-    white, peak = np.iinfo(grey.dtype).max, int(grey.max(initial=0))
-    if lossy:
-        return np.where(grey > white // 2, 255, 0).astype(np.uint8)
-    if peak < white:
-        seen = np.zeros(white + 1, bool)
-        for part in grey:
-            seen[part] = True
-        if seen.sum() <= MAX_LABELS:
-            return np.where(grey > 0, 255, 0).astype(np.uint8)
-    if peak == white == 255:
-        return grey
-    # Rounded to the nearest, halves down: above 127 exactly where grey > peak / 2.
-    return ((grey.astype(np.uint32) * 510 + peak - 1) // (2 * peak)).astype(np.uint8)
+        colours = ((colours.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if colours.ndim == 2:
+        return np.repeat(colours[..., None], 3, axis=-1)
+    return np.ascontiguousarray(colours)
 
 
 def write_image(path: PathLike, image: np.ndarray) -> None:
@@ -180,8 +132,8 @@ def write_image(path: PathLike, image: np.ndarray) -> None:
     """
     path = Path(path)
     check_image(image, ndims=(2, 3))
-    if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f"{path}: images are written as {', '.join(SUFFIXES)}")
+    if path.suffix.lower() not in WRITTEN:
+        raise InputError(f"{path}: images are written as {', '.join(WRITTEN)}")
     with replacing(path) as temporary:
         temporary.write_bytes(encode(image, path.suffix.lower()))
 
@@ -265,40 +217,3 @@ def _natural(path: Path) -> tuple[list[str | int], str]:
     """Compares digits as numbers; the name itself parts equals such as 1 and 01."""
     parts = re.split("([0-9]+)", path.name)  # text and digits take turns
     return [int(part) if place % 2 else part for place, part in enumerate(parts)], path.name
-
-
-def _load(path: PathLike) -> bytes:
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    image_size(path)
-    return path.read_bytes()
-
-
-def _is_jpeg(data: bytes) -> bool:
-    return data.startswith(b"\xff\xd8")
-
-
-def _decode_jpeg(path: PathLike, data: bytes) -> np.ndarray:
-    """[H, W, 3] uint8 RGB, by Pillow: OpenCV 4 passes off half a jpeg as a whole one."""
-    try:
-        return imageio.v3.imread(data, plugin="pillow", mode="RGB", rotate=True)
-    except Exception as error:
-        raise _unreadable(path, error) from error
-
-
-def _decode_lossless(path: PathLike, data: bytes, flags: int) -> np.ndarray:
-    """[H, W] or [H, W, C], BGR or BGRA, uint8 or uint16, by OpenCV: Pillow has no 16-bit RGB."""
-    try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error as error:
-        raise _unreadable(path, error) from error
-    if pixels is None or pixels.dtype not in (np.uint8, np.uint16):
-        reason = "the file is cut or damaged" if pixels is None else f"it holds {pixels.dtype}"
-        raise _unreadable(path, reason)
-    return pixels
-
-
-def _unreadable(path: PathLike, reason: Any) -> InputError:
-    reason = " ".join(str(reason).split())
-    return InputError(f"{path}: cannot be read as an image of 8 or 16 bits ({reason})")

@@ -1,24 +1,28 @@
-"""What one video file holds, by FFmpeg's libraries: frames, their times, and audio as coded.
+"""What one video file holds, by FFmpeg's libraries: its frames as they are to be shown.
 
-Times are seconds as exact fractions.
+Times are seconds as exact fractions. `video_scan` looks a file over, `streams` copies what
+stands beside the pictures.
 """
 
 import contextlib
 import dataclasses
 import itertools
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
+import av.sidedata.sidedata
 import numpy as np
 
 from vidprior.errors import InputError
+from vidprior.io.colour import Colour, has_alpha, to_array
 
 # Codecs that footage comes in, by FFmpeg's names.
 DECODERS = ("h264", "hevc", "vp9", "av1", "prores", "mjpeg", "ffv1")
+# FFmpeg's own decoders of these leave alpha out; those of their makers do not.
+ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
 class Turn(NamedTuple):
@@ -29,44 +33,78 @@ class Turn(NamedTuple):
     flip_columns: bool
 
 
+class Loss(NamedTuple):
+    """A packet that could not be decoded, and when it would have been shown, seconds."""
+
+    time: Fraction | None
+
+
 @dataclasses.dataclass(frozen=True)
 class VideoFile:
     """A video file after a first look.
 
     Attributes:
-      total: frames that the container announces, from the first that can be shown.
+      total: frames that can be shown; of a file that is cut off, as many as it announces.
+      usable: frames before the end of a file that is cut off or damaged there; else `total`.
       size: (H, W) before it is turned upright, pixels.
       rate: frames per second, the average where it varies.
       pixel_aspect: width of a pixel over its height; None where nothing is said.
-      times: when each frame is shown, seconds, in order: by the container, or by the
+      times: when each frame is shown, seconds, rising: by the container, or by the
         rate where that does not say it of every frame.
+      places: the number of each frame at its rate, counting those that were dropped.
       variable: whether the times are not those of a constant rate, give or take the
         precision of the container's clock.
       unseen: frames before those, which refer to pictures that are not in the file: it was
         cut out of a longer one and does not begin with a key frame.
+      flawed: numbers of frames that the decoder mended or that stand beside a loss.
+      lost: packets within the file that could not be decoded.
+      moved: numbers of frames whose time was doubled or out of order, and is mended.
+      colour: how colours are coded.
+      assumed: what the file does not say of its colours, and what was taken, in words.
+      fields: 'top' or 'bottom', the first field of interlaced frames; empty for others.
+      alpha: whether frames say how opaque they are.
+      lossless: whether its numbers are as they were before coding.
     """
 
     path: Path
     total: int
+    usable: int
     size: tuple[int, int]
     rate: Fraction | None
     pixel_aspect: Fraction | None
     times: tuple[Fraction, ...]
+    places: tuple[int, ...]
     variable: bool
     unseen: int
+    flawed: tuple[int, ...]
+    lost: int
+    moved: tuple[int, ...]
+    colour: Colour
+    assumed: str
+    fields: str
+    alpha: bool
+    lossless: bool
 
-    def frames(self, start: int, stop: int) -> Iterator[tuple[str, np.ndarray]]:
-        """Names and pictures of a range; ends early where the video is damaged."""
+    def frames(
+        self, start: int, stop: int, *, layout: str = "rgb24"
+    ) -> Iterator[tuple[str, np.ndarray]]:
+        """Names and pictures of a range, upright; ends early where the video is damaged.
+
+        Args:
+          layout: 'rgb24' for [H, W, 3], 'rgba' for [H, W, 4].
+        """
+        stop = min(stop, self.usable)
         with open_video(self.path) as (container, stream):
+            decoder = Decoder(stream, alpha=layout == "rgba")
             # From the first frame on: after a seek, a frame's number is a guess.
-            decoded = itertools.islice(_decode(container, stream), stop)
+            decoded = itertools.islice(decoder.frames(container, stream), stop)
             turn: Turn | None = None
             for index, frame in enumerate(decoded):
                 # Asked once: a frame whose side data has been read waits for the garbage
                 # collector, and large frames soon fill the memory.
-                turn = turn or _turn(frame)
+                turn = turn or turn_of(frame)
                 if index >= start:
-                    picture = frame.to_ndarray(format="rgb24")
+                    picture = to_array(frame, self.colour, layout=layout)
                     yield f"frame {index} of {self.path}", _upright(picture, turn)
 
 
@@ -77,55 +115,6 @@ def decodes(name: str) -> bool:
     except av.codec.codec.UnknownCodecError:
         return False
     return True
-
-
-class Audio(NamedTuple):
-    """Audio as it is coded, to be copied.
-
-    Attributes:
-      streams: PyAV's, of the file that they stand in; they say how the packets are coded.
-      packets: in the file's order, with their times in seconds: when they are heard,
-        counted from the first picture.
-    """
-
-    streams: tuple[Any, ...]
-    packets: Iterator[tuple[Any, Fraction]]
-
-
-@contextlib.contextmanager
-def open_audio(
-    path: Path, *, origin: Fraction, begin: Fraction | None, end: Fraction | None
-) -> Iterator[Audio | None]:
-    """The audio of a video file from `begin` to `end`; None where there is none.
-
-    Args:
-      path: of a file that has been probed.
-      origin: when the first picture is shown, seconds.
-      begin: seconds; packets that are over by then are left out. None: none are.
-      end: seconds; packets that start then or later are left out. None: none are.
-    """
-    with open_video(path) as (container, _):
-        streams = tuple(stream for stream in container.streams.audio if stream.codec_context)
-        packets = _audio_packets(path, container, streams)
-        wanted = (
-            (packet, heard - origin)
-            for packet, heard, over in packets
-            if (begin is None or over > begin) and (end is None or heard < end)
-        )
-        yield Audio(streams, wanted) if streams else None
-
-
-def _audio_packets(
-    path: Path, container: Any, streams: Sequence[Any]
-) -> Iterator[tuple[Any, Fraction, Fraction]]:
-    """Each packet, and when it begins and ends to be heard, seconds."""
-    try:
-        for packet in container.demux(*streams):
-            if packet.size and packet.dts is not None:
-                heard = (packet.dts if packet.pts is None else packet.pts) * packet.time_base
-                yield packet, heard, heard + (packet.duration or 0) * packet.time_base
-    except av.error.FFmpegError as error:
-        raise InputError(f"{path}: its audio cannot be read ({error.strerror})") from error
 
 
 @contextlib.contextmanager
@@ -148,117 +137,110 @@ def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
         yield container, stream
 
 
-def probe(path: Path) -> VideoFile:
-    """Counts a video's frames by its packets, and what its container says beyond them."""
-    with open_video(path) as (container, stream):
-        rate = stream.average_rate or stream.guessed_rate or None
-        packets = discarded = 0
-        end = 0.0
-        shown: list[Fraction | None] = []
-        try:
-            for packet in container.demux(stream):
-                discarded += packet.is_discard  # cut away by an edit list, never shown
-                if packet.size > 0 and not packet.is_discard:
-                    packets += 1
-                    shown.append(None if packet.pts is None else packet.pts * packet.time_base)
-                end = max(end, _packet_end(packet, rate))
-        except av.error.FFmpegError:
-            packets += 1  # the one that could not be read
-        first = _first_shown(path)
-        seen = [time for time in shown if time is None or first is None or time >= first]
-        unseen = len(shown) - len(seen)
-        packets, discarded = packets - unseen, discarded + unseen
-        total = max(packets, stream.frames - discarded)
-        announced_end = _announced_end(container, stream)
-        if announced_end is not None and rate:
-            total = max(total, packets + round((announced_end - end) * rate))
-        if total < 1:
-            raise InputError(f"{path}: the video has no frames")
-        size = stream.codec_context.height, stream.codec_context.width
-        aspect = stream.sample_aspect_ratio or None
-        times, variable = _timing(seen, total, rate=rate, tick=stream.time_base)
-        return VideoFile(path, total, size, rate, aspect, times, variable, unseen)
-
-
-def _first_shown(path: Path) -> Fraction | None:
-    """The time of the first frame that can be decoded, seconds; None where it is not known."""
-    with open_video(path) as (container, stream):
-        frame = next(_decode(container, stream), None)
-        return None if frame is None or frame.pts is None else frame.pts * stream.time_base
-
-
-def _timing(
-    shown: Sequence[Fraction | None], total: int, *, rate: Fraction | None, tick: Fraction
-) -> tuple[tuple[Fraction, ...], bool]:
-    """`VideoFile.times` and `VideoFile.variable`; frames stand in a file in decoding order."""
-    times = tuple(sorted(time for time in shown if time is not None))
-    spacing = 1 / (rate or Fraction(25))
-    # Frames that share a time, or have none, as in some AVI files: only the rate is known.
-    if len(times) != len(shown) or len(set(times)) < len(times):
-        times = tuple(i * spacing for i in range(total))
-    # Of a file that is cut off, the rest would have gone on at the same rate.
-    end = times[-1] if times else Fraction(0)
-    times += tuple(end + (i + 1) * spacing for i in range(total - len(times)))
-    steady = (abs(time - times[0] - i * spacing) <= tick for i, time in enumerate(times))
-    return times, not all(steady)
-
-
-def _packet_end(packet: Any, rate: Fraction | None) -> float:
-    """When the frame of a packet is over, seconds; one frame long if nothing is said."""
-    if packet.pts is None:
-        return 0.0
-    duration = (packet.duration or 0) * packet.time_base
-    return float(packet.pts * packet.time_base + (duration or (1 / rate if rate else 0)))
-
-
-def _announced_end(container: Any, stream: Any) -> float | None:
-    """When a Matroska file says that the stream is over, seconds; it counts no frames."""
-    if "matroska" not in container.format.name:
-        return None
-    for name, value in stream.metadata.items():
-        clock = re.fullmatch(r"([0-9]+):([0-9]+):([0-9.]+)", value)
-        if name.upper().startswith("DURATION") and clock:
-            return 3600 * int(clock[1]) + 60 * int(clock[2]) + float(clock[3])
-    alone = len(container.streams) == 1 and container.duration is not None
-    return container.duration / av.time_base if alone else None
-
-
-def _decode(container: Any, stream: Any) -> Iterator[Any]:
-    """Frames as the decoder gives them, up to the first sign of damage.
+class Decoder:
+    """Frames out of packets: all that libavcodec delivers, from the first whole one on.
 
     What stands before the first key frame is none: it refers to what is not there.
+
+    Args:
+      stream: PyAV's.
+      alpha: take a decoder that delivers alpha.
     """
-    begun = False
-    for packet in itertools.chain(_intact_packets(container, stream), [None]):
-        begun = begun or packet is None or packet.is_keyframe
+
+    def __init__(self, stream: Any, *, alpha: bool = False):
+        self._context = _alpha_context(stream) if alpha else stream.codec_context
+        self._keyed = self._begun = False
+
+    def feed(self, packet: Any | None) -> Iterator[Any]:
+        """The frames, and `Loss`es, that a packet leads to; None asks for what is held back."""
+        self._keyed = self._keyed or packet is None or packet.is_keyframe
         try:
-            frames = stream.decode(packet)
-        except av.error.FFmpegError:
-            if begun:
-                return
-            continue
+            frames = self._context.decode(packet)
+        except (av.error.FFmpegError, ValueError):
+            if self._keyed and packet is not None:
+                yield Loss(packet_time(packet))
+            return
         for frame in frames:
-            if not frame.is_corrupt:
-                begun = True
+            self._begun = self._begun or not frame.is_corrupt
+            if self._begun:
                 yield frame
-            elif begun:
-                return
+
+    def frames(self, container: Any, stream: Any) -> Iterator[Any]:
+        """The frames of a whole file."""
+        for packet in itertools.chain(packets(container, stream), [None]):
+            if packet is None or packet.size:
+                yield from (item for item in self.feed(packet) if not isinstance(item, Loss))
 
 
-def _intact_packets(container: Any, stream: Any) -> Iterator[Any]:
+def packets(
+    container: Any, stream: Any, on_break: Callable[[Exception], None] = lambda _: None
+) -> Iterator[Any]:
+    """The packets of a stream, empty ones too.
+
+    Args:
+      on_break: called where the container cannot be read any further.
+    """
     try:
         for packet in container.demux(stream):
-            if packet.is_corrupt:
-                return
-            if packet.size:  # demux ends with an empty one; `_decode` flushes by itself
+            if packet.size or packet.pts is not None:  # demux ends with one that has neither
                 yield packet
-    except av.error.FFmpegError:
-        return
+    except av.error.FFmpegError as error:
+        on_break(error)
 
 
-def _turn(frame: Any) -> Turn:
-    """How a decoded frame is to be turned, by its display matrix."""
-    data = frame.side_data.get("DISPLAYMATRIX")
+def packet_time(packet: Any) -> Fraction | None:
+    """When a packet's frame is shown, seconds; when it is decoded, where that is all it says."""
+    time = packet.dts if packet.pts is None else packet.pts
+    return None if time is None else time * packet.time_base
+
+
+def alpha_codec(stream: Any) -> str | None:
+    """The decoder that delivers a stream's alpha where its usual one does not."""
+    says = {name.lower(): value for name, value in stream.metadata.items()}
+    if says.get("alpha_mode") != "1":
+        return None
+    return ALPHA_DECODERS.get(stream.codec_context.name)
+
+
+def may_have_alpha(stream: Any) -> bool:
+    """Whether the frames of a stream that has been looked at say how opaque they are."""
+    pixel_format = stream.codec_context.format
+    return alpha_codec(stream) is not None or (pixel_format is not None and has_alpha(pixel_format))
+
+
+def _alpha_context(stream: Any) -> Any:
+    name = alpha_codec(stream)
+    if name is None:
+        return stream.codec_context
+    try:
+        context = av.CodecContext.create(name, "r")
+    except av.codec.codec.UnknownCodecError as error:
+        raise InputError(
+            f"alpha in {stream.codec_context.name} is read by {name}, which this PyAV lacks: "
+            f"python -m pip install --force-reinstall av"
+        ) from error
+    context.extradata = stream.codec_context.extradata
+    return context
+
+
+def _name_unknown_side_data(kinds: Any, value: int) -> Any:
+    """A member for a kind of side data that FFmpeg knows and PyAV's table does not."""
+    member = object.__new__(kinds)
+    member._name_, member._value_ = f"UNKNOWN_{value}", value
+    return member
+
+
+# Without this, one kind that PyAV does not know makes all side data of a frame unreadable.
+setattr(av.sidedata.sidedata.Type, "_missing_", classmethod(_name_unknown_side_data))  # noqa: B010
+
+
+def turn_of(frame: Any) -> Turn:
+    """How a decoded frame is to be turned, by its display matrix (EXIF's too, in JPEG)."""
+    try:
+        data = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:
+        quarters = round(frame.rotation / 90) % 4  # counterclockwise, without mirroring
+        return Turn(quarters % 2 == 1, quarters in (1, 2), quarters in (2, 3))
     if data is None:
         return Turn(False, False, False)
     # A pixel (x, y) is shown at (a x + c y, b x + d y), apart from a shift.
@@ -269,7 +251,7 @@ def _turn(frame: Any) -> Turn:
 
 
 def _upright(picture: np.ndarray, turn: Turn) -> np.ndarray:
-    """[H, W, 3] as it is to be shown."""
+    """[H, W, C] as it is to be shown."""
     if turn.quarter:
         picture = picture.swapaxes(0, 1)
     return picture[:: -1 if turn.flip_rows else 1, :: -1 if turn.flip_columns else 1]

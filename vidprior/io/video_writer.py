@@ -1,4 +1,4 @@
-"""Frames into a video file, with or without loss; audio beside them as it was.
+"""Frames into a video file, with or without loss; what stands beside them as it was.
 
 Frames are [H, W, 3] `uint8` RGB and come one at a time: they are encoded as they come,
 so that a long result never stands in memory. Times are seconds as exact fractions.
@@ -17,16 +17,23 @@ import numpy as np
 
 from vidprior.errors import InputError
 from vidprior.io import images
+from vidprior.io.colour import BT709, Colour, from_array
 from vidprior.io.files import replacing
-from vidprior.io.video_reader import Audio
+from vidprior.io.streams import Copied, name_of, tags_of
 
 PathLike = str | os.PathLike[str]
 
 # The encoders used, by FFmpeg's names.
 ENCODERS = ("libx264", "libx264rgb", "ffv1")
 
-# In the tables of H.264: matrix, primaries and transfer of BT.709; limited range.
-_BT709, _LIMITED = 1, 1
+# In libavcodec's tables.
+_LIMITED, _FULL = 1, 2
+_RGB = 0
+_FIELD_ORDER = {"top": 2, "bottom": 3}
+# Codecs begin before what they say: sound so little ahead of the picture is none.
+PRIMING = Fraction(1, 20)
+# Ticks of a second that MP4 can count.
+FINEST = 2**31 - 1
 
 
 def encodes(name: str) -> bool:
@@ -60,12 +67,15 @@ def open_writer(
     lossless: bool = False,
     pixel_aspect: Fraction | None = None,
     shown_at: Sequence[Fraction] | None = None,
-    audio: Audio | None = None,
+    beside: Copied | None = None,
+    colour: Colour = BT709,
+    fields: str = "",
 ) -> Iterator[Callable[[np.ndarray], None]]:
-    """Writes frames as H.264 (yuv420p, BT.709, CRF 16), or without any loss.
+    """Writes frames as H.264 (yuv420p, CRF 16), or without any loss.
 
     The file appears under its name at the end, when it is whole. yuv420p has no odd
-    sides: where a side is odd, the last row or column is doubled.
+    sides: where a side is odd, the last row or column is doubled. MP4 and MOV have their
+    index in front, so that they play while they are fetched.
 
     Args:
       path: .mp4, .mov or .mkv, and .mkv if lossless; its folder is made if it is missing.
@@ -75,7 +85,9 @@ def open_writer(
       pixel_aspect: width of a pixel over its height; None says nothing about it.
       shown_at: when each frame is shown, where their rate varies; Matroska rounds to
         milliseconds. None: at the rate.
-      audio: copied without decoding it; its times count from the first frame.
+      beside: copied without decoding it; its times count from the first frame.
+      colour: how colours are to be coded, and what is said of them.
+      fields: 'top' or 'bottom': the frames are interlaced, and this field comes first.
 
     Yields:
       A function that takes the next frame, [H, W, 3] uint8 RGB; at least one, all of one
@@ -83,17 +95,27 @@ def open_writer(
 
     Raises:
       InputError: the suffix is none of these, the file cannot be written, or a format
-        of audio does not go into it.
+        of what stands beside does not go into it.
     """
     path = Path(path)
     suffixes = (".mkv",) if lossless else (".mp4", ".mov", ".mkv")
     if path.suffix.lower() not in suffixes:
         kind = "a lossless video" if lossless else "a video"
         raise InputError(f"{path}: {kind} is written as {' or '.join(suffixes)}")
-    with replacing(path) as temporary, av.open(str(temporary), "w") as container:
-        writer = _Writer(container, path, rate, lossless, pixel_aspect, shown_at, audio)
-        yield writer.write
-        writer.finish()
+    options = {} if path.suffix.lower() == ".mkv" else {"movflags": "faststart"}
+    try:
+        with (
+            replacing(path) as temporary,
+            # An absolute path is never taken for a protocol.
+            av.open(str(temporary.absolute()), "w", container_options=options) as container,
+        ):
+            writer = _Writer(
+                container, path, rate, lossless, pixel_aspect, shown_at, beside, colour, fields
+            )
+            yield writer.write
+            writer.finish()
+    except av.error.FFmpegError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 class _Writer:
@@ -107,16 +129,19 @@ class _Writer:
         lossless: bool,
         pixel_aspect: Fraction | None,
         shown_at: Sequence[Fraction] | None,
-        audio: Audio | None,
+        beside: Copied | None,
+        colour: Colour,
+        fields: str,
     ):
         self._container, self._path = container, path
         self._rate, self._lossless, self._pixel_aspect = rate, lossless, pixel_aspect
-        self._shown_at = shown_at
-        self._clock = 1 / rate
-        if shown_at is not None:
-            self._clock = Fraction(1, math.lcm(*(time.denominator for time in shown_at)))
-        self._audio = audio
-        self._packets = iter(()) if audio is None else audio.packets
+        self._shown_at, self._colour, self._fields = shown_at, colour, fields
+        self._delay = Fraction(0)  # of the pictures, behind what is heard before them
+        if beside is not None and -beside.earliest > PRIMING:
+            self._delay = -beside.earliest
+        self._clock = _clock(rate, shown_at, self._delay)
+        self._beside = beside
+        self._packets = iter(()) if beside is None else beside.packets
         self._copies: dict[int, Any] = {}
         self._next = next(self._packets, None)
         self._stream: Any = None
@@ -131,14 +156,14 @@ class _Writer:
         elif pixels.shape[:2] != (self._stream.height, self._stream.width):
             raise ValueError(f"frame {self._count} is {frame.shape}: all must have one size")
         time = self._count / self._rate if self._shown_at is None else self._shown_at[self._count]
-        self._copy_audio(time)
+        self._copy_beside(time)
         picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-        # RGB has no matrix to choose; for YUV it is said to the converter and in the file.
-        conversion: dict[str, Any] = (
-            {} if self._lossless else {"dst_colorspace": "ITU709", "dst_color_range": "MPEG"}
-        )
-        picture = picture.reformat(format=self._stream.pix_fmt, **conversion)
-        picture.pts, picture.time_base = int(time / self._clock), self._clock
+        if not self._lossless:
+            picture = from_array(picture, self._colour, layout=self._stream.pix_fmt)
+        else:
+            picture = picture.reformat(format=self._stream.pix_fmt)
+        shown = round((time + self._delay) / self._clock)
+        picture.pts, picture.time_base = shown, self._clock
         self._container.mux(self._stream.encode(picture))
         self._count += 1
 
@@ -147,7 +172,7 @@ class _Writer:
         if self._stream is None:
             raise ValueError(f"{self._path}: there are no frames to write")
         self._container.mux(self._stream.encode(None))
-        self._copy_audio(None)
+        self._copy_beside(None)
 
     def _begin(self, size: tuple[int, ...]) -> None:
         codec, options = "libx264", {"crf": "16"}
@@ -155,40 +180,65 @@ class _Writer:
             # PyAV gives Matroska no pixel aspect; H.264 says it by itself.
             square = self._pixel_aspect in (None, 1)
             codec, options = ("ffv1", {}) if square else ("libx264rgb", {"qp": "0"})
+        if self._shown_at is not None and codec != "ffv1":
+            options["bf"] = "0"  # MP4 counts a track's length in the order of decoding
+        if self._fields and codec != "ffv1":
+            options["x264-params"] = "tff=1" if self._fields == "top" else "bff=1"
         stream = self._container.add_stream(codec, rate=self._rate, options=options)
         stream.pix_fmt = "bgr0" if self._lossless else "yuv420p"
         stream.height, stream.width = size
         context = stream.codec_context
-        if self._shown_at is not None:
+        if self._clock != 1 / self._rate:
             stream.time_base = context.time_base = self._clock
-        if not self._lossless:
-            context.colorspace = context.color_primaries = context.color_trc = _BT709
-            context.color_range = _LIMITED
+        coded = self._colour
+        context.color_primaries, context.color_trc = coded.primaries, coded.transfer
+        context.colorspace = _RGB if self._lossless else coded.matrix
+        context.color_range = _FULL if self._lossless or coded.full_range else _LIMITED
+        if self._fields:
+            context.field_order = _FIELD_ORDER[self._fields]
         if self._pixel_aspect is not None:
             context.sample_aspect_ratio = self._pixel_aspect
         self._stream = stream
-        for source in () if self._audio is None else self._audio.streams:
-            try:
-                self._copies[source.index] = self._container.add_stream_from_template(source)
-            except ValueError as error:
-                raise InputError(
-                    f"{self._path}: audio of the format {source.codec_context.name} cannot be "
-                    f"copied into {self._path.suffix}: take another "
-                    f"--config.render.format, or none of it by --config.render.audio=False"
-                ) from error
+        if self._beside is not None:
+            self._begin_beside(self._beside)
 
-    def _copy_audio(self, until: Fraction | None) -> None:
+    def _begin_beside(self, beside: Copied) -> None:
+        for source in beside.streams:
+            try:
+                copy = self._container.add_stream_from_template(source)
+            except (ValueError, av.error.FFmpegError) as error:
+                raise InputError(
+                    f"{self._path}: {name_of(source)} cannot be copied into {self._path.suffix}"
+                ) from error
+            copy.metadata.update(tags_of(source))
+            copy.disposition = source.disposition
+            self._copies[source.index] = copy
+        self._container.metadata.update(beside.tags)
+        self._stream.metadata.update(beside.video_tags)
+        if beside.chapters:
+            self._container.set_chapters(beside.chapters)
+
+    def _copy_beside(self, until: Fraction | None) -> None:
         """Copies packets heard by then; all of them if it is None."""
         while self._next is not None:
             packet, heard = self._next
             if until is not None and heard > until:
                 return
-            lag = 0 if packet.pts is None else packet.pts - packet.dts
-            packet.pts = round(heard / packet.time_base)
+            lag = 0 if packet.pts is None or packet.dts is None else packet.pts - packet.dts
+            packet.pts = round((heard + self._delay) / packet.time_base)
             packet.dts = packet.pts - lag
             packet.stream = self._copies[packet.stream.index]
             self._container.mux(packet)
             self._next = next(self._packets, None)
+
+
+def _clock(rate: Fraction, shown_at: Sequence[Fraction] | None, delay: Fraction) -> Fraction:
+    """The longest tick, seconds, by which all times are whole; at most a container's finest."""
+    if shown_at is None and not delay:
+        return 1 / rate
+    times = [delay, *(shown_at or [1 / rate])]
+    ticks = math.lcm(*(time.denominator for time in times))
+    return Fraction(1, ticks) if ticks <= FINEST else Fraction(1, 90000)
 
 
 def _pad_to_even(frame: np.ndarray) -> np.ndarray:

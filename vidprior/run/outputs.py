@@ -12,6 +12,7 @@ import numpy as np
 from vidprior.imaging.visualize import flow_colours, outline_hole, side_by_side
 from vidprior.io import images, video_writer
 from vidprior.io.footage import Footage
+from vidprior.io.output_check import check_output, open_fitting
 from vidprior.run.clip_file import PreparedClip
 from vidprior.run.render import CompositeFrame, RenderedFrame
 from vidprior.types import OFFSETS
@@ -41,9 +42,12 @@ def attach_input(
       first: the number in the run of its first frame.
     """
     view = clip.view
-    for number, image, flow in rendered:
+    for number, image, flow, detail in rendered:
         known, hole = clip.frames[number], clip.hole[number]
-        yield CompositeFrame(first + number, image, flow, known, hole, view)
+        if detail is not None:
+            frame = np.where(detail.frame < 0, -1, detail.frame + first)
+            detail = detail._replace(frame=frame)
+        yield CompositeFrame(first + number, image, flow, known, hole, view, detail)
 
 
 def panels(shown: CompositeFrame) -> list[np.ndarray]:
@@ -94,6 +98,7 @@ def write_results(
     of_clip: dict[str, Any] = {"rate": rate, "pixel_aspect": pixel_aspect}
     shown = iter(shown)
     first = next(shown)
+    size = first.result.shape[:2]
     with contextlib.ExitStack() as stack:
         keep = stack.enter_context(images.open_frames(paths["frames"], start=first.number))
         show = stack.enter_context(video_writer.open_writer(paths["comparison"], **of_clip))
@@ -102,9 +107,17 @@ def write_results(
         else:
             options = dict(of_clip)
             if footage is not None:
-                options["shown_at"] = footage.shown_at()
-                if with_audio:
-                    options["audio"] = stack.enter_context(footage.audio())
+                beside = check_output(
+                    paths["result"], footage, size=size, video_format=video_format,
+                    with_audio=with_audio, **of_clip,
+                )  # fmt: skip
+                opened_beside = open_fitting(footage, beside, with_audio=with_audio)
+                options |= {
+                    "shown_at": footage.shown_at(),
+                    "beside": stack.enter_context(opened_beside),
+                    "colour": footage.colour,
+                    "fields": footage.fields if size == footage.size else "",
+                }
             lossless = video_format == "ffv1"
             opened = video_writer.open_writer(paths["result"], lossless=lossless, **options)
         write = stack.enter_context(opened)
@@ -113,6 +126,42 @@ def write_results(
             show(side_by_side(*panels(frame)))
             write(frame.result)
     return paths
+
+
+def check_result(
+    folder: pathlib.Path,
+    footage: Footage,
+    *,
+    rate: Fraction,
+    video_format: str,
+    with_audio: bool,
+) -> Iterator[str]:
+    """Tries, before anything is computed, whether the result can be written.
+
+    Args:
+      folder: of the run.
+      footage: the source.
+      rate: frames per second.
+      video_format, with_audio: as of `write_results`.
+
+    Yields:
+      What the result will not keep of the source, a line.
+
+    Raises:
+      InputError: it cannot be written; with what to do.
+    """
+    beside = check_output(
+        folder / RESULTS[video_format],
+        footage,
+        size=footage.size,
+        video_format=video_format,
+        rate=rate,
+        pixel_aspect=footage.pixel_aspect,
+        with_audio=with_audio,
+    )
+    if beside.left_out:
+        other = "" if video_format in ("mkv", "ffv1") else "; mkv may (--config.render.format)"
+        yield f"note: {RESULTS[video_format]} does not keep {', '.join(beside.left_out)}{other}"
 
 
 def write_preview(

@@ -5,25 +5,32 @@ from ml_collections import ConfigDict
 
 from vidprior.propagation import propagate
 from vidprior.propagation.holdout import holdout_mask
+from vidprior.run import build
 from vidprior.run.clip_file import PreparedClip
 from vidprior.run.workdir import Workdir
 from vidprior.types import Propagated
 
+# Frames in which pixels are held out where no network needs them.
+_HELD_OUT_FRAMES = 12
+
 
 def obtain_propagated(workdir: Workdir, clip: PreparedClip, *, config: ConfigDict) -> Propagated:
-    """Known pixels carried into the hole: from the work directory, or made for it.
+    """Known pixels propagated into the hole: from the work directory, or made for it.
 
-    With `propagation.holdout` also into a rehearsal hole.
+    With `propagation.holdout` a network is judged by what is held out; where there is none,
+    it is held out in some frames, which tell how to propagate.
 
     Raises:
       InputError: the file is damaged, or the frames are too small for flow.
     """
     kept = workdir.read_propagated(clip.hole)
     if kept is None:
-        rehearsal = None
+        holdout = None
         if config.propagation.holdout:
-            rehearsal = holdout_mask(clip.hole, seed=config.seed)
-        kept = propagate.propagate(clip.frames, clip.hole, rehearsal)
+            holdout = holdout_mask(clip.hole, seed=config.seed)
+        elif not build.trains(config):
+            holdout = holdout_mask(clip.hole, seed=config.seed, frames=_HELD_OUT_FRAMES)
+        kept = propagate.propagate(clip.frames, clip.hole, holdout)
         workdir.write_propagated(kept)
     return kept
 

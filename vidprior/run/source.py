@@ -13,6 +13,7 @@ from vidprior.errors import InputError
 from vidprior.imaging import geometry
 from vidprior.imaging.geometry import Transform
 from vidprior.io.footage import Footage, open_footage, read_frames, wrap_frames
+from vidprior.io.mask_meaning import MaskRules
 from vidprior.io.masks import read_masks
 from vidprior.run.render import CompositeFrame
 
@@ -33,7 +34,7 @@ class Source(NamedTuple):
       masks: [T, h, w] uint8, as given.
       dilate: pixels by which they grow.
       transform: from the footage to training size.
-      fitted: what was done to make the masks fit, a line; empty where they do.
+      notes: what was taken of masks and done to them, a line each.
     """
 
     footage: Footage
@@ -41,7 +42,7 @@ class Source(NamedTuple):
     masks: np.ndarray
     dilate: float
     transform: Transform
-    fitted: str = ""
+    notes: tuple[str, ...] = ()
 
     def part(self, frames: range) -> "Source":
         """Some consecutive frames of it, in the same view."""
@@ -74,9 +75,14 @@ def open_source(video: str, mask: str, *, config: ConfigDict) -> Source:
         allow_truncated=fields.allow_truncated,
     )
     rate = Fraction(config.video.image_fps).limit_denominator(1001)
-    masks, fitted = read_masks(mask, footage, rate=rate, fit=config.mask.fit)
-    view = training_crop(footage.size, masks, config=config)
-    return Source(footage, mask, masks, config.mask.dilate, view, fitted)
+    masks = read_masks(mask, footage, rate=rate, fit=config.mask.fit, rules=_mask_rules(config))
+    view = training_crop(footage.size, masks.hole, config=config)
+    return Source(footage, mask, masks.hole, config.mask.dilate, view, masks.notes)
+
+
+def _mask_rules(config: ConfigDict) -> MaskRules:
+    fields = config.mask
+    return MaskRules(tuple(fields.labels), tuple(fields.ignore), fields.invert, fields.missing)
 
 
 def wrap_arrays(frames: np.ndarray, hole: np.ndarray, *, config: ConfigDict) -> Source:
@@ -131,13 +137,8 @@ def reopen_source(video: str, mask: str, size: tuple[int, int], *, config: Confi
 
 def input_warnings(source: Source) -> Iterator[str]:
     """What was done to video and masks, and what is likely to go wrong, a line each."""
-    if source.footage.unseen:
-        yield (
-            f"note: {source.footage.path} does not begin with a key frame: the "
-            f"{source.footage.unseen} frames before it cannot be decoded, and are left out"
-        )
-    if source.fitted:
-        yield source.fitted
+    yield from source.footage.notes()
+    yield from source.notes
     if not source.dilate:
         yield (
             "warning: the mask is used as it is; if it follows the object closely, a rim or a "
@@ -159,18 +160,22 @@ def input_warnings(source: Source) -> Iterator[str]:
 
 
 def verify_source(
-    source: Source, shown: Iterable[CompositeFrame]
+    source: Source,
+    shown: Iterable[CompositeFrame],
+    again: Iterator[tuple[np.ndarray, np.ndarray]] | None = None,
 ) -> Iterator[tuple[CompositeFrame, np.ndarray, np.ndarray]]:
     """Each frame with its [h, w, 3] uint8 of the source and hole [h, w] bool, still the run's.
 
     Args:
       source: frames of the run from the first that is shown on.
       shown: frames in order, one after the other.
+      again: frames and masks of the source as `Source.frames` gives them, if they are read
+        already.
 
     Raises:
       InputError: at a frame or a mask that is no longer what the run was made from.
     """
-    again = source.frames()
+    again = source.frames() if again is None else again
     for one in shown:
         frame, mask = next(again, (None, None))
         if frame is None or mask is None:

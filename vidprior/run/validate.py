@@ -15,6 +15,7 @@ from vidprior.training.optimizers import OPTIMIZERS
 CHOICES: dict[str, tuple[Any, ...]] = {
     "method": ("train", "propagate"),
     "video.crop": ("frame", "hole"),
+    "mask.missing": ("refuse", "empty"),
     "flow.estimator": ("dis", "pwcnet"),
     "flow.dis_preset": tuple(PRESETS),
     "schedule.median_window": ("last", "extra", "none"),
@@ -103,7 +104,17 @@ def _estimates_motion(config: ConfigDict) -> bool:
     return uses_dis or needs_propagated(config)
 
 
+def _numbers_labels(config: ConfigDict) -> bool:
+    labels = (*config.mask.labels, *config.mask.ignore)
+    return all(isinstance(label, int) and label >= 0 for label in labels)
+
+
 RULES = (
+    Rule(
+        lambda c: not _numbers_labels(c),
+        "--config.mask.labels is {mask.labels} and --config.mask.ignore is {mask.ignore}; they may "
+        "hold numbers of labels, such as 1,3",
+    ),
     Rule(
         lambda c: (
             c.video.max_segment_frames > 0

@@ -37,11 +37,14 @@ from vidprior import configuration
 from vidprior.configuration import flatten
 from vidprior.errors import InputError
 from vidprior.io.files import replacing
-from vidprior.io.npz import load_npz, save_npz
+from vidprior.io.npz import has_array, load_npz, save_npz
 from vidprior.run import clip_file, metrics_log
 from vidprior.run.clip_file import MAX_CLIP_BYTES, ClipHeader, PreparedClip
-from vidprior.types import Propagated
+from vidprior.types import Origins, Propagated
 
+# Kinds and ranks of what `Propagated` and `Origins` hold, as `npz.load_npz` checks them.
+_PROPAGATED = {"frames": ("u", 4), "confidence": ("f", 3), "rehearsal": ("b", 3)}
+_ORIGINS = {"origin_frame": ("i", 2), "origin_place": ("f", 3), "origin_weight": ("f", 2)}
 # In the folder of parts: the first frame of each, and the one after its last.
 PARTS = "parts.json"
 
@@ -240,28 +243,42 @@ class Workdir:
         return noise.astype(np.float32)
 
     def write_propagated(self, propagated: Propagated) -> None:
-        """Keeps the pixels that were carried into the hole."""
-        save_npz(self.propagated_file, **propagated._asdict())
+        """Keeps the pixels that were propagated into the hole, and where they come from."""
+        arrays = {name: getattr(propagated, name) for name in _PROPAGATED}
+        origins = {} if propagated.origins is None else propagated.origins._asdict()
+        arrays |= {f"origin_{name}": array for name, array in origins.items()}
+        save_npz(self.propagated_file, **arrays)
 
     def read_propagated(self, hole: np.ndarray) -> Propagated | None:
-        """What was carried into a hole [T, H, W]; None where it was not done yet.
+        """What was propagated into a hole [T, H, W]; None where it was not done yet.
+
+        Files of earlier versions do not tell origins.
 
         Raises:
           InputError: when it is damaged or does not fit the clip.
         """
         if not self.propagated_file.exists():
             return None
-        fields = {"frames": ("u", 4), "confidence": ("f", 3), "rehearsal": ("b", 3)}
+        fields = _PROPAGATED
+        if has_array(self.propagated_file, next(iter(_ORIGINS))):
+            fields = fields | _ORIGINS
         arrays = load_npz(self.propagated_file, fields=fields, max_bytes=MAX_CLIP_BYTES)
-        read = Propagated(arrays["frames"], arrays["confidence"], arrays["rehearsal"])
-        if read.frames.shape != (*hole.shape, 3) or not (
-            read.confidence.shape == read.rehearsal.shape == hole.shape
-        ):
-            raise InputError(
-                f"{self.propagated_file} has shapes {[x.shape for x in read]}, which do not fit "
-                f"the clip's {hole.shape}"
-            )
-        return read
+        count = int(hole.sum())
+        wanted = {"frames": (*hole.shape, 3), "confidence": hole.shape, "rehearsal": hole.shape}
+        for name, array in arrays.items():
+            fits = len(array) == count if name in _ORIGINS else array.shape == wanted[name]
+            if not fits:
+                raise InputError(
+                    f"{self.propagated_file}: {name} has shape {array.shape}, which does not fit "
+                    f"the clip's hole of {count} pixels in {hole.shape}"
+                )
+        origins = None
+        if fields is not _PROPAGATED:
+            origins = Origins(*(arrays[name] for name in _ORIGINS))
+            shape = origins.frame.shape
+            if origins.place.shape != (*shape, 2) or origins.weight.shape != shape:
+                raise InputError(f"{self.propagated_file}: its origins do not fit each other")
+        return Propagated(arrays["frames"], arrays["confidence"], arrays["rehearsal"], origins)
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         """Adds a line to metrics.jsonl."""

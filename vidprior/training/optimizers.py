@@ -29,7 +29,7 @@ def make_optimizer(
     loudest. Biases, normalisation and heads stay with Adam.
 
     Args:
-      kind: one of `KINDS`.
+      kind: one of `OPTIMIZERS`.
       rate: the learning rate, or a function of the updates done.
       b1, b2, eps: Adam's.
 

@@ -1,0 +1,136 @@
+"""What stands beside the pictures of a video file, copied as it is coded.
+
+Sound, subtitles and attachments go over without decoding; so do titles, languages and chapters.
+Times are seconds as exact fractions.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import av
+
+from vidprior.errors import InputError
+from vidprior.io.video_reader import open_video, packet_time
+
+COPIED = ("audio", "subtitle", "attachment")
+# What containers write about themselves is not the source's to say.
+_OWN = (
+    "encoder", "major_brand", "minor_version", "compatible_brands", "duration", "vendor_id",
+    "handler_name", "rotate", "alpha_mode", "stereo_mode",
+)  # fmt: skip
+
+
+class Copied(NamedTuple):
+    """Streams as they are coded, and what is said of them.
+
+    Attributes:
+      streams: PyAV's, of the file that they stand in; they say how the packets are coded.
+      left_out: in words, what the file has beside them that is not copied.
+      packets: in the file's order, with their times in seconds, counted from the first
+        picture.
+      tags: titles and the like of the whole file.
+      video_tags: those of its pictures.
+      chapters: PyAV's, of a whole file.
+      earliest: when the first packet begins, seconds; before the first picture below 0.
+    """
+
+    streams: tuple[Any, ...]
+    left_out: tuple[str, ...]
+    packets: Iterator[tuple[Any, Fraction]]
+    tags: dict[str, str]
+    video_tags: dict[str, str]
+    chapters: list[Any]
+    earliest: Fraction
+
+
+@contextlib.contextmanager
+def open_copied(
+    path: Path,
+    *,
+    origin: Fraction,
+    begin: Fraction | None,
+    end: Fraction | None,
+    sound: bool = True,
+) -> Iterator[Copied]:
+    """What stands beside the pictures of a video file, from `begin` to `end`.
+
+    Args:
+      path: of a file that has been probed.
+      origin: when the first picture is shown, seconds.
+      begin: seconds; packets that are over by then are left out. None: none are.
+      end: seconds; packets that start then or later are left out. None: none are.
+      sound: whether audio is wanted.
+    """
+    with open_video(path) as (container, video):
+        kinds = COPIED if sound else COPIED[1:]
+        others = [stream for stream in container.streams if stream.index != video.index]
+        streams = tuple(stream for stream in others if stream.type in kinds and _is_known(stream))
+        left_out = [name_of(s) for s in others if s not in streams and _is_content(s, sound)]
+        packets = (
+            (packet, heard - origin)
+            for packet, heard, over in _packets(path, container, streams)
+            if (begin is None or over > begin) and (end is None or heard < end)
+        )
+        earliest = Fraction(0)
+        if begin is None:
+            starts = [s.start_time * s.time_base for s in streams if s.start_time is not None]
+            earliest = min([start - origin for start in starts], default=earliest)
+        yield Copied(
+            streams,
+            tuple(left_out),
+            packets,
+            tags_of(container),
+            tags_of(video),
+            container.chapters() if begin is None and end is None else [],
+            min(earliest, Fraction(0)),
+        )
+
+
+def _is_known(stream: Any) -> bool:
+    """Whether a stream can be copied; attachments, such as fonts, have no codec."""
+    return stream.codec_context is not None or stream.type == "attachment"
+
+
+def _is_content(stream: Any, sound: bool) -> bool:
+    """Whether anybody would miss a stream: chapters and time codes go over as tags."""
+    if stream.type == "data":
+        return stream.name != "bin_data" and "timecode" not in stream.metadata
+    return sound or stream.type != "audio"
+
+
+def tags_of(holder: Any) -> dict[str, str]:
+    """What a container or a stream says of its contents, not of itself."""
+    return {
+        name: value
+        for name, value in holder.metadata.items()
+        if name.lower() not in _OWN and not name.lower().startswith(("_statistics", "duration"))
+    }
+
+
+def name_of(stream: Any) -> str:
+    """Such as 'audio stream 1 (truehd, fra)'."""
+    codec = stream.codec_context.name if stream.codec_context is not None else stream.name
+    details = [codec or "unknown codec"]
+    language = stream.metadata.get("language")
+    if language not in (None, "und"):
+        details.append(language)
+    return f"{stream.type} stream {stream.index} ({', '.join(details)})"
+
+
+def _packets(
+    path: Path, container: Any, streams: Sequence[Any]
+) -> Iterator[tuple[Any, Fraction, Fraction]]:
+    """Each packet, and when it begins and ends to be heard, seconds."""
+    coded = [stream for stream in streams if stream.codec_context is not None]
+    if not coded:
+        return
+    try:
+        for packet in container.demux(*coded):
+            heard = packet_time(packet)
+            if packet.size and heard is not None:
+                yield packet, heard, heard + (packet.duration or 0) * packet.time_base
+    except av.error.FFmpegError as error:
+        raise InputError(f"{path}: its audio cannot be read ({error.strerror})") from error

@@ -77,9 +77,7 @@ def test_what_is_trusted_and_what_is_found_where_pixels_are_held_out_is_told():
         confidence=np.float16([[[0.9, 0.5, 0.4, 0.2], [0, 0, 0, 0]]]),
         held_out=np.zeros_like(clip.hole),
     )
-    told = "hole: 50.0% of its pixels are carried from other frames and trusted"
+    told = "hole: 50.0% propagated from other frames with confidence"
     assert describe_propagation(clip, kept) == told
     kept.held_out[0, 1, 1] = True
-    assert describe_propagation(clip, kept) == (
-        f"{told}; where this is rehearsed, they deviate by 3.0 of 255"
-    )
+    assert describe_propagation(clip, kept) == (f"{told}; held-out RMSE 3.0/255")

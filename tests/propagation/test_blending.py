@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from helpers import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vidprior.propagation.blending import EDGES, blend, fit_blend_weights, weight_for
@@ -83,7 +84,7 @@ def test_a_few_pixels_are_little_evidence():
     assert shares[-1] == pytest.approx(0.4)
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(st.integers(0, 2**32 - 1))
 def test_no_other_share_is_better_where_pixels_are_many(seed):
     random = np.random.default_rng(seed)

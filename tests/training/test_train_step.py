@@ -384,10 +384,8 @@ def test_a_run_is_past_its_best_when_half_of_it_brought_nothing_better(best, ste
 def test_a_run_ends_after_its_trial_if_the_network_gains_nothing(error, step, ends):
     """Without a network the error is 50; the trial is 20 updates."""
     best = train_step.Best({}, jnp.array(error), jnp.array(step))
-    state = train_step.TrainState(
-        params={}, opt_state=(), step=jnp.array(step), best=best, average=None
-    )
-    assert train_step.should_stop_early(state, total=100, trial=20, alone=50.0) is ends
+    state = train_step.TrainState(params={}, opt_state=(), step=jnp.array(step), best=best)
+    assert train_step.should_stop_early(state, total=100, trial=20, error_without=50.0) is ends
     assert not train_step.should_stop_early(state, total=100)
 
 

@@ -36,9 +36,6 @@ log = logging.getLogger("vidprior")
 # Of a run that can go on, at most so many seconds of training are lost by a crash.
 SAVE_SECONDS = 120.0
 
-# Passes of a network's trial.
-_TRIAL = 2
-
 # Smaller blocks would leave an accelerator waiting for the host between them.
 SMALLEST_BLOCK = 10
 
@@ -88,9 +85,9 @@ class Loop:
       save_every: updates between saves, beside those at the ends of passes.
       score: mean square error, in grey levels of 255, of parameters at the end of a pass;
         the state keeps the best. NaN scores nothing; None keeps none.
-      alone: the score without a network; infinite where there is nothing to compare. After two
-        passes a network that does not score better is the last.
       preview: shows parameters at the end of a pass, after so many updates; None for no one.
+      trial: updates after which the score must be below `error_without`, or the run ends.
+      error_without: the score of the result without a network; infinite where there is none.
     """
 
     fit: Fit
@@ -102,8 +99,15 @@ class Loop:
     log_every: int
     save_every: int
     score: Callable[[Params], float] | None = None
-    alone: float = math.inf
     preview: Callable[[Params, int], None] | None = None
+    trial: int = 0
+    error_without: float = math.inf
+
+    def is_over(self, state: TrainState, *, total: int) -> bool:
+        """Whether a run of `total` updates ends early at a state; see `should_stop_early`."""
+        return should_stop_early(
+            state, total=total, trial=self.trial, error_without=self.error_without
+        )
 
     def run(
         self,
@@ -227,31 +231,23 @@ class _OneNetwork:
             error = self._loop.score(self._state.newest)
             self._state = update_best(self._state, error)
             if math.isfinite(error):
-                log.info(f"rehearsed: {error**0.5:.1f} off after update {end}")
+                log.info(f"update {end}: held-out RMSE {error**0.5:.1f}/255")
         self._network.save(self._state, self._losses.rows)
         self._saved_at = time.monotonic()
 
     def _is_past_its_best(self, end: int) -> bool:
-        best, alone = self._state.best, self._loop.alone
-        trial = trial_updates(self._network.schedule)
-        if best is None or not should_stop_early(
-            self._state, total=self._total, trial=trial, alone=alone
-        ):
+        best = self._state.best
+        if best is None or not self._loop.is_over(self._state, total=self._total):
             return False
-        reason = f"none was better since {best.step}"
-        if gains_nothing(self._state, alone):
-            reason = "held out, the network gains nothing: propagated pixels are shown"
-        log.info(f"ended after update {end}: {reason}")
+        if gains_nothing(self._state, self._loop.error_without):
+            reason = "the network does not improve held-out pixels: propagated pixels are shown"
+        else:
+            reason = f"the best score was after update {best.step}"
+        log.info(f"training stopped after update {end}: {reason}")
         return True
 
     def _record(self, done: int, number: int, means: Row) -> None:
         self._loop.record({"update": self._network.in_run(done), "pass": number, **means})
-
-
-def trial_updates(schedule: Schedule) -> int:
-    """Updates after which a network must gain something: those of two passes, if there are two."""
-    ends = schedule.pass_ends
-    return int(ends[min(_TRIAL, len(ends)) - 1])
 
 
 def blocks(begin: int, total: int, *, size: int, ends: frozenset[int]) -> Iterator[tuple[int, int]]:

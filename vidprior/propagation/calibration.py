@@ -15,7 +15,7 @@ _CENTRES = np.sqrt(np.multiply((2.0, *_EDGES), (*_EDGES, 70.0)))
 # err together.
 _LEANING = 500.0
 # Errors are never taken to be more than so many times larger or smaller than expected.
-_MOST = 4.0
+_MOST = 2.0
 
 
 class Calibration(NamedTuple):

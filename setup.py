@@ -35,7 +35,7 @@ setup(
         "jax>=0.9,<0.12",  # from 0.9 on it has the compiler options of vidprior/runtime.py
         "ml-collections>=1.0,<2",
         "numpy>=2.0,<3",
-        "opencv-python-headless>=4.10,<6",
+        "opencv-python-headless>=4.10.0.84,<6",
         "optax>=0.2.5,<0.3",
         "orbax-checkpoint>=0.11.20,<0.13",
         "pillow>=10.4,<14",

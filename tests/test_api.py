@@ -8,7 +8,7 @@ import pytest
 import vidprior
 from vidprior.configuration import load
 from vidprior.errors import InputError
-from vidprior.imaging import geometry
+from vidprior.imaging.dilation import dilate_masks
 from vidprior.io import footage
 
 T, SIZE = 7, (40, 60)
@@ -53,7 +53,7 @@ def result(frames, hole, told):
 
 
 def test_the_hole_is_filled_and_nothing_else_changed(result, frames, hole):
-    grown = geometry.dilate(255 * hole.astype(np.uint8), 2) > 127
+    grown = dilate_masks(255 * hole.astype(np.uint8), 2) > 127
     assert (result.frames.shape, result.frames.dtype) == (frames.shape, np.uint8)
     assert np.array_equal(result.frames[~grown], frames[~grown])
     assert (result.frames != frames).any(axis=-1)[hole].mean() > 0.9
@@ -181,7 +181,7 @@ def test_a_clip_of_two_shots_has_two_parts(frames, hole):
     assert [int(part.state.step) for part in made.parts] == [1, 2]
     assert [part.metrics[-1]["update"] for part in made.parts] == [1, 2]
     assert told == [(1, 3), (2, 3), (3, 3)]
-    grown = geometry.dilate(255 * hole.astype(np.uint8), 2) > 127
+    grown = dilate_masks(255 * hole.astype(np.uint8), 2) > 127
     assert np.array_equal(made.frames[~grown], shots[~grown])
     for field in ("flows", "metrics", "state"):
         with pytest.raises(InputError, match="2 parts: see `parts`"):

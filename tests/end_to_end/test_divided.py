@@ -25,7 +25,7 @@ from harness import (
     wait_for,
 )
 
-from vidprior.imaging import geometry
+from vidprior.imaging.dilation import dilate_masks
 from vidprior.io import footage, images
 from vidprior.run.workdir import Workdir
 
@@ -53,7 +53,7 @@ def written(folder, truth, hole):
         folder=folder,
         frames=frames,
         hole=hole,
-        grown=geometry.dilate(255 * hole.astype(np.uint8), 2) > 127,
+        grown=dilate_masks(255 * hole.astype(np.uint8), 2) > 127,
         inputs=(f"--video={folder / 'frames'}", f"--mask={folder / 'masks'}"),
     )
 

@@ -30,7 +30,7 @@ from harness import (
 )
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from vidprior.imaging import geometry
+from vidprior.imaging.dilation import dilate_masks
 from vidprior.io import images
 from vidprior.io.footage import open_footage, read_frames
 
@@ -233,7 +233,7 @@ def footage(command, write_clip, tmp_path_factory):
         folder=folder,
         workdir=folder / "run",
         frames=read_frames(path).frames,
-        grown=geometry.dilate(hole, 3) > 127,
+        grown=dilate_masks(hole, 3) > 127,
         times=tuple(times),
         options=options,
     )

@@ -26,8 +26,8 @@ DEFAULT_DURATION = Fraction(1, 10)
 _AT_ONCE = 8
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
-# It tells of damaged files on stderr, where we do so ourselves.
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+# It tells of damaged files on stderr, where we do so ourselves. OpenCV 5 moved the function.
+getattr(cv2.utils, "logging", cv2).setLogLevel(0)
 
 
 class Pixels(NamedTuple):

@@ -29,8 +29,7 @@ def dilate(
     if shape == "diamond":
         cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
         return cv2.dilate(hole.astype(np.uint8), cross, iterations=int(pixels)) > 0
-    # The distance to the nearest hole pixel costs the same for every radius. Without any hole
-    # pixel it is undefined.
+    # A distance transform costs the same for every radius. It is undefined without a hole.
     if not hole.any():
         return hole.copy()
     known = (~hole).astype(np.uint8)
@@ -42,7 +41,7 @@ def dilate_masks(masks: np.ndarray, pixels: float) -> np.ndarray:
 
     Args:
       masks: [T, h, w] uint8, grey, hole above 127.
-      pixels: radius of the disc, in pixels of `masks`; 0 leaves the masks as they are.
+      pixels: radius of the disc, in pixels of `masks`; 0 copies the masks.
 
     Returns:
       [T, h, w] uint8; 0 or 255 unless `pixels` is 0.

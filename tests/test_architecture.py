@@ -152,6 +152,16 @@ def test_torch_is_imported_nowhere():
     assert [name for name in MODULES if any("torch" in p for p in used_packages(name))] == []
 
 
+def test_what_the_tools_of_the_torch_environment_use_needs_numpy_alone():
+    used, found = {"vidprior.errors", "vidprior.io.files", "vidprior.io.npz"}, set()
+    while used - found:
+        name = (used - found).pop()
+        found.add(name)
+        used |= used_modules(name)
+    packages = {package for name in found for package in used_packages(name)}
+    assert packages - sys.stdlib_module_names == {"numpy", "vidprior"}
+
+
 def test_running_the_program_loads_no_torch():
     code = "import sys, vidprior.main; print(*sorted(sys.modules))"
     finished = subprocess.run(

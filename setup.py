@@ -26,6 +26,7 @@ setup(
     python_requires=">=3.11",
     packages=[*find_packages(include=["vidprior", "vidprior.*"]), "vidprior.configs"],
     package_dir={"vidprior.configs": "configs"},
+    package_data={"vidprior": ["py.typed"]},
     entry_points={"console_scripts": ["vidprior = vidprior.main:run"]},
     install_requires=[
         "absl-py>=2.1,<3",

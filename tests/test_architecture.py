@@ -162,16 +162,26 @@ def test_what_the_tools_of_the_torch_environment_use_needs_numpy_alone():
     assert packages - sys.stdlib_module_names == {"numpy", "vidprior"}
 
 
-def test_running_the_program_loads_no_torch():
-    code = "import sys, vidprior.main; print(*sorted(sys.modules))"
+def loaded_by(statement):
+    """The modules that a fresh process has loaded after a statement."""
     finished = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", f"import sys; {statement}; print(*sorted(sys.modules))"],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=True,
     )
-    loaded = finished.stdout.split()
+    return finished.stdout.split()
+
+
+def test_the_package_and_its_errors_are_at_hand_without_jax():
+    assert {"jax", "numpy", "vidprior.api"}.isdisjoint(
+        loaded_by("from vidprior import InputError, Interrupted, NonFiniteLoss")
+    )
+
+
+def test_running_the_program_loads_no_torch():
+    loaded = loaded_by("import vidprior.main")
     assert "vidprior.main" in loaded
     assert {name for name in loaded if name.partition(".")[0] in ("torch", "torchvision")} == set()
 

@@ -117,6 +117,12 @@ def test_both_versions_of_cuda_can_be_chosen(requirements):
 
 
 @pytest.mark.slow
+def test_type_checkers_are_told_of_the_annotations(installed):
+    (marker,) = installed.glob("lib/python*/site-packages/vidprior/py.typed")
+    assert marker.read_text() == ""
+
+
+@pytest.mark.slow
 def test_python_imports_the_installed_package(installed):
     finished = run(installed, "python", "-c", "import vidprior; print(vidprior.inpaint.__code__)")
     assert finished.returncode == 0, finished.stderr

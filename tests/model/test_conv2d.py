@@ -3,7 +3,8 @@
 import jax
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from helpers import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from jax import lax
 
@@ -22,7 +23,7 @@ def gradients(function, x, kernel, stride, *, seed):
     return vjp(np.random.default_rng(seed).normal(size=y.shape).astype(np.float32))
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(
     height=st.integers(5, 12),
     width=st.integers(5, 9),

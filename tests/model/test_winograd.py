@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from helpers import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from jax import lax
 
@@ -29,7 +30,7 @@ def test_four_rows_of_a_polynomial_product():
     assert np.allclose(winograd.A @ products, [321, 432, 543, 654])
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(height=st.integers(1, 10), width=st.integers(1, 4), seed=st.integers(0, 99))
 def test_the_result_is_the_plain_one(height, width, seed):
     x, kernel, _ = example(height, width, seed=seed)

@@ -89,7 +89,7 @@ def clip(
     """
     return make_clip(
         frames,
-        hole if propagated is None else hole | propagated.rehearsal,
+        hole if propagated is None else hole | propagated.held_out,
         noise,
         flows=flows,
         features=features,

@@ -187,7 +187,7 @@ def holdout_pixels(
     nothing = np.zeros((0, 3), np.uint8)
     pixels = [(nothing, nothing, nothing, np.zeros(0, np.float16))]
     for number, image, *_ in rendered:
-        where = propagated.rehearsal[number]
+        where = propagated.held_out[number]
         pixels.append(
             (
                 image[where],

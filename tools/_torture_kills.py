@@ -10,6 +10,7 @@ import os
 import pathlib
 import shutil
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -64,7 +65,12 @@ class Broken(NamedTuple):
 
 
 def torture(
-    inputs: Sequence[str], *, kills: int, seed: int, folder: pathlib.Path
+    inputs: Sequence[str],
+    *,
+    kills: int,
+    seed: int,
+    folder: pathlib.Path,
+    jobs: Sequence[str] = tuple(JOBS),
 ) -> tuple[Counter[str], int, list[Broken]]:
     """Kills runs of every job.
 
@@ -72,7 +78,8 @@ def torture(
       inputs: the flags of video and mask.
       kills: in all, at least.
       seed: of the moments.
-      folder: for the work directories.
+      folder: for the work directories; that of an undisturbed run is `JOB-whole`.
+      jobs: names of `JOBS`.
 
     Returns:
       How often a run was killed in which phase; how many chains ended well; what is broken.
@@ -82,7 +89,7 @@ def torture(
     # Compiled once for all runs that are not to be killed while they compile.
     cache = folder / "compiled"
     references = {}
-    for job in JOBS:
+    for job in jobs:
         workdir = folder / f"{job}-whole"
         shutil.rmtree(workdir, ignore_errors=True)
         _run(job, inputs, workdir, cache)
@@ -93,7 +100,7 @@ def torture(
         references[job] = workdir, time.monotonic() - begin
     phases, broken, good, chain = Counter[str](), [], 0, 0
     while sum(phases.values()) < kills:
-        job = list(JOBS)[chain % len(JOBS)]
+        job = jobs[chain % len(jobs)]
         whole, seconds = references[job]
         workdir = folder / f"{job}-{chain}"
         shutil.rmtree(workdir, ignore_errors=True)
@@ -105,6 +112,8 @@ def torture(
             phases[phase_of(workdir)] += 1
         wrong = "" if _run(job, inputs, workdir, cache) == 0 else _told(workdir)
         wrong = wrong or difference(whole, workdir) or leftovers(workdir)
+        told = wrong or "ended like the run that nobody disturbed"
+        print(f"{job}, chain {chain}: {sum(phases.values())} kills so far; {told}", file=sys.stderr)
         if wrong:
             broken.append(Broken(job, chain, wrong))
         else:

@@ -66,7 +66,7 @@ def get_config() -> ConfigDict:
     config.schedule.updates_per_window = 100  # M
     config.schedule.median_window = "last"  # of a pass: 'last', 'extra' (once more) or 'none'
     config.schedule.reset_per_window = False  # a fresh network for every window (DIP)
-    config.schedule.windows_at_once = placeholder(int)  # of those; None: 1 on a CPU, else 8
+    config.schedule.windows_at_once = placeholder(int)  # of those; None: one
 
     config.model = ConfigDict()
     config.model.channels = (16, 32, 64, 128, 128, 128)  # of each scale
@@ -109,7 +109,7 @@ def get_config() -> ConfigDict:
     config.render.seam = "plain"  # 'gradient': fit the hole's colours to its border
 
     config.checkpoint = ConfigDict()
-    config.checkpoint.every = 1000  # updates
+    config.checkpoint.every = 1000  # updates; also saved after two minutes
     config.checkpoint.keep = 3  # number of newest checkpoints to keep
     config.checkpoint.keep_best = False  # render the best pass; stop early when it is old
 

@@ -5,7 +5,7 @@
 
 At most 2,000 updates, where the paper spends 100,000, and nothing to fetch. Frames are those
 of the best of ten moments, as the rehearsal tells, and half of the updates without a better one
-are the end. What each switch gains: docs/quality.md.
+are the end. What each switch gains: docs/research/quality.md.
 """
 
 from vidprior.configuration import load

@@ -37,9 +37,10 @@ GROUPS = (
 
 # Where the fields of a configuration become arguments.
 KNOW_CONFIGURATIONS = {
-    "configuration", "run.build", "run.source", "run.flows", "run.propagated", "run.train",
-    "run.train_each", "run.exchange",
-    "run.commands", "run.pipeline", "run.segments", "run.validate", "doctor", "command_line", "api",
+    "configuration", "run.build", "run.source", "run.flows", "run.propagated", "run.fit",
+    "run.exchange", "run.commands", "run.pipeline", "run.source_resolution", "run.segments",
+    "run.validate",
+    "doctor", "command_line", "api",
 }  # fmt: skip
 
 # The files that know codecs, images and video.
@@ -116,8 +117,8 @@ def test_a_group_has_no_circle(group):
 
 
 def test_the_picture_in_the_docs_is_the_tree():
-    """docs/design.md names every folder and every module of it, and nothing else."""
-    text = (ROOT / "docs/design.md").read_text()
+    """docs/develop/design.md names every folder and every module of it, and nothing else."""
+    text = (ROOT / "docs/develop/design.md").read_text()
     told = {
         row[1]: set(re.findall(r"`(\w+)`", row[2]))
         for row in re.finditer(r"^\| `(\w+)/` \| (.*?) \|", text, re.M)
@@ -130,7 +131,7 @@ def test_the_picture_in_the_docs_is_the_tree():
 
 
 def test_the_order_in_the_docs_is_the_order_here():
-    text = (ROOT / "docs/design.md").read_text()
+    text = (ROOT / "docs/develop/design.md").read_text()
     told = re.search(r"^Import order: (.*?)\.$", text, re.M | re.S)[1]
     groups = [re.findall(r"`(\w+)`", group) for group in told.split("<")]
     assert groups == [[name for name in group if name != "__init__"] for group in GROUPS]

@@ -12,9 +12,12 @@ import pytest
 import vidprior
 from vidprior import api, command_line
 from vidprior.configuration import check_overrides, find, load
+from vidprior.run.clip_file import PreparedClip
+from vidprior.training.train_step import TrainState
+from vidprior.types import Flows, Propagated
 
 ROOT = pathlib.Path(__file__).parents[1]
-MANUALS = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("third_party/*/*.md")])
+MANUALS = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("third_party/*/*.md")])
 # Command lines stand in fenced blocks here too.
 LAUNCHES = [*MANUALS, *sorted(ROOT.glob("configs/*.py")), ROOT / "vidprior/main.py"]
 
@@ -147,11 +150,20 @@ def test_every_shipped_configuration_is_in_the_readme():
         assert find(path.stem) == path
 
 
+def test_file_formats_name_every_member():
+    text = (ROOT / "docs/develop/file_formats.md").read_text()
+    for container in (PreparedClip, Flows, Propagated, TrainState):
+        for name in getattr(container, "_fields", None) or container.__dataclass_fields__:
+            assert f"`{name}`" in text, f"{container.__name__}.{name}"
+
+
 def test_the_python_of_the_manual_runs(monkeypatch, tmp_path):
     """All but the training: the calls fit the signatures, the configuration has the fields."""
     result = mock.create_autospec(vidprior.Result, instance=True)
     monkeypatch.setattr(vidprior, "inpaint", mock.create_autospec(api.inpaint, return_value=result))
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/python.md").read_text(), re.DOTALL)
+    blocks = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs/develop/python.md").read_text(), re.DOTALL
+    )
     names = {"frames": None, "hole": None}
     for block in blocks:
         exec(block, names)

@@ -8,8 +8,7 @@ from collections.abc import Callable
 
 from absl import logging
 
-from vidprior.errors import InputError
-from vidprior.training.interrupts import Interrupted
+from vidprior.errors import InputError, Interrupted
 
 
 def run(command: Callable[[], None]) -> int:

@@ -108,7 +108,9 @@ def draw_length(flags: argparse.Namespace) -> "Figure":
             means = {name: _number(row[name]) for name in flags.measures}
             lengths[int(row["window"])] = means
     if not lengths:
-        raise InputError(f"{flags.table}: no system has a window length; see docs/evaluation.md")
+        raise InputError(
+            f"{flags.table}: no system has a window length; see docs/research/evaluation.md"
+        )
     return figures.quality_against_length(lengths, flags.measures)
 
 
@@ -133,7 +135,7 @@ def draw_similarity(flags: argparse.Namespace) -> "Figure":
     """Figure 9."""
     from vidprior import configuration
     from vidprior.evaluation import encoder, figures
-    from vidprior.run import build, train_each
+    from vidprior.run import build
     from vidprior.training import checkpoints
 
     workdir = Workdir(flags.workdir)
@@ -147,7 +149,7 @@ def draw_similarity(flags: argparse.Namespace) -> "Figure":
     if not saved.steps():
         raise InputError(f"{workdir.path} has no checkpoint yet: train first")
     if config.schedule.reset_per_window:
-        params_for = train_each.saved_params(saved)
+        params_for = saved.restore_by_window()
     else:
         params, _ = saved.restore_params(saved.steps()[-1])
         params_for = lambda _: params  # noqa: E731

@@ -194,7 +194,9 @@ def _inpaint(
             on_progress=on_progress,
             on_fitted=keep,
         )
-        shown = commands.frames_of(split, range(len(frames)), config=resolved, source=source)
+        shown = commands.frames_of(
+            split, range(len(frames)), config=resolved, source=source, folder=run.path
+        )
         images = np.stack([one.result for one in shown])
     return Result(images, tuple(results), resolved)
 

@@ -138,7 +138,7 @@ def define_others() -> flags.FlagValues:
     text("frames", "Frames to render, FIRST:STOP; all by default.")
     text("published", "A network in the published layout, .npz.")
     text("truth", "True frames to evaluate against.")
-    text("protocol", "How to measure; see docs/evaluation.md.", "hole")
+    text("protocol", "How to measure; see docs/research/evaluation.md.", "hole")
     flags.DEFINE_integer(
         "checkpoint", None, "Update to render; the newest by default.", flag_values=values
     )

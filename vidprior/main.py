@@ -17,10 +17,9 @@ from absl import logging as absl_logging
 
 from vidprior import command_line, console, doctor, runtime
 from vidprior.command_line import Request
-from vidprior.errors import InputError
+from vidprior.errors import InputError, Interrupted, NonFiniteLoss
 from vidprior.run import commands
 from vidprior.run.workdir import Workdir
-from vidprior.training.interrupts import Interrupted, NonFiniteLoss
 
 
 def main(arguments: Sequence[str]) -> int:

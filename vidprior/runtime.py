@@ -1,8 +1,9 @@
-"""How this process uses the machine: XLA's compiler options, and memory kept by malloc."""
+"""How this process uses the machine: XLA's options and its cache, malloc, facts of memory."""
 
 import ctypes
 import os
 import pathlib
+import sys
 
 import jax
 
@@ -22,6 +23,22 @@ def compiler_options() -> CompilerOptions:
     return {"xla_cpu_experimental_ynn_fusion_type": ",".join(kinds)}
 
 
+def keep_compiled() -> None:
+    """Keeps compiled programs between processes, unless somebody has said where already.
+
+    They lie in `$XDG_CACHE_HOME/vidprior/xla`, by default `~/.cache/vidprior/xla`; without a
+    home directory there is no such cache. Call it before anything is compiled: JAX looks once
+    whether there is such a folder.
+    """
+    if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]
+        return
+    try:
+        cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    except RuntimeError:  # no home
+        return
+    jax.config.update("jax_compilation_cache_dir", str(cache / "vidprior" / "xla"))
+
+
 # From glibc's malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
 
@@ -37,22 +54,39 @@ def keep_memory() -> bool:
     Returns:
       Whether the C library has such settings.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is None:
         return False
     settings = {M_ARENA_MAX: 1, M_MMAP_MAX: 0, M_TRIM_THRESHOLD: -1}  # -1: never
     return all(mallopt(setting, value) for setting, value in settings.items())
 
 
-def keep_compiled() -> None:
-    """Keeps compiled programs between runs, unless the environment says where already.
+def machine_memory() -> int | None:
+    """Bytes of memory of this machine; None where it does not tell (Windows)."""
+    if not hasattr(os, "sysconf"):
+        return None
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
-    Without a home directory there is no such cache.
+
+def memory_limit() -> int | None:
+    """Bytes of the default device, on a CPU the machine's; None where it does not tell."""
+    device = jax.devices()[0]
+    if device.platform == "cpu":
+        return machine_memory()
+    return (device.memory_stats() or {}).get("bytes_limit")
+
+
+def peak_memory() -> int | None:
+    """Bytes in use at most so far, on the default device, or of this process on a CPU.
+
+    None where it does not tell (a CPU under Windows).
     """
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
-        return
-    try:
-        cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    except RuntimeError:  # no home
-        return
-    jax.config.update("jax_compilation_cache_dir", str(cache / "vidprior" / "xla"))
+    stats = jax.devices()[0].memory_stats() or {}
+    if "peak_bytes_in_use" in stats:
+        return stats["peak_bytes_in_use"]
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -49,20 +49,36 @@ class Flows(NamedTuple):
     source_sha256: str
 
 
+class Origins(NamedTuple):
+    """Where the pixels of a hole come from; n of them, in the order of `np.nonzero(hole)`.
+
+    Attributes:
+      frame: [n, M] int32, of the clip; -1 for none.
+      place: [n, M, 2] float32, (x, y) there, in pixels of the clip.
+      weight: [n, M] float32, in the mean; with what has no origin it sums to 1.
+    """
+
+    frame: np.ndarray
+    place: np.ndarray
+    weight: np.ndarray
+
+
 class Propagated(NamedTuple):
     """A clip whose hole is filled by known pixels of the clip, on the host.
 
     Attributes:
-      frames: [T, H, W, 3] uint8; outside the hole and the rehearsal those of the clip.
-      confidence: [T, H, W] float16 in [0, 1]: how far a carried pixel is trusted; 0
-        outside of both.
-      rehearsal: [T, H, W] bool, known pixels that are treated as missing too, so that
-        errors can be measured there; none of them in the hole.
+      frames: [T, H, W, 3] uint8; those of the clip, but for the hole and held-out pixels.
+      confidence: [T, H, W] float16 in [0, 1]: trust in a propagated pixel; 0 at
+        all others.
+      held_out: [T, H, W] bool, known pixels that are treated as missing too, so that errors
+        can be measured on them; none of them in the hole.
+      origins: of the hole's pixels; None where they were not kept.
     """
 
     frames: np.ndarray
     confidence: np.ndarray
-    rehearsal: np.ndarray
+    held_out: np.ndarray
+    origins: Origins | None = None
 
 
 @struct.dataclass
@@ -88,14 +104,14 @@ class DeviceClip:
     frames: Array
     hole: Array
     noise: Array
-    flow: Any = None
-    flow_known: Any = None
-    flow_hole: Any = None
-    flow_scale: Any = None
-    features: Any = None
-    feature_hole: Any = None
-    propagated: Any = None
-    confidence: Any = None
+    flow: Array | None = None
+    flow_known: Array | None = None
+    flow_hole: Array | None = None
+    flow_scale: Array | None = None
+    features: tuple[Array, ...] | None = None
+    feature_hole: tuple[Array, ...] | None = None
+    propagated: Array | None = None
+    confidence: Array | None = None
 
 
 class Window(NamedTuple):
@@ -118,7 +134,7 @@ class Window(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """One window's data, gathered from a `Clip`: float32, N frames and P pairs.
+    """One window's data, gathered from a `DeviceClip`: float32, N frames and P pairs.
 
     Attributes:
       noise: [N, H, W, 1].
@@ -140,14 +156,14 @@ class Batch(NamedTuple):
     source: jax.Array
     target: jax.Array
     offset: jax.Array
-    flow: Any = None
-    flow_known: Any = None
-    flow_hole: Any = None
-    flow_scale: Any = None
-    features: Any = None
-    feature_hole: Any = None
-    propagated: Any = None
-    confidence: Any = None
+    flow: jax.Array | None = None
+    flow_known: jax.Array | None = None
+    flow_hole: jax.Array | None = None
+    flow_scale: jax.Array | None = None
+    features: tuple[jax.Array, ...] | None = None
+    feature_hole: tuple[jax.Array, ...] | None = None
+    propagated: jax.Array | None = None
+    confidence: jax.Array | None = None
 
 
 class Prediction(NamedTuple):
@@ -155,7 +171,7 @@ class Prediction(NamedTuple):
 
     Attributes:
       image: [N, H, W, 3] float32 in (0, 1).
-      flow: [N, H, W, K, 2] float32, in units of `Clip.flow_scale`; None without a flow head.
+      flow: [N, H, W, K, 2] float32, in units of `DeviceClip.flow_scale`; None without a flow head.
     """
 
     image: jax.Array

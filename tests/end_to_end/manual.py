@@ -8,7 +8,7 @@ import sys
 
 from harness import HEIGHT, ROOT, WIDTH
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 # Not run, for the reason given. Their flags, targets and files are checked by test_docs.py.
 NOT_RUN = {

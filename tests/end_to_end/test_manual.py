@@ -52,7 +52,7 @@ def lay_out(folder, command):
 
 def begin(folder, command):
     """The run that the README begins with."""
-    (line,) = (line for line in manual.commands(manual.PAGES[0]) if "--config=" in line)
+    line = next(line for line in manual.commands(manual.PAGES[0]) if "--config=" in line)
     run(line, folder, command)
 
 
@@ -66,7 +66,9 @@ def lay_out_for_weights(folder, command):
 def lay_out_for_evaluation(folder, command):
     """Results of other methods, features of a network, and a table by length of windows."""
     begin(folder, command)
-    (set_,) = (line for line in manual.commands(ROOT / "docs/evaluation.md") if ".py set" in line)
+    (set_,) = (
+        line for line in manual.commands(ROOT / "docs/research/evaluation.md") if ".py set" in line
+    )
     run(set_, folder, command)
     for method in ("method", "newson", "huang"):
         for path in (folder / "out/set").glob("*/frames"):
@@ -87,8 +89,7 @@ def lay_out_for_evaluation(folder, command):
 LAY_OUT = {
     "evaluation": lay_out_for_evaluation,
     "long_clips": begin,
-    "rendering": begin,
-    "result": begin,
+    "results": begin,
     "weights": lay_out_for_weights,
 }
 

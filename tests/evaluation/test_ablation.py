@@ -13,7 +13,7 @@ from vidprior.evaluation import ablation, complexity, protocols
 from vidprior.evaluation.ablation import BenchmarkClip, System
 from vidprior.io import images
 
-DOCS = pathlib.Path(__file__).parents[2] / "docs/evaluation.md"
+DOCS = pathlib.Path(__file__).parents[2] / "docs/research/evaluation.md"
 
 
 @pytest.fixture

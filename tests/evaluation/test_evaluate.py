@@ -1,13 +1,14 @@
 """A work directory's result against the truth."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from vidprior import configuration
 from vidprior.errors import InputError
-from vidprior.evaluation import evaluate, protocols
+from vidprior.evaluation import evaluate, picture, protocols
 from vidprior.imaging import geometry
 from vidprior.io import images
 from vidprior.run.clip_file import PreparedClip
@@ -104,3 +105,46 @@ def test_a_result_in_part_is_refused(workdir, config, truth, result, tmp_path):
     images.write_frames(workdir.path / "result", result[:4])
     with pytest.raises(InputError, match="has 4 frames of 6: render all frames first"):
         run(workdir, folder_of(tmp_path / "truth", truth))
+
+
+# At the source's size
+
+
+@pytest.fixture
+def at_source(tmp_path, config):
+    """A run of frames twice as large as it was trained on, its result 9 off in the hole."""
+    size = (2 * SIZE[0], 2 * SIZE[1])
+    truth = np.random.default_rng(0).integers(20, 200, (3, *size, 3), np.uint8)
+    mask = np.zeros((3, *size), np.uint8)
+    mask[:, 10:20, 12:30] = 255
+    view = geometry.centre_crop(size, SIZE)
+    hole = geometry.crop_and_resize_masks(view, mask)
+    small = geometry.crop_and_resize(view, truth)
+    clip = PreparedClip(small, hole, "", (25, 1), (1, 1), json.dumps(view.to_dict()))
+    asked = {
+        "video": folder_of(tmp_path / "video", truth),
+        "mask": folder_of(tmp_path / "mask", np.repeat(mask[..., None], 3, axis=-1)),
+    }
+    made = Workdir(tmp_path / "run")
+    made.open_run(configuration.to_dict(config), asked, clip)
+    images.write_frames(made.path / "result", small)
+    result = np.where(mask[..., None] > 0, truth + 9, truth).astype(np.uint8)
+    images.write_frames(made.path / "result_png", result)
+    return made, truth, result, mask > 0
+
+
+def test_what_is_seen_at_the_sources_size_is_measured_too(at_source, tmp_path):
+    workdir, truth, result, hole = at_source
+    measured = run(workdir, folder_of(tmp_path / "truth", truth))["source"]
+    assert measured == picture.measure(truth, result, hole)
+    assert measured["rim"] == 9
+    assert json.loads(workdir.evaluation_file.read_text())["source"] == measured
+
+
+def test_without_mask_or_truth_of_that_size_it_is_not(at_source, tmp_path):
+    workdir, truth, _, _ = at_source
+    view = workdir.read_clip().view
+    small = folder_of(tmp_path / "small", geometry.crop_and_resize(view, truth))
+    assert "source" not in run(workdir, small)
+    shutil.rmtree(tmp_path / "mask")
+    assert "source" not in run(workdir, folder_of(tmp_path / "truth", truth))

@@ -5,6 +5,7 @@ import hypothesis.extra.numpy as hnp
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+from helpers import examples
 
 from vidprior.imaging import geometry
 from vidprior.imaging.compositing import composite_into_source, feather_weight
@@ -23,11 +24,17 @@ def box(top, bottom, left, right, size=SOURCE):
     return hole
 
 
-@hypothesis.settings(max_examples=40, deadline=None)
+def enlarged(image, source, hole, *, transform, **options):
+    """A picture of the trained size, enlarged into the hole of its source."""
+    generated = geometry.paste_back(transform, image[None], source[None])[0]
+    return composite_into_source(generated, source, hole, crop=transform.crop, **options)
+
+
+@examples(40)
 @hypothesis.given(hole=hnp.arrays(bool, SOURCE), feather=st.floats(0, 9), gradient=st.booleans())
 def test_known_pixels_stay_bit_for_bit(hole, feather, gradient):
     source = random_frame(SOURCE)
-    made = composite_into_source(
+    made = enlarged(
         random_frame(SIZE, 1), source, hole,
         transform=TRANSFORM, feather=feather, gradient=gradient,
     )  # fmt: skip
@@ -38,24 +45,20 @@ def test_known_pixels_stay_bit_for_bit(hole, feather, gradient):
 
 def test_the_hole_is_filled_with_the_resized_picture():
     image, source, hole = random_frame(SIZE, 1), random_frame(SOURCE), box(5, 15, 8, 30)
-    made = composite_into_source(image, source, hole, transform=TRANSFORM)
+    made = enlarged(image, source, hole, transform=TRANSFORM)
     placed = geometry.paste_back(TRANSFORM, image[None], source[None])[0]
     assert np.array_equal(made[hole], placed[hole])
 
 
 def test_of_equal_size_the_picture_is_copied():
     image, source, hole = random_frame(SOURCE, 1), random_frame(SOURCE), box(5, 15, 8, 30)
-    made = composite_into_source(
-        image, source, hole, transform=geometry.centre_crop(SOURCE, SOURCE)
-    )
+    made = enlarged(image, source, hole, transform=geometry.centre_crop(SOURCE, SOURCE))
     assert np.array_equal(made, np.where(hole[..., None], image, source))
 
 
 def test_nothing_is_generated_outside_the_crop():
     source = random_frame(SOURCE)
-    made = composite_into_source(
-        random_frame(SIZE, 1), source, np.ones(SOURCE, bool), transform=TRANSFORM
-    )
+    made = enlarged(random_frame(SIZE, 1), source, np.ones(SOURCE, bool), transform=TRANSFORM)
     assert np.array_equal(made[:2], source[:2])
     assert np.array_equal(made[22:], source[22:])
     assert (made[2:22] != source[2:22]).any(axis=-1).mean() > 0.9
@@ -78,7 +81,7 @@ def test_a_picture_without_known_pixels_has_no_seam():
     assert (feather_weight(np.ones(SOURCE, bool), 5) == 1).all()
 
 
-@hypothesis.settings(max_examples=40, deadline=None)
+@examples(40)
 @hypothesis.given(mask=hnp.arrays(bool, SOURCE), dilate=st.integers(0, 6))
 def test_a_seam_as_wide_as_the_hole_was_grown_spares_the_mask(mask, dilate):
     """What the mask covers is generated in full: nothing of it shines through."""
@@ -88,7 +91,7 @@ def test_a_seam_as_wide_as_the_hole_was_grown_spares_the_mask(mask, dilate):
 
 def test_mixed_values_by_hand():
     source, image = np.full((*SOURCE, 3), 100, np.uint8), np.full((*SIZE, 3), 200, np.uint8)
-    made = composite_into_source(image, source, box(2, 22, 10, 20), transform=TRANSFORM, feather=4)
+    made = enlarged(image, source, box(2, 22, 10, 20), transform=TRANSFORM, feather=4)
     assert made[12, 9:15, 0].tolist() == [100, 125, 150, 175, 200, 200]
 
 
@@ -102,8 +105,8 @@ def test_gradients_make_up_for_a_wrong_brightness():
     brighter = source + 30
     hole = box(6, 18, 10, 30)
     same = geometry.centre_crop(SOURCE, SOURCE)
-    plain = composite_into_source(brighter, source, hole, transform=same)
-    blended = composite_into_source(brighter, source, hole, transform=same, gradient=True)
+    plain = enlarged(brighter, source, hole, transform=same)
+    blended = enlarged(brighter, source, hole, transform=same, gradient=True)
     assert (plain[hole].astype(int) - source[hole] == 30).all()
     assert np.array_equal(blended, source)
 
@@ -113,7 +116,7 @@ def test_blending_does_not_look_beyond_the_crop():
     source = np.full((*SOURCE, 3), 100, np.uint8)
     hole = box(0, 10, 10, 30)
     source[hole] = 255
-    made = composite_into_source(
+    made = enlarged(
         np.full((*SIZE, 3), 100, np.uint8), source, hole, transform=TRANSFORM, gradient=True
     )
     assert (made[2:10] == 100).all()

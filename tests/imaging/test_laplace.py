@@ -1,5 +1,6 @@
 """Laplace's equation in a hole."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -77,3 +78,25 @@ def test_spread_reads_no_unknown_value():
         normalized_blur(values, known, 2.0), normalized_blur(other, known, 2.0)
     )
     assert not normalized_blur(values, np.zeros_like(known), 2.0).any()
+
+
+def test_what_is_known_better_counts_for_more():
+    values = np.zeros((9, 20, 1), np.float32)
+    values[4, 5], values[4, 9] = 10, 20
+    weight = np.zeros((9, 20), np.float32)
+    weight[4, 5], weight[4, 9] = 3, 1
+    assert normalized_blur(values, weight, 3.0)[4, 7, 0] == pytest.approx(12.5, abs=1e-2)
+
+
+def test_a_wide_blur_in_a_smaller_picture_is_near_that_in_full():
+    random = np.random.default_rng(0)
+    values = cv2.GaussianBlur(random.random((75, 101, 2)).astype(np.float32), (0, 0), 3)
+    known = np.ones((75, 101), bool)
+    known[20:50, 30:70] = False
+    mean = values[known].mean(axis=0)
+    above = np.where(known[..., None], values - mean, 0)
+    share = cv2.GaussianBlur(known.astype(np.float32), (0, 0), 9.0)[..., None]
+    full = mean + cv2.GaussianBlur(above, (0, 0), 9.0) / (share + 1e-3)
+    apart = np.abs(normalized_blur(values, known, 9.0) - full)
+    assert apart.mean() < 0.15 * full.std()
+    assert apart[8:-8, 8:-8].max() < 0.5 * full.std()

@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 
 from vidprior.propagation.fusion import Candidates, confidence, fuse
 
+NOWHERE = np.zeros((1, 2), np.float32)
+
 
 def candidate(colour, error):
-    return Candidates(np.float32([[colour] * 3]), np.float32([error]))
+    return Candidates(np.float32([[colour] * 3]), np.float32([error]), NOWHERE, 0)
 
 
 def test_weights_fall_with_the_cube_of_the_error():
@@ -17,6 +19,7 @@ def test_weights_fall_with_the_cube_of_the_error():
     joined = fuse([candidate(90, 1), candidate(0, 2)])
     assert np.allclose(joined.colour, 80)
     assert joined.error == pytest.approx(np.sqrt(12 / 9))
+    assert np.allclose(joined.weight, [[8 / 9], [1 / 9]])
 
 
 def test_a_missing_candidate_counts_for_nothing():
@@ -26,8 +29,8 @@ def test_a_missing_candidate_counts_for_nothing():
 
 
 def test_every_pixel_is_joined_by_itself():
-    one = Candidates(np.float32([[0] * 3, [50] * 3]), np.float32([5, np.inf]))
-    other = Candidates(np.float32([[100] * 3, [60] * 3]), np.float32([5, 7]))
+    one = Candidates(np.float32([[0] * 3, [50] * 3]), np.float32([5, np.inf]), NOWHERE, 0)
+    other = Candidates(np.float32([[100] * 3, [60] * 3]), np.float32([5, 7]), NOWHERE, 1)
     joined = fuse([one, other])
     assert np.allclose(joined.colour[:, 0], [50, 60])
     assert np.allclose(joined.error, [5, 7])

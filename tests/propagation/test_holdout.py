@@ -1,7 +1,8 @@
 """Holes moved to where the clip is known."""
 
 import numpy as np
-from hypothesis import given, settings
+from helpers import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vidprior.propagation.holdout import holdout_frames, holdout_mask
@@ -23,6 +24,15 @@ def test_a_standing_block_is_moved_whole():
         assert np.ptp(columns) == 7
 
 
+def test_some_frames_in_the_middle_hold_out_what_all_would():
+    hole = block(count=9)
+    every, some = holdout_mask(hole, seed=0), holdout_mask(hole, seed=0, frames=4)
+    np.testing.assert_array_equal(some[2:6], every[2:6])
+    assert not some[:2].any()
+    assert not some[6:].any()
+    np.testing.assert_array_equal(holdout_mask(hole, seed=0, frames=20), every)
+
+
 def test_its_motion_is_that_of_the_hole():
     """A block that goes right by one pixel a frame goes right, or left where time turns."""
     hole = np.zeros((8, 30, 60), bool)
@@ -34,7 +44,7 @@ def test_its_motion_is_that_of_the_hole():
     assert (np.abs(np.diff(left)) <= 1).all()
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.integers(0, 2**32 - 1), st.floats(0, 1))
 def test_it_never_touches_the_hole(seed, density):
     hole = np.random.default_rng(seed).random((3, 9, 11)) < density

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from vidprior.flow.dis import make_dis
-from vidprior.propagation.homography import align_frame, camera_motion, find_points
+from vidprior.propagation.homography import KnownFrame, align_frame, camera_motion, find_points
 
 H, W = 96, 160
 # A pan with a little turn, zoom and perspective, from the frame to the other.
@@ -41,12 +41,20 @@ def block():
     return hole
 
 
-def laid_over(frame, other, hole, other_hole, motion):
-    greys = tuple(
-        grey(np.where(m[..., None], 128, f).astype(np.uint8))
-        for f, m in ((frame, hole), (other, other_hole))
+def known_frame(image, hole, error=0.0):
+    filled = np.where(hole[..., None], 128, image).astype(np.uint8)
+    return KnownFrame(image, grey(filled), ~hole, np.full(hole.shape, error, np.float32))
+
+
+def laid_over(frame, other, hole, other_hole, motion, *, error=0.0):
+    return align_frame(
+        known_frame(frame, hole),
+        known_frame(other, other_hole, error),
+        motion,
+        wanted=hole,
+        number=3,
+        estimator=make_dis("medium", H, W),
     )
-    return align_frame((frame, other), greys, (hole, other_hole), motion, make_dis("fine", H, W))
 
 
 def test_the_motion_of_a_camera_is_found():
@@ -111,13 +119,42 @@ def test_what_moves_against_the_camera_is_followed_by_flow():
     assert np.abs(found.colour - frame[hole]).mean() < 6
 
 
-def test_frames_that_differ_are_not_trusted():
+def test_light_that_differs_is_brought_to_that_of_the_frame():
+    """By up to 30 of 255; what is beyond counts as a difference, twice."""
     frame, other = pair()
     hole, nowhere = block(), np.zeros((H, W), bool)
     alike = laid_over(frame, other, hole, nowhere, MOTION)
-    brighter = np.uint8(np.minimum(other.astype(int) + 40, 255))
-    unlike = laid_over(frame, brighter, hole, nowhere, MOTION)
-    assert unlike.error.mean() > alike.error.mean() + 60
+    for light, beyond in ((20, 0), (70, 40)):
+        brighter = np.uint8(np.clip(0.6 * other.astype(float) + light, 0, 255))
+        dark = np.uint8(0.6 * frame.astype(float))
+        found = laid_over(dark, brighter, hole, nowhere, MOTION)
+        assert np.abs(found.colour - beyond - dark[hole]).mean() < 6
+        assert found.error.mean() == pytest.approx(alike.error.mean() + 2 * beyond, abs=8)
+
+
+def test_frames_that_show_other_things_are_not_trusted():
+    frame, _ = pair()
+    hole, nowhere = block(), np.zeros((H, W), bool)
+    found = laid_over(frame, wall(seed=5), hole, nowhere, MOTION)
+    assert found.error.mean() > 25
+
+
+def test_the_error_of_what_is_sampled_is_added_in_squares():
+    frame, other = pair()
+    hole, nowhere = block(), np.zeros((H, W), bool)
+    sure = laid_over(frame, other, hole, nowhere, MOTION)
+    unsure = laid_over(frame, other, hole, nowhere, MOTION, error=12.0)
+    assert np.allclose(np.square(unsure.error), np.square(sure.error) + 144, rtol=1e-4)
+
+
+def test_candidates_know_where_they_come_from():
+    frame, other = pair()
+    found = laid_over(frame, other, block(), np.zeros((H, W), bool), MOTION)
+    row, column = np.nonzero(block())
+    place = np.stack([column, row], axis=-1).astype(np.float32)
+    wanted = cv2.perspectiveTransform(place[:, None], MOTION)[:, 0]
+    assert found.frame == 3
+    assert np.abs(found.place - wanted).mean() < 0.5
 
 
 def test_what_the_other_frame_hides_too_is_no_candidate():

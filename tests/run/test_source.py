@@ -14,10 +14,8 @@ from vidprior.flow import dis, flow_file
 from vidprior.imaging import geometry
 from vidprior.io import footage as footage_module
 from vidprior.io.video_writer import write_video
-from vidprior.propagation import propagate
 from vidprior.run import flows as flows_module
 from vidprior.run import outputs, segments
-from vidprior.run.clip_file import PreparedClip
 from vidprior.run.flows import (
     PWCNET,
     PWCNET_URL,
@@ -25,7 +23,6 @@ from vidprior.run.flows import (
     obtain_flows,
     require_estimator,
 )
-from vidprior.run.propagated import describe_propagation, obtain_propagated
 from vidprior.run.render import RenderedFrame
 from vidprior.run.source import (
     crop_truth,
@@ -36,7 +33,7 @@ from vidprior.run.source import (
     verify_source,
 )
 from vidprior.run.workdir import Workdir
-from vidprior.types import OFFSETS, Propagated
+from vidprior.types import OFFSETS
 
 T, H, W = 6, 20, 40
 
@@ -492,41 +489,3 @@ def test_a_given_file_of_another_clip_is_refused(config, video, mask, tmp_path, 
     path = str(tmp_path / "given.npz")
     with pytest.raises(InputError, match="source_sha256"):
         obtain_flows(Workdir(tmp_path / "run"), clip, config=config, given=path)
-
-
-# Carried pixels
-
-
-def test_pixels_are_carried_once_and_kept(config, video, mask, small_workdir, monkeypatch):
-    clip = read_clip(video, mask, config=config)
-    config.propagation.holdout = True
-    made = obtain_propagated(small_workdir, clip, config=config)
-    assert made.frames.shape == clip.frames.shape
-    assert made.rehearsal.any()
-    assert not (made.rehearsal & clip.hole).any()
-    known = ~(clip.hole | made.rehearsal)
-    np.testing.assert_array_equal(made.frames[known], clip.frames[known])
-    assert not made.confidence[known].any()
-    monkeypatch.setattr(propagate, "propagate", None)
-    again = obtain_propagated(small_workdir, clip, config=config)
-    for kept, first in zip(again, made, strict=True):
-        np.testing.assert_array_equal(kept, first)
-
-
-def test_what_is_trusted_and_what_the_rehearsal_says_is_told():
-    clip = PreparedClip(
-        frames=np.zeros((1, 2, 4, 3), np.uint8),
-        hole=np.array([[[1, 1, 1, 1], [0, 0, 0, 0]]], bool),
-        source_sha256="", rate=(25, 1), pixel_aspect=(1, 1), transform="",
-    )  # fmt: skip
-    carried = Propagated(
-        frames=clip.frames + np.uint8(3),
-        confidence=np.float16([[[0.9, 0.5, 0.4, 0.2], [0, 0, 0, 0]]]),
-        rehearsal=np.zeros_like(clip.hole),
-    )
-    told = "hole: 50.0% of its pixels are carried from other frames and trusted"
-    assert describe_propagation(clip, carried) == told
-    carried.rehearsal[0, 1, 1] = True
-    assert describe_propagation(clip, carried) == (
-        f"{told}; where this is rehearsed, they deviate by 3.0 of 255"
-    )

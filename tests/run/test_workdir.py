@@ -1,10 +1,12 @@
 """Claiming a work directory, and its small files."""
 
+import errno
 import json
 import signal
 import subprocess
 import sys
 
+import filelock
 import numpy as np
 import pytest
 
@@ -14,7 +16,7 @@ from vidprior.io.npz import save_npz
 from vidprior.run import workdir
 from vidprior.run.clip_file import PreparedClip
 from vidprior.run.workdir import Workdir
-from vidprior.types import Propagated
+from vidprior.types import Origins, Propagated
 
 INPUTS = {"video": "a.mp4", "mask": "b.png", "flows": None}
 
@@ -106,18 +108,34 @@ def test_a_folder_is_held_by_one(tmp_path):
         with Workdir(tmp_path / "other").lock():
             pass
         assert not (tmp_path / "other").exists()  # it stayed empty
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["kept"]
     with Workdir(tmp_path / "run").lock():
-        assert [path.name for path in (tmp_path / "run").iterdir()] == ["kept"]
+        pass
 
 
-def test_a_lock_ends_with_its_process(tmp_path):
+def test_a_lock_ends_with_its_process(tmp_path, config, clip):
     code = (
         "import os, signal, sys; from vidprior.run.workdir import Workdir\n"
         "with Workdir(sys.argv[1]).lock():\n    os.kill(os.getpid(), signal.SIGKILL)"
     )
     finished = subprocess.run([sys.executable, "-c", code, str(tmp_path / "run")], check=False)
     assert finished.returncode == -signal.SIGKILL
-    with Workdir(tmp_path / "run").lock():
+    left = tmp_path / "run" / ".lock"
+    assert left.exists()
+    with Workdir(tmp_path / "run").lock() as held:
+        assert held.open_run(config, INPUTS, clip) is False  # what is left is not in the way
+    assert not left.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_not_locked(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(filelock.FileLock, "_acquire", refuse)
+    with (
+        pytest.raises(InputError, match=f"^cannot lock {tmp_path}: Permission denied$"),
+        Workdir(tmp_path).lock(),
+    ):
         pass
 
 
@@ -267,16 +285,49 @@ def rows(claimed):
     return [json.loads(line) for line in claimed.metrics_file.read_text().splitlines()]
 
 
-def test_carried_pixels_survive_their_file(claimed, clip):
+def propagated(clip):
+    count = int(clip.hole.sum())
+    random = np.random.default_rng(0)
+    origins = Origins(
+        random.integers(-1, 5, (count, 3), np.int32),
+        random.random((count, 3, 2), np.float32),
+        random.random((count, 3), np.float32),
+    )
+    return Propagated(clip.frames, (clip.hole / 3).astype(np.float16), ~clip.hole, origins)
+
+
+def test_propagated_pixels_survive_their_file(claimed, clip):
     assert claimed.read_propagated(clip.hole) is None
-    carried = Propagated(clip.frames, (clip.hole / 3).astype(np.float16), ~clip.hole)
-    claimed.write_propagated(carried)
+    kept = propagated(clip)
+    claimed.write_propagated(kept)
     read = claimed.read_propagated(clip.hole)
-    assert np.array_equal(read.frames, carried.frames)
-    assert np.array_equal(read.confidence, carried.confidence)
-    assert np.array_equal(read.rehearsal, carried.rehearsal)
-    with pytest.raises(InputError, match=r"carried\.npz.* do not fit the clip's \(2, 4, 5\)"):
+    for one, same in zip((*kept[:3], *kept.origins), (*read[:3], *read.origins), strict=True):
+        assert np.array_equal(one, same)
+        assert one.dtype == same.dtype
+    with pytest.raises(InputError, match=r"propagated\.npz: .* does not fit the clip's hole"):
         claimed.read_propagated(clip.hole[:2])
+
+
+def test_propagated_pixels_of_earlier_versions_have_no_origins(claimed, clip):
+    kept = propagated(clip)
+    save_npz(
+        claimed.path / "carried.npz",
+        frames=kept.frames,
+        confidence=kept.confidence,
+        rehearsal=kept.held_out,
+    )
+    read = claimed.read_propagated(clip.hole)
+    assert np.array_equal(read.frames, kept.frames)
+    assert np.array_equal(read.held_out, kept.held_out)
+    assert read.origins is None
+
+
+def test_origins_that_do_not_fit_each_other_are_refused(claimed, clip):
+    kept = propagated(clip)
+    short = kept.origins._replace(weight=kept.origins.weight[:, :2])
+    claimed.write_propagated(kept._replace(origins=short))
+    with pytest.raises(InputError, match="origins do not fit each other"):
+        claimed.read_propagated(clip.hole)
 
 
 def test_metrics_are_one_line_each(claimed):

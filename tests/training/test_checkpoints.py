@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import gc
+import json
 import os
 import pathlib
 import shutil
@@ -18,7 +19,7 @@ import pytest
 
 from vidprior.errors import InputError
 from vidprior.training.checkpoints import Checkpoints, _ignore_late_reports
-from vidprior.training.train_step import TrainState, update_best, with_best
+from vidprior.training.train_step import TrainState, update_best, with_best, with_ema
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
@@ -79,10 +80,10 @@ def test_parameters_alone_need_no_optimiser(saved):
 
 def test_averaged_parameters_are_those_that_render(tmp_path):
     checkpoints = Checkpoints(tmp_path, keep=1)
-    state = make_state(3).replace(average=jax.tree.map(lambda x: x / 2, make_state(3).params))
+    state = make_state(3).replace(ema=jax.tree.map(lambda x: x / 2, make_state(3).params))
     checkpoints.save(state, {})
-    assert_identical(checkpoints.restore_params(3)[0], state.average)
-    like = make_state(0).replace(average=make_state(0).params)
+    assert_identical(checkpoints.restore_params(3)[0], state.ema)
+    like = make_state(0).replace(ema=make_state(0).params)
     assert_identical(checkpoints.restore(3, like), state)
 
 
@@ -110,6 +111,50 @@ def test_what_was_judged_best_is_rendered(tmp_path):
     checkpoints.save(state, {})
     assert_identical(checkpoints.restore_params(6)[0], older)
     assert_identical(checkpoints.restore(6, with_best(make_state(0))), state)
+
+
+@pytest.fixture
+def from_gpu(copy):
+    """A copy whose arrays were written on a GPU, as far as the checkpoint tells."""
+    for path in copy.rglob("_sharding"):
+        text = path.read_text()
+        assert "cpu:0" in text
+        path.write_text(text.replace("cpu:0", "cuda:0"))
+    return copy
+
+
+def test_what_a_gpu_has_written_is_read_without_one(from_gpu):
+    params, extra = Checkpoints(from_gpu).restore_params(200)
+    assert_identical(params, make_state(200).params)
+    assert extra == {"flow_scale": [1.5, 200]}
+    restored = Checkpoints(from_gpu, keep=2).restore(200, make_state(0))
+    assert_identical(restored, make_state(200))
+    assert {leaf.device for leaf in jax.tree.leaves(restored)} == {jax.local_devices()[0]}
+
+
+def test_networks_of_windows_are_found_in_their_groups(tmp_path):
+    checkpoints = Checkpoints(tmp_path, keep=9)
+    checkpoints.save(make_state(20), {"windows": [4, 1]})
+    checkpoints.save(make_state(30), {"windows": [0]})
+    assert checkpoints.windows() == {4: (20, 0), 1: (20, 1), 0: (30, 0)}
+    params_for = checkpoints.restore_by_window()
+    for number, (step, position) in checkpoints.windows().items():
+        params = make_state(step).params
+        expected = {
+            name: {leaf: np.asarray(x[position]) for leaf, x in layer.items()}
+            for name, layer in params.items()
+        }
+        assert_identical(params_for(number), expected)
+
+
+def test_names_in_checkpoints_stay(tmp_path):
+    """Those of every version, whatever the program calls them."""
+    state = with_ema(with_best(make_state(5)))
+    Checkpoints(tmp_path, keep=1).save(state, {})
+    (described,) = tmp_path.rglob("_METADATA")
+    tree = json.loads(described.read_text())["tree_metadata"]
+    names = {entry["key_metadata"][0]["key"] for entry in tree.values()}
+    assert names == {"params", "opt_state", "step", "best", "average"}
 
 
 def test_the_newest_are_kept(tmp_path):

@@ -1,11 +1,8 @@
 """What stands in memory, by hand."""
 
-import types
-
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from vidprior.training import resources
 from vidprior.types import DeviceClip
@@ -47,15 +44,3 @@ def test_the_line():
     assert resources.describe_memory(parts, temporary=0, available=None).endswith(
         "0.00 GiB more in an update"
     )
-
-
-@pytest.mark.parametrize(("told", "expected"), [({"bytes_limit": 7}, 7), ({}, None), (None, None)])
-def test_an_accelerator_tells_its_limit(monkeypatch, told, expected):
-    device = types.SimpleNamespace(platform="gpu", memory_stats=lambda: told)
-    monkeypatch.setattr(resources.jax, "devices", lambda: [device])
-    assert resources.memory_limit() == expected
-
-
-@pytest.mark.skipif(jax.default_backend() != "cpu", reason="the memory of this machine")
-def test_a_cpu_has_the_machine_s_memory():
-    assert 2**28 < resources.memory_limit() < 2**50

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from vidprior.training import throughput, train_step
-from vidprior.training.progress import Progress
 from vidprior.training.windows import list_windows, select
 from vidprior.types import DeviceClip
 
@@ -22,9 +21,7 @@ def compiled():
     """What is said before training with a clip of 2^26 bytes, and the state afterwards."""
 
     def tell():
-        fit = train_step.Fit(
-            lambda state, clip, window: (2 * state, {"total": state[0]}), scan=False
-        )
+        fit = train_step.Fit(lambda state, clip, window: (2 * state, {"total": state[0]}))
         clip = DeviceClip(np.zeros(2**26, np.uint8), np.zeros(1, bool), np.zeros(1, np.float32))
         state = jnp.ones(3)
         seconds = throughput.compile_and_report(fit, state, clip, select(WINDOWS, np.array([0])))
@@ -44,7 +41,7 @@ def test_device_and_memory_are_told_and_the_state_is_left_alone(compiled, capsys
 
 @pytest.mark.parametrize(("available", "warned"), [(2**26, True), (2**27, False), (None, False)])
 def test_too_little_memory_is_warned_of(compiled, capsys, monkeypatch, available, warned):
-    monkeypatch.setattr(throughput.resources, "memory_limit", lambda: available)
+    monkeypatch.setattr(throughput.runtime, "memory_limit", lambda: available)
     compiled()
     assert ("warning: that is more than there is" in capsys.readouterr().err) == warned
 
@@ -58,13 +55,12 @@ def told(capsys, monkeypatch):
     def tell(calls, **keywords):
         plan = throughput.ThroughputEstimate(compiled=7, **keywords)
         lines = []
-        with Progress("training", total=keywords["total"], listener=lambda *_: None) as progress:
-            for end, updates, seconds in calls:
-                plan.start(DeviceClip(jnp.zeros(1), jnp.zeros(1), jnp.zeros(1)))
-                now[0] += seconds
-                plan.stop(end, {"total": jnp.zeros(updates)}, progress)
-                now[0] += 1000  # what lies between calls does not count
-                lines.append(capsys.readouterr().err)
+        for end, updates, seconds in calls:
+            plan.start(DeviceClip(jnp.zeros(1), jnp.zeros(1), jnp.zeros(1)))
+            now[0] += seconds
+            plan.stop(end, {"total": jnp.zeros(updates)})
+            now[0] += 1000  # what lies between calls does not count
+            lines.append(capsys.readouterr().err)
         return lines
 
     return tell

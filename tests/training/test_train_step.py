@@ -76,7 +76,7 @@ def traced(generator, optimizer):
 
 @pytest.fixture(scope="module")
 def fit(traced):
-    return train_step.Fit(traced, scan=False)
+    return train_step.Fit(traced)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def fit_image(generator, optimizer):
     step = train_step.make_train_step(
         generator=generator, optimizer=optimizer, weights=IMAGE_ALONE, features=never
     )
-    return train_step.Fit(step, scan=False)
+    return train_step.Fit(step)
 
 
 terms_of = jax.jit(
@@ -221,14 +221,14 @@ def test_scanned_updates_are_single_updates(random_params, clip, listed, channel
     params = random_params(generator)
     order = windows.select(listed, np.array([0, 29, 29, 13]))
     (singly, terms), (scanned, scanned_terms) = (
-        train_step.Fit(step, scan=scan)(
+        train_step.Fit(step, length=length)(
             train_step.TrainState(
                 jax.tree.map(jnp.copy, params), optimizer.init(params), jnp.zeros((), jnp.int32)
             ),
             clip,
             order,
         )
-        for scan in (False, True)
+        for length in (1, 3)
     )
     assert int(scanned.step) == int(singly.step) == 4
     assert jax.tree.structure(scanned) == jax.tree.structure(singly)
@@ -316,9 +316,9 @@ def test_the_best_parameters_are_those_of_the_lowest_image_loss(
     rates = jnp.array([0.02, 0.02, 0.5, 0.5, -0.3, 0.1])
     optimizer = optax.adam(lambda count: rates[count])
     step = train_step.make_train_step(
-        generator=generator, optimizer=optimizer, weights=IMAGE_ALONE, judge_image=True
+        generator=generator, optimizer=optimizer, weights=IMAGE_ALONE, best_by_image_loss=True
     )
-    fit = train_step.Fit(step, scan=False)
+    fit = train_step.Fit(step)
     params = random_params(generator)
     state = train_step.with_best(
         train_step.TrainState(params, optimizer.init(params), jnp.zeros((), jnp.int32))
@@ -377,6 +377,18 @@ def test_a_run_is_past_its_best_when_half_of_it_brought_nothing_better(best, ste
     assert train_step.should_stop_early(state, total=100) is past
 
 
+@pytest.mark.parametrize(
+    ("error", "step", "ends"),
+    [(50.0, 20, True), (50.0, 10, False), (49.0, 20, False), (51.0, 20, True)],
+)
+def test_a_run_ends_after_its_trial_if_the_network_gains_nothing(error, step, ends):
+    """Without a network the error is 50; the trial is 20 updates."""
+    best = train_step.Best({}, jnp.array(error), jnp.array(step))
+    state = train_step.TrainState(params={}, opt_state=(), step=jnp.array(step), best=best)
+    assert train_step.should_stop_early(state, total=100, trial=20, error_without=50.0) is ends
+    assert not train_step.should_stop_early(state, total=100)
+
+
 def test_what_is_judged_are_averaged_parameters_where_they_are_kept():
     state = train_step.TrainState({"a": jnp.ones(2)}, (), jnp.zeros((), jnp.int32))
     state = train_step.update_best(
@@ -397,9 +409,9 @@ def test_updates_leave_what_was_judged_alone(fit, clip, listed, state):
 def test_parameters_are_averaged(generator, optimizer, bare_clip, listed, random_params):
     """Shares of the newest: 9/10, 9/11 and then 0.8, which is more than 9/12."""
     step = train_step.make_train_step(
-        generator=generator, optimizer=optimizer, weights=IMAGE_ALONE, average=0.2
+        generator=generator, optimizer=optimizer, weights=IMAGE_ALONE, ema_decay=0.2
     )
-    fit = train_step.Fit(step, scan=False)
+    fit = train_step.Fit(step)
     params = random_params(generator)
     state = train_step.with_ema(train_step.init_state(params, optimizer=optimizer))
     expected = np.asarray(params["image"]["kernel"], np.float64)
@@ -407,14 +419,14 @@ def test_parameters_are_averaged(generator, optimizer, bare_clip, listed, random
         state, _ = fit(state, bare_clip, windows.select(listed, np.array([2])))
         newest = np.asarray(state.params["image"]["kernel"], np.float64)
         expected = expected + share * (newest - expected)
-        assert np.allclose(state.average["image"]["kernel"], expected, rtol=1e-5, atol=1e-7)
+        assert np.allclose(state.ema["image"]["kernel"], expected, rtol=1e-5, atol=1e-7)
         assert not np.allclose(newest, expected, rtol=1e-5, atol=1e-7)
-    assert state.rendered is state.average
+    assert state.rendered is state.ema
 
 
 def test_without_being_asked_no_average_is_kept(fit, clip, listed, state):
     state, _ = fit(state, clip, windows.select(listed, np.array([0])))
-    assert state.average is None
+    assert state.ema is None
     assert state.rendered is state.params
 
 

@@ -1,15 +1,17 @@
 """A work directory's result against the truth."""
 
+import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from vidprior.errors import InputError
-from vidprior.evaluation import protocols, tables
+from vidprior.evaluation import picture, protocols, tables
+from vidprior.imaging import geometry
 from vidprior.imaging.geometry import Transform
 from vidprior.io import footage
-from vidprior.run import segment_ranges, segments, source
+from vidprior.run import outputs, segment_ranges, segments, source
 from vidprior.run.segments import Segment
 from vidprior.run.workdir import Workdir
 
@@ -48,8 +50,46 @@ def evaluate(workdir: Workdir, truth_path: str, *, protocol: protocols.Protocol)
             255 * hole.astype(np.uint8),
         )
     evaluation = tables.summarise(protocol, measured)
+    at_source = measure_at_source(workdir, truth, scenes(divided))
+    if at_source is not None:
+        evaluation["source"] = at_source
     tables.write(workdir.path, evaluation)
     return evaluation
+
+
+def measure_at_source(
+    workdir: Workdir, truth: np.ndarray, found: Sequence["Scene"]
+) -> dict[str, Any] | None:
+    """What is seen of the hole at the source's size, as of `picture.measure`.
+
+    Args:
+      workdir: of the run.
+      truth: [T, h, w, 3] uint8.
+      found: the run's scenes.
+
+    Returns:
+      None where the truth or the result has another size than the source, or the mask is gone.
+
+    Raises:
+      InputError: the result or the mask cannot be read.
+    """
+    config, asked, _ = segments.stored_run(workdir)
+    files = [workdir.path / name for name in outputs.RESULTS.values()]
+    files = [file for file in files if file.exists()]
+    size, mask = truth.shape[1:3], asked.get("mask")
+    if not files or found[0].view.source_size != size or not mask or not os.path.exists(mask):
+        return None
+    newest = max(files, key=lambda file: file.stat().st_mtime)
+    result = footage.read_frames(newest).frames
+    if result.shape != truth.shape:
+        return None
+    again = source.reopen_source(asked["video"], mask, size, config=config)
+    hole = np.zeros(truth.shape[:3], bool)
+    for frames, view, _ in found:
+        for number in frames:
+            grown = geometry.dilate(again.masks[number : number + 1], again.dilate)[0]
+            hole[number, *view.crop] = grown[view.crop] > geometry.MASK_THRESHOLD
+    return picture.measure(truth, result, hole)
 
 
 class Scene(NamedTuple):
@@ -67,7 +107,7 @@ class Scene(NamedTuple):
 
 
 def scenes(divided: Sequence[Segment]) -> list[Scene]:
-    """Joins the parts that overlap and are seen alike; without any hole, they are left out."""
+    """Joins segments that overlap and have the same crop; leaves out scenes without a hole."""
     found: list[Scene] = []
     reach = 0  # of the part before
     for part, own in zip(

@@ -1,14 +1,15 @@
-"""Measures of clips as people and programs read them: a table, JSON and CSV.
+"""Measures of clips as a text table, JSON and CSV.
 
 An evaluation is one dictionary:
 
     protocol    {name, parameters}
     mean        {measure: mean over all clips, as the protocol takes it}
     clips       {clip: what `protocols.measure` returned}
+    source      what `picture.measure` returned, where it was measured
 
 It is written as `evaluation.json`, `evaluation_clips.csv` (a row for each clip) and
-`evaluation_frames.csv` (a row for each frame; the measures of a pair stand with its first
-frame). In JSON and CSV an infinite PSNR is `inf`; what could not be measured is null or empty.
+`evaluation_frames.csv` (a row for each frame; measures of a pair are in the row of its first
+frame). In JSON and CSV an infinite PSNR is `inf`, and a missing measure is null or empty.
 """
 
 import csv
@@ -21,7 +22,7 @@ from vidprior.evaluation import protocols
 from vidprior.io.files import replacing
 from vidprior.run.workdir import write_json
 
-# What is known of a clip beside its measures.
+# Properties of a clip that are listed with its measures.
 ABOUT = (
     "frames",
     "width",
@@ -87,6 +88,13 @@ def table(evaluation: Mapping[str, Any], shown: Sequence[str]) -> str:
     return format_table(
         shown, [*rows, (f"mean over {evaluation['protocol']['parameters']['mean']}", means)]
     )
+
+
+def source_table(measured: Mapping[str, Any]) -> str:
+    """What `picture.measure` returned, a line each."""
+    size = f"at the source's size, {measured['width']}x{measured['height']}, in the hole:"
+    names = [name for name in measured if name not in ("width", "height")]
+    return "\n".join([size, *(f"  {name:<18} {number(measured[name]):>8}" for name in names)])
 
 
 def format_table(columns: Sequence[str], rows: Sequence[tuple[str, Sequence[float | None]]]) -> str:

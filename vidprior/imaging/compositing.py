@@ -1,7 +1,7 @@
 """The finished frame: generated content placed back into the source, and its seam.
 
 Letters
-    h, w  rows and columns of the source      H, W  of the trained picture
+    h, w  rows and columns of the source
 
 Pixels outside the hole, or outside the crop that was trained on, are the source's, bit
 for bit. A feathered seam lies within the hole: it mixes generated and source content in
@@ -13,26 +13,25 @@ import cv2
 import numpy as np
 
 from vidprior.imaging import geometry
-from vidprior.imaging.geometry import Transform
 from vidprior.imaging.laplace import fill_laplace
 
 
 def composite_into_source(
-    image: np.ndarray,
+    generated: np.ndarray,
     source: np.ndarray,
     hole: np.ndarray,
     *,
-    transform: Transform,
+    crop: tuple[slice, slice],
     feather: float = 0,
     gradient: bool = False,
 ) -> np.ndarray:
     """A source frame with its hole filled.
 
     Args:
-      image: [H, W, 3] uint8 RGB, generated.
+      generated: [h, w, 3] uint8 RGB.
       source: [h, w, 3] uint8 RGB.
       hole: [h, w] bool, grown already.
-      transform: the one that leads from `source` to `image`.
+      crop: rows and columns that are generated; the rest stays.
       feather: width of the seam, pixels of the source, from the border of the hole
         inwards; up to 1 the border is hard. At most what the hole was grown by.
       gradient: keep the gradients of the generated content instead of its values, so
@@ -42,9 +41,7 @@ def composite_into_source(
     Returns:
       [h, w, 3] uint8, a new array.
     """
-    crop = transform.crop
-    placed = geometry.paste_back(transform, image[None], source[None])[0]
-    generated, known, missing = placed[crop], source[crop], hole[crop]
+    generated, known, missing = generated[crop], source[crop], hole[crop]
     weight = feather_weight(hole, feather)[crop][missing][:, None]
     values: np.ndarray = generated[missing]
     if gradient and missing.any():

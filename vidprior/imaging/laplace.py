@@ -5,6 +5,8 @@ changes known pixels too, and once they are put back, the step at the border is 
 again.
 """
 
+import math
+
 import cv2
 import numpy as np
 import scipy.sparse
@@ -12,6 +14,8 @@ import scipy.sparse.linalg
 
 # A share of known surroundings as small as this counts as none.
 _FAR = 1e-3
+# A Gaussian at least twice as wide as this, in pixels, is applied to a smaller picture.
+_NARROW = 2.0
 
 
 def fill_laplace(border: np.ndarray, hole: np.ndarray) -> np.ndarray:
@@ -56,29 +60,44 @@ def dilate_square(hole: np.ndarray, pixels: int) -> np.ndarray:
     return cv2.dilate(hole.astype(np.uint8), np.ones((2 * pixels + 1,) * 2, np.uint8)) > 0
 
 
-def normalized_blur(values: np.ndarray, known: np.ndarray, reach: float) -> np.ndarray:
-    """Means of the known values around every pixel, weighted by a Gaussian.
+def normalized_blur(values: np.ndarray, weight: np.ndarray, reach: float) -> np.ndarray:
+    """Weighted means of the values around every pixel, further weighted by a Gaussian.
 
-    Far from all that is known they go over to the mean of the whole picture.
+    Far from all that has a weight they go over to the mean of the whole picture.
 
     Args:
-      values: [h, w, C] float32; what it says elsewhere is not read.
-      known: [h, w] bool.
+      values: [h, w, C] float32; what it says where the weight is 0 is not read.
+      weight: [h, w] bool or float, at least 0: which values are known, and how well.
       reach: standard deviation of the Gaussian, pixels.
 
     Returns:
-      [h, w, C] float32; 0 if nothing is known.
+      [h, w, C] float32; 0 if nothing has a weight.
     """
-    if not known.any():
+    weight = weight.astype(np.float32)
+    total = cv2.sumElems(weight)[0]
+    if not total:
         return np.zeros_like(values)
-    weight = known.astype(np.float32)
-    mean = values[known].mean(axis=0)
-    # Above the mean, so that what is far away adds nothing.
-    above = np.where(known[..., None], values - mean, 0).astype(np.float32)
-    blurred = cv2.GaussianBlur(above, (0, 0), reach).reshape(values.shape)
-    share = cv2.GaussianBlur(weight, (0, 0), reach)[..., None]
-    result: np.ndarray = mean + blurred / (share + _FAR)
-    return result
+    height, width, channels = values.shape
+    planes, means = [], []
+    for channel in range(channels):
+        plane = np.where(weight > 0, values[..., channel] * weight, 0)
+        means.append(cv2.sumElems(plane)[0] / total)
+        # Above the mean, so that what is far away adds nothing.
+        planes.append(plane - np.float32(means[-1]) * weight)
+    stacked = cv2.merge([*planes, weight])
+    # A wide Gaussian is applied to a picture made smaller, by powers of two.
+    factor = 2 ** max(0, math.floor(math.log2(reach / _NARROW)))
+    rows, columns = -height % factor, -width % factor
+    stacked = cv2.copyMakeBorder(stacked, 0, rows, 0, columns, cv2.BORDER_REPLICATE)
+    size = stacked.shape[1], stacked.shape[0]
+    small = (size[0] // factor, size[1] // factor)
+    blurred = cv2.resize(stacked, small, interpolation=cv2.INTER_AREA)
+    blurred = cv2.GaussianBlur(blurred, (0, 0), reach / factor)
+    smooth = np.array(means, np.float32) + blurred[..., :channels] / (
+        blurred[..., channels:] + _FAR
+    )
+    large: np.ndarray = cv2.resize(smooth, size, interpolation=cv2.INTER_LINEAR)
+    return large.reshape(*size[::-1], channels)[:height, :width]
 
 
 def extrapolate_flow(flow: np.ndarray, hole: np.ndarray, *, rim: int) -> np.ndarray:

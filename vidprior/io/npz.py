@@ -115,6 +115,19 @@ def load_npz(
         raise InputError(f"{path}: damaged or not an .npz ({_reason(error)})") from error
 
 
+def has_array(path: str | os.PathLike[str], name: str) -> bool:
+    """Whether an `.npz` holds an array of this name.
+
+    Raises:
+      InputError: the file is cut off, or not an `.npz`.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return f"{name}.npy" in archive.namelist()
+    except _MALFORMED as error:
+        raise InputError(f"{path}: damaged or not an .npz ({_reason(error)})") from error
+
+
 def read_headers(path: str | os.PathLike[str], names: Iterable[str]) -> dict[str, Header]:
     """Reads shape and dtype of the named arrays, and nothing of their contents.
 

@@ -38,7 +38,7 @@ class Vgg16(nn.Module):
         """Maps [N, H, W, 3] float in [0, 1] to [N, H, W, 64], [N, H/2, W/2, 128], [N, H/4, ...].
 
         Sides are halved rounding down. The channel order of `image` is that of the
-        first kernel (see `load_params`).
+        first kernel (see `make_params`).
         """
         x = image
         if self.imagenet_input:

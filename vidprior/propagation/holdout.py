@@ -15,12 +15,13 @@ _TRIES = 64
 _MOST = 0.3
 
 
-def holdout_mask(hole: np.ndarray, *, seed: int) -> np.ndarray:
+def holdout_mask(hole: np.ndarray, *, seed: int, frames: int | None = None) -> np.ndarray:
     """Moves the hole of a clip to where the clip is known, in space and in time.
 
     Args:
       hole: [T, H, W] bool.
       seed: of the run.
+      frames: hold out in so many frames at most, in the middle of the clip; in all by default.
 
     Returns:
       [T, H, W] bool, no pixel of it in `hole`, and at most 30 % of those that are known; empty
@@ -33,6 +34,9 @@ def holdout_mask(hole: np.ndarray, *, seed: int) -> np.ndarray:
         moved = _moved(hole[_delayed(len(hole), random)], down, right) & ~hole
         if best.sum() < moved.sum() <= room:
             best = moved
+    if frames is not None:
+        first = max(0, len(hole) - frames) // 2
+        best[:first] = best[first + frames :] = False
     return best
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
+from vidprior import runtime
 from vidprior.errors import InputError
 from vidprior.io.npz import load_npz
 from vidprior.model import init, vgg
@@ -88,7 +89,7 @@ def clip(
     """
     return make_clip(
         frames,
-        hole if propagated is None else hole | propagated.rehearsal,
+        hole if propagated is None else hole | propagated.held_out,
         noise,
         flows=flows,
         features=features,
@@ -119,7 +120,7 @@ def keeps_features(config: ConfigDict, features: Features, shape: tuple[int, ...
     if config.vgg.cache != "auto":
         return bool(config.vgg.cache == "keep")
     described = jax.eval_shape(features, jax.ShapeDtypeStruct((*shape, 3), jnp.float32))
-    available = resources.memory_limit()
+    available = runtime.memory_limit()
     return available is None or resources.tree_bytes(described) <= FEATURES_SHARE * available
 
 
@@ -155,8 +156,8 @@ def train_step(config: ConfigDict, features: Features | None, *, updates: int = 
         optimizer=optimizer(config, updates=updates),
         weights=config.loss.to_dict(),
         features=features,
-        average=config.optimizer.ema_decay,
-        judge_image=config.schedule.reset_per_window,
+        ema_decay=config.optimizer.ema_decay,
+        best_by_image_loss=config.schedule.reset_per_window,
     )
 
     def precise(state: TrainState, clip: DeviceClip, window: Window) -> tuple[TrainState, Losses]:
@@ -180,6 +181,7 @@ def render_frames(
         generator=generator(config),
         length=config.window.length,
         rounding=config.render.rounding,
+        precision=config.model.precision,
     )
 
 
@@ -303,6 +305,7 @@ def bound_features(config: ConfigDict, arrays: Mapping[str, np.ndarray]) -> Feat
     params = vgg.make_params(arrays, flip_channels=not imagenet)
 
     def features(image: jax.Array) -> tuple[jax.Array, ...]:
-        return cast(Any, module.apply({"params": params}, image))
+        with jax.default_matmul_precision(config.model.precision):
+            return cast(Any, module.apply({"params": params}, image))
 
     return features

@@ -4,6 +4,7 @@ The command line and the Python entry both end here.
 """
 
 import logging
+import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
@@ -19,6 +20,7 @@ from vidprior.run.pipeline import Fitted
 from vidprior.run.render import CompositeFrame
 from vidprior.run.segments import Segment
 from vidprior.run.source import Source
+from vidprior.run.source_resolution import to_source_resolution
 from vidprior.run.workdir import Workdir
 from vidprior.training import checkpoints, tensorboard
 from vidprior.training.progress import ProgressCallback
@@ -102,6 +104,7 @@ def frames_of(
     *,
     config: ConfigDict,
     source: Source | None,
+    folder: str | os.PathLike[str],
     step: int | None = None,
 ) -> Iterator[CompositeFrame]:
     """Frames of a fitted run, at the size of the source where `render.resolution` says so.
@@ -110,13 +113,14 @@ def frames_of(
       split: the segments of the run.
       frames: numbers of the frames that are wanted.
       config: of the run.
-      source: from the first of these frames on; None for the size of training.
+      source: of the run; None for the size of training.
+      folder: where frames of the source may lie meanwhile.
       step: the checkpoint; the newest, or the best that was kept, by default.
     """
     rendered = pipeline.render_segments(split, frames, step=step)
     if source is None or config.render.resolution != "source":
         return rendered
-    return pipeline.to_source_resolution(config, source, rendered)
+    return to_source_resolution(config, source, rendered, first=frames.start, folder=folder)
 
 
 def train(config: ConfigDict, workdir: Workdir, inputs: Inputs) -> Paths:
@@ -220,16 +224,14 @@ def _write(
     step: int | None = None,
 ) -> Paths:
     """Writes frames of a fitted run into a folder."""
-    if source is not None:
-        source = source.part(frames)
     shows_source = source is not None and config.render.resolution == "source"
     clip = split[0].workdir.read_header()
     return outputs.write_results(
         folder.path,
-        frames_of(split, frames, config=config, source=source, step=step),
+        frames_of(split, frames, config=config, source=source, folder=folder.path, step=step),
         rate=Fraction(*clip.rate),
         pixel_aspect=Fraction(*clip.pixel_aspect),
-        footage=source.footage if source is not None and shows_source else None,
+        footage=source.part(frames).footage if source is not None and shows_source else None,
         with_audio=config.render.audio,
         video_format=config.render.format,
     )

@@ -42,9 +42,12 @@ def attach_input(
       first: the number in the run of its first frame.
     """
     view = clip.view
-    for number, image, flow in rendered:
+    for number, image, flow, detail in rendered:
         known, hole = clip.frames[number], clip.hole[number]
-        yield CompositeFrame(first + number, image, flow, known, hole, view)
+        if detail is not None:
+            frame = np.where(detail.frame < 0, -1, detail.frame + first)
+            detail = detail._replace(frame=frame)
+        yield CompositeFrame(first + number, image, flow, known, hole, view, detail)
 
 
 def panels(shown: CompositeFrame) -> list[np.ndarray]:

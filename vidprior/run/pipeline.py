@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -10,11 +10,12 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from vidprior.errors import InputError
-from vidprior.imaging.compositing import composite_into_source
 from vidprior.propagation.blending import fit_blend_weights
 from vidprior.propagation.holdout import holdout_frames
-from vidprior.run import build, segment_ranges, train, train_each
+from vidprior.propagation.source_colours import trace_frame
+from vidprior.run import build, segment_ranges
 from vidprior.run.clip_file import PreparedClip
+from vidprior.run.fit import fit_clip, fit_windows
 from vidprior.run.flows import describe_visibility, obtain_flows
 from vidprior.run.outputs import attach_input
 from vidprior.run.propagated import describe_propagation, obtain_propagated
@@ -27,13 +28,12 @@ from vidprior.run.render import (
     holdout_pixels,
 )
 from vidprior.run.segments import Segment
-from vidprior.run.source import Source, verify_source
 from vidprior.run.workdir import Workdir
 from vidprior.training import checkpoints
 from vidprior.training.progress import ProgressCallback
 from vidprior.training.train_step import TrainState
 from vidprior.training.windows import strides_that_fit
-from vidprior.types import OFFSETS, Features, Flows
+from vidprior.types import OFFSETS, Features, Flows, Propagated
 
 log = logging.getLogger("vidprior")
 
@@ -154,7 +154,7 @@ def fit(
 
     Raises:
       InputError: the flow cannot be had.
-      NonFiniteLoss, Interrupted: as `train.train`.
+      NonFiniteLoss, Interrupted: as `fit_clip`.
     """
     flows = propagated = None
     if build.trains(config) and build.needs_flow(config):
@@ -166,7 +166,7 @@ def fit(
     if not build.trains(config):
         return None, None
     if config.schedule.reset_per_window:
-        train_each.train_each(
+        fit_windows(
             config,
             workdir,
             clip,
@@ -176,7 +176,7 @@ def fit(
             listener=listener,
         )
         return None, flows
-    state = train.train(
+    state = fit_clip(
         config,
         workdir,
         clip,
@@ -249,14 +249,12 @@ def render(
     if not clip.hole.any():
         return (RenderedFrame(number, clip.frames[number], None) for number in frames)
     if not build.trains(config) or config.render.propagated_pixels == "only":
-        carried = obtain_propagated(workdir, clip, config=config).frames
-        alone = composite(carried, clip.frames, clip.hole)  # what was rehearsed is known
-        return (RenderedFrame(number, alone[number], None) for number in frames)
+        return show_propagated(obtain_propagated(workdir, clip, config=config), clip, frames)
     saved = checkpoints.Checkpoints(workdir.checkpoints)
     if not saved.steps():
         raise InputError(f"{workdir.path} has no checkpoint yet: train first")
     if config.schedule.reset_per_window:
-        params_for = train_each.saved_params(saved)
+        params_for = saved.restore_by_window()
     else:
         params, _ = saved.restore_params(saved.steps()[-1] if step is None else step)
         params = jax.device_put(params)
@@ -267,32 +265,19 @@ def render(
         return rendered
     propagated = obtain_propagated(workdir, clip, config=config)
     # Always of the same frames, so that a frame does not depend on which others are wanted.
-    some = holdout_frames(propagated.rehearsal, count=BLEND_FIT_FRAMES)
+    some = holdout_frames(propagated.held_out, count=BLEND_FIT_FRAMES)
     sample = build.render_frames(config, params_for, noise, some)
     shares = fit_blend_weights(*holdout_pixels(sample, propagated, clip.frames))
     return blend_propagated(rendered, propagated, shares, clip.hole)
 
 
-def to_source_resolution(
-    config: ConfigDict, source: Source, shown: Iterator[CompositeFrame]
-) -> Iterator[CompositeFrame]:
-    """Frames brought to the size of their source.
-
-    Args:
-      config: fields `render.*`.
-      source: from the first frame that is shown on.
-      shown: frames in order, one after the other.
-
-    Raises:
-      InputError: the source is no longer what the run was made from.
-    """
-    for one, known, hole in verify_source(source, shown):
-        image = composite_into_source(
-            one.image,
-            known,
-            hole,
-            transform=one.view,
-            feather=config.render.feather,
-            gradient=config.render.seam == "gradient",
-        )
-        yield one._replace(at_source=image)
+def show_propagated(
+    propagated: Propagated, clip: PreparedClip, frames: Iterable[int]
+) -> Iterator[RenderedFrame]:
+    """Frames of a clip with propagated pixels in the hole; what was held out is known."""
+    everywhere = np.ones(clip.hole.shape[1:], np.float32)
+    for number in frames:
+        hole = clip.hole[number]
+        image = composite(propagated.frames[number], clip.frames[number], hole)
+        detail = trace_frame(propagated, clip.hole, number, everywhere)
+        yield RenderedFrame(number, image, None, detail)

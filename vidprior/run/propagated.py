@@ -5,36 +5,42 @@ from ml_collections import ConfigDict
 
 from vidprior.propagation import propagate
 from vidprior.propagation.holdout import holdout_mask
+from vidprior.run import build
 from vidprior.run.clip_file import PreparedClip
 from vidprior.run.workdir import Workdir
 from vidprior.types import Propagated
 
+# Frames in which pixels are held out where no network needs them.
+_HELD_OUT_FRAMES = 12
+
 
 def obtain_propagated(workdir: Workdir, clip: PreparedClip, *, config: ConfigDict) -> Propagated:
-    """Known pixels carried into the hole: from the work directory, or made for it.
+    """Known pixels propagated into the hole: from the work directory, or made for it.
 
-    With `propagation.holdout` also into a rehearsal hole.
+    With `propagation.holdout` a network is judged by what is held out; where there is none,
+    it is held out in some frames, which tell how to propagate.
 
     Raises:
       InputError: the file is damaged, or the frames are too small for flow.
     """
     kept = workdir.read_propagated(clip.hole)
     if kept is None:
-        rehearsal = None
+        holdout = None
         if config.propagation.holdout:
-            rehearsal = holdout_mask(clip.hole, seed=config.seed)
-        kept = propagate.propagate(clip.frames, clip.hole, rehearsal)
+            holdout = holdout_mask(clip.hole, seed=config.seed)
+        elif not build.trains(config):
+            holdout = holdout_mask(clip.hole, seed=config.seed, frames=_HELD_OUT_FRAMES)
+        kept = propagate.propagate(clip.frames, clip.hole, holdout)
         workdir.write_propagated(kept)
     return kept
 
 
 def describe_propagation(clip: PreparedClip, propagated: Propagated) -> str:
-    """What is to be told about carried pixels before the training."""
+    """One line: how much of the hole was propagated with confidence, and how well."""
     share = (propagated.confidence[clip.hole] >= 0.5).mean() if clip.hole.any() else 0
-    told = f"hole: {share:.1%} of its pixels are carried from other frames and trusted"
-    where = propagated.rehearsal
+    line = f"hole: {share:.1%} propagated from other frames with confidence"
+    where = propagated.held_out
     if where.any():
         error = propagated.frames[where].astype(np.float64) - clip.frames[where]
-        told += f"; where this is rehearsed, they deviate by {np.sqrt(np.square(error).mean()):.1f}"
-        told += " of 255"
-    return told
+        line += f"; held-out RMSE {np.sqrt(np.square(error).mean()):.1f}/255"
+    return line

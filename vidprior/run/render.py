@@ -9,7 +9,8 @@ import numpy as np
 
 from vidprior.imaging.geometry import Transform, reproject
 from vidprior.model.generator import Generator
-from vidprior.propagation.blending import blend
+from vidprior.propagation.blending import blend, weight_for
+from vidprior.propagation.source_colours import Detail, trace_frame
 from vidprior.runtime import compiler_options
 from vidprior.types import Array, Params, Propagated
 
@@ -21,11 +22,13 @@ class RenderedFrame(NamedTuple):
       number: of the frame in the clip, from 0.
       image: [H, W, 3] uint8, all of it generated, but for carried pixels in the hole.
       flow: [H, W, K, 2] float32 in units of the clip's flow scale, or None.
+      detail: where propagated pixels come from, frames numbered as in the clip; or None.
     """
 
     number: int
     image: np.ndarray
     flow: np.ndarray | None
+    detail: Detail | None = None
 
 
 class CompositeFrame(NamedTuple):
@@ -37,6 +40,7 @@ class CompositeFrame(NamedTuple):
       known: [H, W, 3] uint8, the input.
       hole: [H, W] bool.
       view: from the source to this picture of it.
+      detail: as of `RenderedFrame`, but frames are numbered as in the run.
       at_source: [h, w, 3] uint8, the frame at the size of its source; None before that.
     """
 
@@ -46,6 +50,7 @@ class CompositeFrame(NamedTuple):
     known: np.ndarray
     hole: np.ndarray
     view: Transform
+    detail: Detail | None = None
     at_source: np.ndarray | None = None
 
     @property
@@ -91,6 +96,7 @@ def render(
     generator: Generator,
     length: int,
     rounding: str = "nearest",
+    precision: str = "default",
 ) -> Iterator[RenderedFrame]:
     """Generates frames one after the other.
 
@@ -101,8 +107,9 @@ def render(
       generator: the network.
       length: N, the window's length in training.
       rounding: to 8 bit, 'nearest' or 'down' (as the published code does).
+      precision: of float32 products, as `jax.default_matmul_precision` takes it.
     """
-    noise, generate = jax.device_put(noise), _generate(generator, length)
+    noise, generate = jax.device_put(noise), _generate(generator, length, precision)
     for number in frames:
         start = window_start(number, num_frames=len(noise), length=length)
         image, flow = generate(params_for(start), noise, start, number - start)
@@ -114,13 +121,14 @@ def render(
 
 
 @functools.cache
-def _generate(generator: Generator, length: int) -> Callable[..., Any]:
+def _generate(generator: Generator, length: int, precision: str) -> Callable[..., Any]:
     """Compiles the prediction of a frame, by its position in the window that begins at `start`."""
 
     @functools.partial(jax.jit, compiler_options=compiler_options())
     def generate(params: Params, noise: Array, start: Array, position: Array) -> Any:
         window = jax.lax.dynamic_slice_in_dim(noise, start, length)
-        prediction = generator.apply({"params": params}, window)
+        with jax.default_matmul_precision(precision):
+            prediction = generator.apply({"params": params}, window)
         return jax.tree.map(lambda x: x[position], prediction)
 
     return generate
@@ -159,7 +167,8 @@ def blend_propagated(
         carried, confidence = propagated.frames[number], propagated.confidence[number]
         mixed = np.rint(blend(frame.image, carried, confidence, shares)).astype(np.uint8)
         image = composite(mixed, frame.image, hole[number])
-        yield frame._replace(image=image)
+        detail = trace_frame(propagated, hole, number, weight_for(confidence, shares))
+        yield frame._replace(image=image, detail=detail)
 
 
 def holdout_pixels(
@@ -177,8 +186,8 @@ def holdout_pixels(
     """
     nothing = np.zeros((0, 3), np.uint8)
     pixels = [(nothing, nothing, nothing, np.zeros(0, np.float16))]
-    for number, image, _ in rendered:
-        where = propagated.rehearsal[number]
+    for number, image, *_ in rendered:
+        where = propagated.held_out[number]
         pixels.append(
             (
                 image[where],

@@ -160,18 +160,22 @@ def input_warnings(source: Source) -> Iterator[str]:
 
 
 def verify_source(
-    source: Source, shown: Iterable[CompositeFrame]
+    source: Source,
+    shown: Iterable[CompositeFrame],
+    again: Iterator[tuple[np.ndarray, np.ndarray]] | None = None,
 ) -> Iterator[tuple[CompositeFrame, np.ndarray, np.ndarray]]:
     """Each frame with its [h, w, 3] uint8 of the source and hole [h, w] bool, still the run's.
 
     Args:
       source: frames of the run from the first that is shown on.
       shown: frames in order, one after the other.
+      again: frames and masks of the source as `Source.frames` gives them, if they are read
+        already.
 
     Raises:
       InputError: at a frame or a mask that is no longer what the run was made from.
     """
-    again = source.frames()
+    again = source.frames() if again is None else again
     for one in shown:
         frame, mask = next(again, (None, None))
         if frame is None or mask is None:

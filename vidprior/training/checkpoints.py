@@ -6,7 +6,7 @@ import hashlib
 import os
 import pathlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -67,7 +67,7 @@ class Checkpoints:
         if step in self.steps():
             return
         arguments = ocp.args.Composite(
-            state=ocp.args.StandardSave(state),
+            state=ocp.args.StandardSave(_to_saved(state)),
             extra=ocp.args.JsonSave({**extra, _CHECKSUM: _checksum(state)}),
         )
         try:
@@ -82,14 +82,18 @@ class Checkpoints:
             ) from error
 
     def restore(self, step: int, like: TrainState) -> TrainState:
-        """The state after `step` updates; `like` gives its structure, shapes and dtypes.
+        """The state after `step` updates, on the devices where `like` lies.
+
+        Args:
+          step: number of updates.
+          like: gives structure, shapes and dtypes.
 
         Raises:
           InputError: when it is missing or does not fit `like`.
         """
         self._require(step)
-        shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-        return self._read_whole(step, ocp.args.StandardRestore(shapes))[0]
+        shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, _to_saved(like))
+        return _from_saved(self._read_whole(step, ocp.args.StandardRestore(shapes))[0])
 
     def restore_params(self, step: int) -> tuple[Params, dict[str, Any]]:
         """The parameters that render, as NumPy arrays, and the extra facts.
@@ -100,22 +104,44 @@ class Checkpoints:
           InputError: when the checkpoint is missing or unreadable.
         """
         self._require(step)
-        state, extra = self._read_whole(step, ocp.args.StandardRestore())
-        # Checkpoints of earlier versions name neither.
-        kept = TrainState(
-            params=state["params"],
-            opt_state=None,
-            step=state["step"],
-            best=Best(**state["best"]) if state.get("best") else None,
-            average=state.get("average"),
-        )
-        return jax.tree.map(np.asarray, kept.rendered), extra
+        # Whatever device wrote it: it may be a GPU that is not here.
+        here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        saved, extra = self._read_whole(step, ocp.args.StandardRestore(fallback_sharding=here))
+        best = saved.get("best") and Best(**saved["best"])
+        state = _from_saved({**saved, "opt_state": None, "best": best})
+        return jax.tree.map(np.asarray, state.rendered), extra
 
     def restore_extra(self, step: int) -> dict[str, Any]:
         """The extra facts that were saved after `step` updates."""
         self._require(step)
         extra = self._read(step, extra=ocp.args.JsonRestore())["extra"]
         return {name: fact for name, fact in extra.items() if name != _CHECKSUM}
+
+    def windows(self) -> dict[int, tuple[int, int]]:
+        """Of a run with a network for every window, the windows that are fitted.
+
+        Returns:
+          Number of the window to its checkpoint, and the position among those that it holds.
+        """
+        return {
+            number: (step, position)
+            for step in self.steps()
+            for position, number in enumerate(self.restore_extra(step)["windows"])
+        }
+
+    def restore_by_window(self) -> Callable[[int], Params]:
+        """Maps the number of a window to its network's parameters, read when first asked for."""
+        places = self.windows()
+        groups: dict[int, Params] = {}
+
+        def params_for(number: int) -> Params:
+            step, position = places[number]
+            if step not in groups:
+                groups.clear()
+                groups[step] = self.restore_params(step)[0]
+            return jax.tree.map(lambda x: x[position], groups[step])
+
+        return params_for
 
     def _require(self, step: int) -> None:
         if step not in self.steps():
@@ -144,6 +170,28 @@ class Checkpoints:
                 f"the checkpoint of update {step} in {self._folder / str(step)} cannot be read "
                 f"({_first_line(error)}); {_MOVE}"
             ) from error
+
+
+def _to_saved(state: TrainState) -> dict[str, Any]:
+    """A state by the names of checkpoints, which are the same in all versions."""
+    return {
+        "params": state.params,
+        "opt_state": state.opt_state,
+        "step": state.step,
+        "best": state.best,
+        "average": state.ema,
+    }
+
+
+def _from_saved(saved: Mapping[str, Any]) -> TrainState:
+    """What `_to_saved` was given; the first versions named neither 'best' nor 'average'."""
+    return TrainState(
+        params=saved["params"],
+        opt_state=saved["opt_state"],
+        step=saved["step"],
+        best=saved.get("best"),
+        ema=saved.get("average"),
+    )
 
 
 def _checksum(state: Any) -> str:

@@ -1,6 +1,5 @@
-"""What training keeps in memory, and how much there is."""
+"""What training keeps in memory, by what it holds."""
 
-import os
 from typing import Any
 
 import jax
@@ -26,14 +25,6 @@ def resident_bytes(clip: DeviceClip, state: Any) -> dict[str, int]:
         for name, fields in KINDS.items()
     }
     return {**parts, "network and optimiser": tree_bytes(state)}
-
-
-def memory_limit() -> int | None:
-    """Bytes of the default device, on a CPU the machine's; None where it does not tell."""
-    device = jax.devices()[0]
-    if device.platform == "cpu":
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return (device.memory_stats() or {}).get("bytes_limit")
 
 
 def describe_memory(parts: dict[str, int], *, temporary: int, available: int | None) -> str:

@@ -87,14 +87,14 @@ class _EventFile(TensorBoard):
         self._write(step=begin + 1, session_log=start)
 
     def losses(self, row: Mapping[str, float], *, learning_rate: float) -> None:
-        """See `Summaries`."""
+        """See `TensorBoard`."""
         terms = {f"loss/{name}": x for name, x in row.items() if name not in ("update", "pass")}
         values = {**terms, "pass": row["pass"], "learning_rate": learning_rate}
         told = [self._summary.Value(tag=name, simple_value=x) for name, x in values.items()]
         self._write(step=int(row["update"]), summary=self._summary(value=told))
 
     def picture(self, update: int, name: str, image: np.ndarray) -> None:
-        """See `Summaries`."""
+        """See `TensorBoard`."""
         height, width, channels = image.shape
         encoded = self._summary.Image(
             height=height,

@@ -6,9 +6,9 @@ from typing import Any
 
 import jax
 
+from vidprior import runtime
 from vidprior.training import resources
-from vidprior.training.interrupts import peak_memory
-from vidprior.training.progress import Progress, duration
+from vidprior.training.progress import duration
 from vidprior.training.train_step import Fit, Losses
 from vidprior.types import DeviceClip, Window
 
@@ -25,7 +25,7 @@ def compile_and_report(fit: Fit, state: Any, clip: DeviceClip, first: Window) ->
       fit: that will be called.
       state: before its first update; it is left alone.
       clip: all that updates read.
-      first: the windows of the first call.
+      first: the windows of the first calls: all that these need is compiled.
 
     Returns:
       Seconds of compiling.
@@ -33,7 +33,7 @@ def compile_and_report(fit: Fit, state: Any, clip: DeviceClip, first: Window) ->
     device = jax.devices()[0]
     log.info(f"device: {device.device_kind} ({device.platform})")
     began = time.monotonic()
-    temporary, available = fit.temporaries(state, clip, first), resources.memory_limit()
+    temporary, available = fit.temporaries(state, clip, first), runtime.memory_limit()
     compiled = time.monotonic() - began
     parts = resources.resident_bytes(clip, state)
     log.info(
@@ -72,13 +72,12 @@ class ThroughputEstimate:
             jax.block_until_ready(clip)
             self._began = time.monotonic()
 
-    def stop(self, end: int, losses: Losses, progress: Progress) -> None:
+    def stop(self, end: int, losses: Losses) -> None:
         """The call returned.
 
         Args:
           end: updates done after it.
           losses: of the call; waited for until the plan is told, and not afterwards.
-          progress: to say it beside.
         """
         if self._told:
             return
@@ -89,11 +88,13 @@ class ThroughputEstimate:
             return
         self._told = True
         device, remaining = jax.devices()[0], (self._total - end + self._after) * seconds
+        peak = runtime.peak_memory()
         log.info(
             f"plan: {self._total - self._begin} updates of {self._total}"
             + (f" and {self._after} in later parts" if self._after else "")
             + f", about {duration(remaining)} left at {1 / seconds:.3g} updates/s; compiled in "
-            f"{duration(self._compiled)}; {peak_memory(device) / 2**30:.2f} GiB at most so far"
+            f"{duration(self._compiled)}"
+            + (f"; {peak / 2**30:.2f} GiB at most so far" if peak else "")
         )
         if device.platform == "cpu" and remaining > LONG_SECONDS:
             log.warning(

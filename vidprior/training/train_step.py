@@ -1,6 +1,8 @@
 """One update of the generator, and many in a row: the arithmetic of Section 3.2."""
 
 import dataclasses
+import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -17,6 +19,24 @@ from vidprior.types import Batch, DeviceClip, Features, Params, Prediction, Wind
 
 Losses = dict[str, jax.Array]
 
+# Updates in one dispatch on an accelerator: its losses are looked at afterwards.
+STEPS_PER_DISPATCH = 100
+
+
+@struct.dataclass
+class Best:
+    """The parameters of least error so far.
+
+    Attributes:
+      params: the generator's parameters.
+      error: scalar float32, theirs; infinite before any was known.
+      step: scalar int32, updates that led to them.
+    """
+
+    params: Params
+    error: jax.Array
+    step: jax.Array
+
 
 @struct.dataclass
 class TrainState:
@@ -26,64 +46,56 @@ class TrainState:
       params: the generator's parameters.
       opt_state: of the optimiser.
       step: scalar int32, updates done.
-      best: the best parameters so far, when they are asked for.
-      average: the parameters averaged over updates, when they are asked for.
+      best: the best parameters so far; None unless they are asked for.
+      ema: the exponential moving average of the parameters; None unless it is asked for.
     """
 
     params: Params
     opt_state: Any
     step: jax.Array
-    best: Any = None
-    average: Any = None
+    best: Best | None = None
+    ema: Params | None = None
 
     @property
     def newest(self) -> Params:
         """The parameters after the last update: averaged ones, if there are."""
-        return self.params if self.average is None else self.average
+        return self.params if self.ema is None else self.ema
 
     @property
     def rendered(self) -> Params:
-        """The parameters that frames are generated with: the best, if any were judged."""
-        return self.best.params if self.judged else self.newest
+        """The parameters that frames are generated with: the best, if any have a score."""
+        return self.newest if self.scored is None else self.scored.params
 
     @property
-    def judged(self) -> bool:
-        """Whether best parameters are kept, and there are some."""
-        return self.best is not None and bool(jnp.isfinite(self.best.error))
+    def scored(self) -> Best | None:
+        """The best parameters so far; None where they are not kept, or none has a score yet."""
+        known = self.best is not None and bool(jnp.isfinite(self.best.error))
+        return self.best if known else None
 
 
-@struct.dataclass
-class Best:
-    """The parameters of least error so far.
-
-    Attributes:
-      params: the generator's parameters.
-      error: theirs; infinite before any was known.
-      step: scalar int32, updates that led to them.
-    """
-
-    params: Params
-    error: jax.Array
-    step: jax.Array
+# Scores whose ratio is above this are equal up to rounding.
+_SAME = 0.9999
 
 
 def with_best(state: TrainState) -> TrainState:
     """The state, from now on remembering its best parameters.
 
-    They are judged by the image loss of every update (`make_update`), or now and then by
-    whoever calls `judge`.
+    Their score is the image loss of every update (`make_train_step`), or what is handed to
+    `update_best` now and then.
     """
     params = jax.tree.map(jnp.copy, state.params)  # both are donated: no array twice
-    step = jnp.zeros((), jnp.int32)
-    return dataclasses.replace(state, best=Best(params, jnp.array(jnp.inf), step))
+    # With its type given: weakly typed, it would be compiled for again after the first score.
+    error = jnp.array(jnp.inf, jnp.float32)
+    return dataclasses.replace(state, best=Best(params, error, jnp.zeros((), jnp.int32)))
 
 
 def update_best(state: TrainState, error: float) -> TrainState:
     """The state, remembering its newest parameters unless their `error` exceeds the least so far.
 
-    Of equals the newest count: before a network is ready, carried pixels alone are shown, and
-    what is judged does not change.
+    Of equals the newest count: before a network is ready, propagated pixels alone are shown, and
+    what is scored does not change. The state must come from `with_best`.
     """
+    assert state.best is not None, "no best parameters are kept: see `with_best`"
     if not error <= float(state.best.error):
         return state
     params = jax.tree.map(jnp.copy, state.newest)
@@ -91,14 +103,43 @@ def update_best(state: TrainState, error: float) -> TrainState:
     return dataclasses.replace(state, best=best)
 
 
-def should_stop_early(state: TrainState, *, total: int) -> bool:
-    """Whether half of the updates so far, and these at least half of `total`, changed no best."""
-    return state.judged and int(state.step) >= max(2 * int(state.best.step), total / 2)
+def gains_nothing(state: TrainState, error_without: float) -> bool:
+    """Whether the best parameters are no better than the result without a network."""
+    best = state.scored
+    return best is not None and float(best.error) >= _SAME * error_without
+
+
+def should_stop_early(
+    state: TrainState, *, total: int, trial: int = 0, error_without: float = math.inf
+) -> bool:
+    """Whether more updates are not expected to help.
+
+    Either the best score is older than half of the updates so far, and these are at least half
+    of `total`; or after a trial the best score is no better than without a network.
+
+    Args:
+      state: scored by `update_best`.
+      total: updates of the run.
+      trial: updates before a network must be better.
+      error_without: score of the result without a network; infinite where there is none.
+    """
+    best = state.scored
+    if best is None:
+        return False
+    if int(state.step) >= trial and gains_nothing(state, error_without):
+        return True
+    return int(state.step) >= max(2 * int(best.step), total / 2)
 
 
 def with_ema(state: TrainState) -> TrainState:
-    """The state, from now on averaging its parameters; see `make_update`."""
-    return dataclasses.replace(state, average=jax.tree.map(jnp.copy, state.params))
+    """The state, from now on averaging its parameters; see `make_train_step`."""
+    return dataclasses.replace(state, ema=jax.tree.map(jnp.copy, state.params))
+
+
+@jax.jit
+def all_finite(tree: Any) -> jax.Array:
+    """Whether no array of a tree holds NaN or infinity: a bool on the device, not waited for."""
+    return jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]))
 
 
 TrainStep = Callable[[TrainState, DeviceClip, Window], tuple[TrainState, Losses]]
@@ -129,20 +170,26 @@ def predicted_losses(
         terms["image"] = losses.image_loss(image, batch.image, batch.hole)
     if weighted & {"flow", "consistency"}:
         assert prediction.flow is not None, "the flow terms need a generator with a flow head"
+        assert batch.flow_scale is not None, "the flow terms need flow"
         flow = prediction.flow[batch.source, ..., batch.offset, :]
         scale = batch.flow_scale[:, None, None, None]
         if "flow" in weighted:
+            assert batch.flow is not None
+            assert batch.flow_known is not None
             terms["flow"] = losses.flow_loss(flow, batch.flow / scale, batch.flow_known)
         if "consistency" in weighted:
+            assert batch.flow_hole is not None
             terms["consistency"] = losses.consistency_loss(
                 image[batch.target], image[batch.source], flow * scale, batch.flow_hole
             )
     if "perceptual" in weighted:
         assert features is not None, "the perceptual term needs VGG16"
+        assert batch.feature_hole is not None
         wanted = features(batch.image) if batch.features is None else batch.features
         terms["perceptual"] = losses.perceptual_loss(features(image), wanted, batch.feature_hole)
     if "propagated" in weighted:
         assert batch.propagated is not None, "the propagated term needs propagated pixels"
+        assert batch.confidence is not None
         terms["propagated"] = losses.propagated_loss(image, batch.propagated, batch.confidence)
     return terms
 
@@ -153,16 +200,17 @@ def make_train_step(
     optimizer: optax.GradientTransformation,
     weights: Mapping[str, float],
     features: Features | None = None,
-    average: float = 0.0,
-    judge_image: bool = False,
+    ema_decay: float = 0.0,
+    best_by_image_loss: bool = False,
 ) -> TrainStep:
     """Builds `update(state, clip, window) -> (state, losses)`, a pure function.
 
     The losses are those of the parameters that came in, with their weighted sum
-    under 'total'. A state that keeps averaged parameters (`keep_average`) takes them
-    towards the new ones by a share of 1 - `average`, and by more in its first updates,
-    9 / (10 + u) after u of them: the random beginning is soon forgotten. With `judge_image`,
-    a state that keeps its best parameters (`keep_best`) takes those of least image loss.
+    under 'total'. A state that averages its parameters (`with_ema`) takes the average
+    towards the new ones by a share of 1 - `ema_decay`, and by more in its first updates,
+    9 / (10 + u) after u of them: the random beginning is soon forgotten. With
+    `best_by_image_loss`, a state that keeps its best parameters (`with_best`) takes those of
+    least image loss.
     """
 
     def objective(params: Params, batch: Batch) -> tuple[jax.Array, Losses]:
@@ -173,26 +221,31 @@ def make_train_step(
 
     def update(state: TrainState, clip: DeviceClip, window: Window) -> tuple[TrainState, Losses]:
         grads, terms = jax.grad(objective, has_aux=True)(state.params, gather(clip, window))
-        changes, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        best = _better(state, terms["image"]) if judge_image else state.best
-        params = optax.apply_updates(state.params, changes)
-        averaged = _update_ema(state.average, params, step=state.step, decay=average)
-        return TrainState(params, opt_state, state.step + 1, best, averaged), terms
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        best = _better(state, terms["image"]) if best_by_image_loss else state.best
+        params = optax.apply_updates(state.params, updates)
+        ema = _update_ema(state.ema, params, step=state.step, decay=ema_decay)
+        return TrainState(params, opt_state, state.step + 1, best, ema), terms
 
     return update
 
 
 def _better(state: TrainState, error: jax.Array) -> Best:
+    assert state.best is not None, "no best parameters are kept: see `with_best`"
     newest = Best(state.params, error, state.step)
     is_better = error < state.best.error
-    return jax.tree.map(lambda new, old: jnp.where(is_better, new, old), newest, state.best)
+    better: Best = jax.tree.map(lambda new, old: jnp.where(is_better, new, old), newest, state.best)
+    return better
 
 
-def _update_ema(average: Params | None, params: Params, *, step: jax.Array, decay: float) -> Any:
-    if average is None:
+def _update_ema(
+    ema: Params | None, params: Params, *, step: jax.Array, decay: float
+) -> Params | None:
+    if ema is None:
         return None
     share = jnp.maximum(1 - decay, 9 / (10 + step))
-    return optax.incremental_update(params, average, share)
+    averaged: Params = optax.incremental_update(params, ema, share)
+    return averaged
 
 
 class Fit:
@@ -200,45 +253,68 @@ class Fit:
 
     The state that is passed in is donated. The losses gain a leading axis, one
     entry for each update.
+
+    Attributes:
+      length: updates that are scanned in one dispatch; 1 scans nothing.
     """
 
-    def __init__(self, update: TrainStep, *, scan: bool):
-        """Takes an update of `make_update`.
+    def __init__(self, step: TrainStep, *, length: int = 1):
+        """Takes a step of `make_train_step`.
 
         Args:
-          update: that is to be repeated.
-          scan: runs the list in one dispatch, as an accelerator wants it. On a CPU XLA
-            leaves the weight gradients of a scanned convolution on a slow path, some 16
-            times slower: there each update is dispatched by itself.
+          step: that is to be repeated.
+          length: windows that are scanned in one dispatch, as an accelerator wants it; what is
+            left of a list is dispatched one by one, so that there are but two programs. On a
+            CPU XLA leaves the weight gradients of a scanned convolution on a slow path, some
+            16 times slower: there it must be 1.
         """
 
         def scanned(
             state: TrainState, clip: DeviceClip, windows: Window
         ) -> tuple[TrainState, Losses]:
-            return jax.lax.scan(lambda s, window: update(s, clip, window), state, windows)
+            return jax.lax.scan(lambda s, window: step(s, clip, window), state, windows)
 
-        self._scan = scan
-        self._compiled = jax.jit(
-            scanned if scan else update, donate_argnums=0, compiler_options=compiler_options()
-        )
+        compiled = functools.partial(jax.jit, donate_argnums=0, compiler_options=compiler_options())
+        self.length = length
+        self._one, self._many = compiled(step), compiled(scanned)
+
+    def _cut(self, windows: Window) -> tuple[range, range]:
+        """Where a list's full dispatches begin, and its windows that are left over."""
+        count = len(windows.frames)
+        whole = 0 if self.length == 1 else count - count % self.length
+        return range(0, whole, self.length), range(whole, count)
 
     def __call__(
         self, state: TrainState, clip: DeviceClip, windows: Window
     ) -> tuple[TrainState, Losses]:
         """Fits the list's windows, one after the other."""
-        if self._scan:
-            return self._compiled(state, clip, windows)
-        rows = []
-        for i in range(len(windows.frames)):
-            state, terms = self._compiled(state, clip, select(windows, i))
-            rows.append(terms)
-        return state, {name: jnp.stack([row[name] for row in rows]) for name in rows[0]}
+        full, single = self._cut(windows)
+        parts: list[Losses] = []
+        for start in full:
+            block = select(windows, slice(start, start + self.length))
+            state, terms = self._many(state, clip, block)
+            parts.append(terms)
+        for i in single:
+            state, terms = self._one(state, clip, select(windows, i))
+            parts.append({name: value[None] for name, value in terms.items()})
+        if len(parts) == 1:
+            return state, parts[0]
+        return state, {name: jnp.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def temporaries(self, state: TrainState, clip: DeviceClip, windows: Window) -> int:
-        """Bytes that an update takes beside its arguments. Compiles it, and runs nothing."""
-        once = windows if self._scan else select(windows, 0)
-        compiled = self._compiled.lower(state, clip, once).compile()
-        return int(cast(Any, compiled.memory_analysis()).temp_size_in_bytes)
+        """Bytes that an update takes beside its arguments.
+
+        Compiles all that a call with these windows needs, and runs nothing.
+        """
+        full, single = self._cut(windows)
+        lowered = []
+        if full:
+            block = select(windows, slice(self.length))
+            lowered.append(self._many.lower(state, clip, block))
+        if single:
+            lowered.append(self._one.lower(state, clip, select(windows, single[0])))
+        analyses = [cast(Any, each.compile().memory_analysis()) for each in lowered]
+        return max((int(each.temp_size_in_bytes) for each in analyses), default=0)
 
 
 def init_state(params: Params, *, optimizer: optax.GradientTransformation) -> TrainState:

@@ -134,7 +134,7 @@ def make_schedule(
     return Schedule(windows=windows, pass_ends=pass_ends.astype(np.int32))
 
 
-def select(windows: Window, index: Array | int) -> Window:
+def select(windows: Window, index: Array | int | slice) -> Window:
     """The window, or the list of windows, at `index`."""
     return Window(*(field[index] for field in windows))
 
@@ -154,24 +154,30 @@ def gather(clip: DeviceClip, window: Window) -> Batch:
         offset=jnp.asarray(window.offset),
     )
     if clip.flow is not None:
+        assert clip.flow_known is not None
+        assert clip.flow_hole is not None
+        assert clip.flow_scale is not None
         pair = (window.offset, frames[window.source])
         batch = batch._replace(
-            flow=clip.flow[pair].astype(jnp.float32),
+            flow=jnp.asarray(clip.flow[pair]).astype(jnp.float32),
             flow_known=_mask(clip.flow_known[pair]),
             flow_hole=_mask(clip.flow_hole[pair]),
-            flow_scale=clip.flow_scale[window.offset],
+            flow_scale=jnp.asarray(clip.flow_scale[window.offset]),
         )
     if clip.feature_hole is not None:
         batch = batch._replace(
             feature_hole=tuple(_mask(hole[frames]) for hole in clip.feature_hole)
         )
     if clip.propagated is not None:
+        assert clip.confidence is not None
         batch = batch._replace(
-            propagated=clip.propagated[frames].astype(jnp.float32) / 255,
+            propagated=jnp.asarray(clip.propagated[frames]).astype(jnp.float32) / 255,
             confidence=_mask(clip.confidence[frames]),
         )
     if clip.features is not None:
-        batch = batch._replace(features=tuple(layer[frames] for layer in clip.features))
+        batch = batch._replace(
+            features=tuple(jnp.asarray(layer[frames]) for layer in clip.features)
+        )
     return batch
 
 

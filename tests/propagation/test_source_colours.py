@@ -1,0 +1,122 @@
+"""Propagated pixels at the size of the source, against the truth of a pan."""
+
+import cv2
+import numpy as np
+import pytest
+
+from vidprior.imaging import geometry
+from vidprior.propagation.source_colours import Detail, add_detail, trace_frame
+from vidprior.types import Origins, Propagated
+
+SOURCE, SIZE = (120, 200), (60, 100)
+VIEW = geometry.centre_crop(SOURCE, SIZE)
+PAN = 24  # pixels of the source, from the frame to the other: 12 of the trained picture
+
+
+def wide(seed=0):
+    """A picture with fine detail, as wide as both frames."""
+    random = np.random.default_rng(seed)
+    noise = random.integers(0, 256, (SOURCE[0], SOURCE[1] + PAN, 3), np.uint8)
+    return cv2.GaussianBlur(noise, (0, 0), 1.0)
+
+
+def pair():
+    """The frame, and the other one, where everything stands 24 columns further left."""
+    picture = wide()
+    return picture[:, : SOURCE[1]].copy(), picture[:, PAN:].copy()
+
+
+def block(rows=(40, 80), columns=(80, 130)):
+    hole = np.zeros(SOURCE, bool)
+    hole[slice(*rows), slice(*columns)] = True
+    return hole
+
+
+def detail(hole, *, error=5.0, share=1.0, number=1):
+    small = geometry.crop_and_resize_masks(VIEW, 255 * hole[None].astype(np.uint8))[0]
+    row, column = np.mgrid[: SIZE[0], : SIZE[1]].astype(np.float32)
+    place = np.stack([column - PAN / 2, row], axis=-1)[:, :, None]
+    frame = np.where(small, number, -1)[..., None].astype(np.int32)
+    weight = small[..., None].astype(np.float32)
+    return Detail(
+        frame, place, weight, np.full(SIZE, error, np.float32), np.full(SIZE, share, np.float32)
+    )
+
+
+def filled(frame, hole, detail, lookup):
+    """The picture of the trained size is right; what is enlarged of it is soft."""
+    image = geometry.crop_and_resize(VIEW, frame[None])[0]
+    damaged = np.where(hole[..., None], 0, frame).astype(np.uint8)
+    generated = geometry.paste_back(VIEW, image[None], damaged[None])[0]
+    made = add_detail(generated, image, damaged, hole, detail, view=VIEW, lookup=lookup)
+    return made, generated
+
+
+def deviation(made, truth, hole):
+    return np.abs(made[hole].astype(float) - truth[hole]).mean()
+
+
+def test_the_hole_gets_the_detail_of_the_source():
+    frame, other = pair()
+    hole = block()
+    made, soft = filled(frame, hole, detail(hole), lambda _: (other, np.zeros(SOURCE, bool)))
+    inner = block((46, 74), (86, 124))
+    assert deviation(made, frame, inner) < 1
+    assert deviation(soft, frame, inner) > 5
+    np.testing.assert_array_equal(made[~hole], soft[~hole])
+
+
+@pytest.mark.parametrize("light", [-25, 25])
+def test_colours_are_on_average_those_of_the_trained_picture(light):
+    frame, other = pair()
+    hole = block()
+    brighter = np.uint8(np.clip(0.7 * other + 40 + light, 0, 255))
+    truth = np.uint8(np.clip(0.7 * frame + 40, 0, 255))
+    made, _ = filled(truth, hole, detail(hole), lambda _: (brighter, np.zeros(SOURCE, bool)))
+    assert deviation(made, truth, block((46, 74), (86, 124))) < 2
+
+
+def test_what_is_not_to_be_had_stays_soft():
+    """Out of reach, hidden in the other frame too, expected to be wrong, or not wanted."""
+    frame, other = pair()
+    hole, nowhere = block(), np.zeros(SOURCE, bool)
+    inner = block((50, 70), (90, 120))
+    for made, soft in (
+        filled(frame, hole, detail(hole), lambda _: None),
+        filled(frame, hole, detail(hole), lambda _: (other, ~nowhere)),
+        filled(frame, hole, detail(hole, error=150.0), lambda _: (other, nowhere)),
+        filled(frame, hole, detail(hole, share=0.0), lambda _: (other, nowhere)),
+        filled(frame, hole, detail(hole, number=-1), lambda _: (other, nowhere)),
+    ):
+        np.testing.assert_array_equal(made[inner], soft[inner])
+
+
+def test_half_is_shown_of_what_is_half_trusted():
+    """Errors of 40 show in full, of 120 not at all: of 80, half."""
+    frame, other = pair()
+    hole, nowhere = block(), np.zeros(SOURCE, bool)
+    inner = block((50, 70), (90, 120))
+    full, soft = filled(frame, hole, detail(hole), lambda _: (other, nowhere))
+    half, _ = filled(frame, hole, detail(hole, error=80.0), lambda _: (other, nowhere))
+    wanted = (full[inner].astype(float) + soft[inner]) / 2
+    assert np.abs(half[inner] - wanted).max() <= 1
+
+
+def test_a_frame_is_traced_by_its_own_rows():
+    """Origins stand one after the other, in the order of the hole's pixels."""
+    hole = np.zeros((3, 4, 5), bool)
+    hole[0, 1, 1:4] = hole[2, 2, 2:4] = True
+    origins = Origins(
+        np.arange(5, dtype=np.int32)[:, None],
+        np.arange(10, dtype=np.float32).reshape(5, 1, 2),
+        np.linspace(0.1, 0.5, 5, dtype=np.float32)[:, None],
+    )
+    frames = np.zeros((3, 4, 5, 3), np.uint8)
+    confidence = np.where(hole, 0.5, 0).astype(np.float16)
+    propagated = Propagated(frames, confidence, np.zeros_like(hole), origins)
+    found = trace_frame(propagated, hole, 2, np.ones((4, 5)))
+    assert found.frame[2, 2:4, 0].tolist() == [3, 4]
+    assert found.place[2, 2:4, 0].tolist() == [[6, 7], [8, 9]]
+    assert (found.frame >= 0).sum() == 2
+    assert np.allclose(found.error[hole[2]], 10, atol=0.01)
+    assert trace_frame(propagated._replace(origins=None), hole, 2, np.ones((4, 5))) is None

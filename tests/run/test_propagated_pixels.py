@@ -1,0 +1,83 @@
+"""Propagated pixels of a run: made once, kept, and told about."""
+
+import numpy as np
+import pytest
+
+from vidprior.configuration import load
+from vidprior.propagation import propagate
+from vidprior.run.clip_file import PreparedClip
+from vidprior.run.propagated import describe_propagation, obtain_propagated
+from vidprior.run.workdir import Workdir
+from vidprior.types import Propagated
+
+T, H, W = 6, 20, 40
+
+
+@pytest.fixture
+def config():
+    return load("base")
+
+
+@pytest.fixture
+def small_workdir(tmp_path):
+    workdir = Workdir(tmp_path / "run")
+    workdir.path.mkdir()
+    return workdir
+
+
+@pytest.fixture
+def clip():
+    """A block of 4 rows and 6 columns that moves two columns a frame."""
+    hole = np.zeros((T, H, W), bool)
+    for i in range(T):
+        hole[i, 8:12, 10 + 2 * i : 16 + 2 * i] = True
+    frames = np.random.default_rng(0).integers(0, 256, (T, H, W, 3), np.uint8)
+    return PreparedClip(frames, hole, "", (25, 1), (1, 1), "")
+
+
+@pytest.mark.parametrize(
+    ("fields", "held"),
+    [
+        ({"propagation.holdout": True}, T),
+        ({"method": "propagate"}, T),
+        ({"loss.propagated": 1.0}, 0),
+    ],
+)
+def test_a_network_that_is_not_judged_loses_no_pixel(config, clip, small_workdir, fields, held):
+    """A clip of more than 12 frames holds out in 12 where there is no network."""
+    config.update_from_flattened_dict(fields)
+    made = obtain_propagated(small_workdir, clip, config=config)
+    assert made.held_out.any(axis=(1, 2)).sum() == held
+
+
+def test_pixels_are_propagated_once_and_kept(config, clip, small_workdir, monkeypatch):
+    config.propagation.holdout = True
+    made = obtain_propagated(small_workdir, clip, config=config)
+    assert made.frames.shape == clip.frames.shape
+    assert made.held_out.any()
+    assert not (made.held_out & clip.hole).any()
+    known = ~(clip.hole | made.held_out)
+    np.testing.assert_array_equal(made.frames[known], clip.frames[known])
+    assert not made.confidence[known].any()
+    monkeypatch.setattr(propagate, "propagate", None)
+    again = obtain_propagated(small_workdir, clip, config=config)
+    arrays = zip((*again[:3], *again.origins), (*made[:3], *made.origins), strict=True)
+    for one, first in arrays:
+        np.testing.assert_array_equal(one, first)
+
+
+def test_what_is_trusted_and_what_is_found_where_pixels_are_held_out_is_told():
+    clip = PreparedClip(
+        frames=np.zeros((1, 2, 4, 3), np.uint8),
+        hole=np.array([[[1, 1, 1, 1], [0, 0, 0, 0]]], bool),
+        source_sha256="", rate=(25, 1), pixel_aspect=(1, 1), transform="",
+    )  # fmt: skip
+    kept = Propagated(
+        frames=clip.frames + np.uint8(3),
+        confidence=np.float16([[[0.9, 0.5, 0.4, 0.2], [0, 0, 0, 0]]]),
+        held_out=np.zeros_like(clip.hole),
+    )
+    told = "hole: 50.0% propagated from other frames with confidence"
+    assert describe_propagation(clip, kept) == told
+    kept.held_out[0, 1, 1] = True
+    assert describe_propagation(clip, kept) == (f"{told}; held-out RMSE 3.0/255")

@@ -1,0 +1,231 @@
+"""A hole filled from its rim inwards, in passes.
+
+Each pass fills all that is still unknown, and takes for known what is expected to be
+right; the next one, more lenient, builds on it. So motion that was continued from the rim is
+measured, agreement is judged close by, and content travels over several frames. What was
+filled carries its own error, so that errors are not forgotten on the way.
+
+Letters
+    T  frames     H  rows     W  columns     n  unknown pixels of one frame
+    N  pixels of the hole, in the order of `np.nonzero`     M  origins of each
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from vidprior.flow.dis import ThreadDis, fill_hole
+from vidprior.imaging.parallel import in_threads
+from vidprior.propagation.fusion import Candidates, fuse
+from vidprior.propagation.homography import KnownFrame, align_frame
+from vidprior.types import Origins
+
+# Frames that are laid over one another are so far apart, either way.
+DISTANCES = (1, 2, 3, 5, 8, 13, 21, 34)
+_PRESET = "medium"
+# Origins kept of a pixel: those of most weight.
+ORIGINS = 3
+# Expected error of what is filled from the rim, of 255: beside it, and what is added to it
+# at a distance of the picture's height.
+_AT_RIM, _PER_HEIGHT = 12.0, 240.0
+# A frame whose share is below this everywhere, though it shows half of what is unknown, is
+# not asked again.
+_NOTHING, _MUCH = 0.02, 0.5
+
+# The camera's motion from one frame to another, [3, 3]; None where there is none.
+Motion = Callable[[int, int], np.ndarray | None]
+
+
+class _Filling(NamedTuple):
+    """What a pass found for the unknown pixels of a frame.
+
+    Attributes:
+      colour: [n, 3] float32.
+      error: [n] float32, expected, of 255.
+      guessed: [n] bool: mostly continued from the rim.
+      frame: [n, M] int32, origins, as of `Origins`.
+      place: [n, M, 2] float32.
+      weight: [n, M] float32.
+      useless: numbers of frames that need not be asked again.
+    """
+
+    colour: np.ndarray
+    error: np.ndarray
+    guessed: np.ndarray
+    frame: np.ndarray
+    place: np.ndarray
+    weight: np.ndarray
+    useless: list[int]
+
+
+class Peeling:
+    """A clip that becomes known, pass by pass.
+
+    Attributes:
+      image: [T, H, W, 3] uint8, the clip, filled as far as it goes.
+      error: [T, H, W] float32, expected, of 255; 0 outside the hole.
+      known: [T, H, W] bool.
+      origins: of the hole's pixels.
+    """
+
+    def __init__(
+        self,
+        frames: np.ndarray,
+        hole: np.ndarray,
+        motion: Motion,
+        *,
+        wanted: np.ndarray | None = None,
+    ):
+        """Takes a clip.
+
+        Args:
+          frames: [T, H, W, 3] uint8; what they show in the hole has no effect.
+          hole: [T, H, W] bool.
+          motion: of the camera.
+          wanted: [T, H, W] bool, the part of the hole that is to be filled; all by default.
+        """
+        self.image = fill_from_rim(frames, hole)
+        self.known = ~hole
+        self.error = np.zeros(hole.shape, np.float32)
+        count = int(hole.sum())
+        self.origins = Origins(
+            frame=np.full((count, ORIGINS), -1, np.int32),
+            place=np.zeros((count, ORIGINS, 2), np.float32),
+            weight=np.zeros((count, ORIGINS), np.float32),
+        )
+        self._hole, self._motion = hole, motion
+        self._row = np.full(hole.shape, -1, np.int32)  # of a pixel's origins
+        self._row[hole] = np.arange(count)
+        self._guessed = hole.copy()
+        self._wanted = hole if wanted is None else wanted
+        self._numbers = np.flatnonzero(self._wanted.any(axis=(1, 2))).tolist()
+        self._rim = self.image.copy()
+        self._grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in self.image]
+        self._dis = ThreadDis(_PRESET, *hole.shape[1:])
+        self._useless: set[tuple[int, int]] = set()
+        self._changed = set(range(len(hole)))  # since they were last laid over others
+
+    def fill(self) -> None:
+        """Fills what is unknown, by what is known."""
+        numbers = [number for number in self._numbers if self._may_change(number)]
+        # All of them see the same state: that before this pass.
+        for number, found in zip(numbers, list(in_threads(self._fill_frame, numbers)), strict=True):
+            unknown = self._unknown(number)
+            row = self._row[number][unknown]
+            self.image[number][unknown] = np.clip(np.rint(found.colour), 0, 255)
+            self.error[number][unknown] = found.error
+            self._guessed[number][unknown] = found.guessed
+            for kept, new in zip(self.origins, found[3:6], strict=True):
+                kept[row] = new
+            self._grey[number] = cv2.cvtColor(self.image[number], cv2.COLOR_RGB2GRAY)
+            self._useless.update((number, other) for other in found.useless)
+        self._changed = set()
+
+    def accept(self, limit: float) -> None:
+        """Takes for known, as they are, pixels of at most so large an expected error, of 255."""
+        for number in self._numbers:
+            good = (self.error[number] <= limit) & ~self._guessed[number]
+            taken = self._unknown(number) & good
+            if taken.any():
+                self.known[number] |= taken
+                self._changed.add(number)
+
+    def close(self) -> None:
+        """Continues into what is left from all around it, when no pass is to follow."""
+        for number in self._numbers:
+            left = self._guessed[number] & self._unknown(number)
+            if left.any() and not left.all():
+                mask = left.astype(np.uint8)
+                self.image[number] = cv2.inpaint(self.image[number], mask, 3, cv2.INPAINT_TELEA)
+
+    def _unknown(self, number: int) -> np.ndarray:
+        return self._wanted[number] & ~self.known[number]
+
+    def _others(self, number: int) -> list[int]:
+        steps = (step for distance in DISTANCES for step in (distance, -distance))
+        others = (number + step for step in steps if 0 <= number + step < len(self.known))
+        return [other for other in others if (number, other) not in self._useless]
+
+    def _may_change(self, number: int) -> bool:
+        if not self._unknown(number).any():
+            return False
+        return not self._changed.isdisjoint([number, *self._others(number)])
+
+    def _frame(self, number: int) -> KnownFrame:
+        arrays = (self.image, self._grey, self.known, self.error)
+        return KnownFrame(*(array[number] for array in arrays))
+
+    def _fill_frame(self, number: int) -> _Filling:
+        here, unknown = self._frame(number), self._unknown(number)
+        candidates = [self._from_rim(number, unknown)]
+        for other in self._others(number):
+            motion = self._motion(number, other)
+            if motion is not None:
+                found = align_frame(
+                    here,
+                    self._frame(other),
+                    motion,
+                    wanted=unknown,
+                    number=other,
+                    estimator=self._dis.own,
+                )
+                candidates += [] if found is None else [found]
+        colour, error, weight = fuse(candidates)
+        useless = [
+            candidate.frame
+            for candidate, share in zip(candidates[1:], weight[1:], strict=True)
+            if share.max() < _NOTHING and np.isfinite(candidate.error).mean() > _MUCH
+        ]
+        guessed = weight[0] >= 0.5
+        return _Filling(colour, error, guessed, *self._trace(candidates[1:], weight[1:]), useless)
+
+    def _from_rim(self, number: int, unknown: np.ndarray) -> Candidates:
+        """What the frame itself suggests; there is always that."""
+        hole = self._hole[number]
+        distance = np.full(hole.shape, max(hole.shape), np.float32)
+        if not hole.all():
+            mask = hole.astype(np.uint8)
+            distance = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        error = _AT_RIM + _PER_HEIGHT * distance[unknown] / len(hole)
+        colour = self._rim[number][unknown].astype(np.float32)
+        return Candidates(colour, error.astype(np.float32), np.zeros((0, 2), np.float32), -1)
+
+    def _trace(
+        self, candidates: list[Candidates], weight: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Origins of the candidates of most weight, [K, n]: of each what it was filled from.
+
+        A place in what was filled itself leads on to the first origin of the nearest pixel,
+        and as far from there.
+        """
+        count = weight.shape[1]
+        frame = np.full((count, ORIGINS), -1, np.int32)
+        place = np.zeros((count, ORIGINS, 2), np.float32)
+        share = np.zeros((count, ORIGINS), np.float32)
+        if not candidates:
+            return frame, place, share
+        numbers = np.array([candidate.frame for candidate in candidates])
+        places = np.stack([candidate.place for candidate in candidates])
+        height, width = self._hole.shape[1:]
+        every = np.arange(count)
+        for slot, best in enumerate(np.argsort(-weight, axis=0, kind="stable")[:ORIGINS]):
+            other, at = numbers[best], places[best, every]
+            near = np.rint(at).astype(np.int64)
+            x, y = np.clip(near[:, 0], 0, width - 1), np.clip(near[:, 1], 0, height - 1)
+            row = self._row[other, y, x]
+            beyond = at - np.stack([x, y], axis=-1)
+            given = row < 0
+            first_frame, first_place = self.origins.frame[row, 0], self.origins.place[row, 0]
+            frame[:, slot] = np.where(given, other, first_frame)
+            place[:, slot] = np.where(given[:, None], at, first_place + beyond)
+            share[:, slot] = weight[best, every]
+        frame[share <= 0] = -1
+        return frame, place, share
+
+
+def fill_from_rim(frames: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """Every frame filled from its rim; a frame that is all hole repeats the nearest other."""
+    filled = np.where(hole[..., None], 0, frames).astype(np.uint8)
+    return filled if hole.all() else fill_hole(filled, hole)

@@ -1,0 +1,274 @@
+"""Propagated pixels at the size of the source.
+
+Where a pixel comes from is found at training size; its colour is sampled once, where it
+stands in the source, so that it is as sharp as the source. What the training size says of
+colours holds on average: it knows of light and of what lies under several frames. Close to
+the border of the hole, known pixels have a say.
+
+Letters
+    h, w  rows and columns of the source, or of a box of it     H, W  of the trained picture
+    M     origins of a pixel
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from vidprior.imaging.geometry import Transform, box_around
+from vidprior.imaging.laplace import normalized_blur
+from vidprior.propagation.fusion import expected_error
+from vidprior.types import Origins, Propagated
+
+# A frame of the source [h, w, 3] uint8 and its hole [h, w] bool, by number; None where it is
+# out of reach.
+Lookup = Callable[[int], tuple[np.ndarray, np.ndarray] | None]
+
+# Pixels about the hole that are looked at.
+_MARGIN = 12
+# Weight of sampled pixels below which there are none.
+_LEAST = 0.01
+_KNOWN = 0.999
+# Reach, in pixels of the trained picture, of what is corrected by it.
+_CORRECTION = 0.7
+# Expected errors, of 255, up to which sampled detail is shown in full, and from which on it
+# is not shown.
+_SHARP, _SOFT = 40.0, 120.0
+# Known pixels are continued over the border of the hole by a blur of so many pixels, for so
+# many; the error to be expected for each pixel from the border; the least of what is there.
+_RIM_BLUR, _RIM_WIDTH, _RIM_ERROR, _LEAST_ERROR = 1.5, 5.0, 12.0, 4.0
+
+
+class Detail(NamedTuple):
+    """Where the pixels of a frame come from.
+
+    Attributes:
+      frame: [H, W, M] int32, numbers in the run; -1 for none.
+      place: [H, W, M, 2] float32, (x, y) there, in pixels of the trained picture.
+      weight: [H, W, M] float32.
+      error: [H, W] float32, expected, of 255.
+      share: [H, W] float32 in [0, 1], how much of them is shown.
+    """
+
+    frame: np.ndarray
+    place: np.ndarray
+    weight: np.ndarray
+    error: np.ndarray
+    share: np.ndarray
+
+
+def trace_frame(
+    propagated: Propagated, hole: np.ndarray, number: int, share: np.ndarray
+) -> Detail | None:
+    """Where the pixels of a frame come from; None where nothing tells.
+
+    Args:
+      propagated: of the clip.
+      hole: [T, H, W] bool.
+      number: of the frame in the clip, by which origins are counted too.
+      share: [H, W] in [0, 1], how much of propagated pixels is shown.
+    """
+    if propagated.origins is None:
+        return None
+    missing = hole[number]
+    begin = int(hole[:number].sum())
+    rows = slice(begin, begin + int(missing.sum()))
+    origins = Origins(*(array[rows] for array in propagated.origins))
+    kept = origins.frame.shape[1]
+    frame = np.full((*missing.shape, kept), -1, np.int32)
+    place = np.zeros((*missing.shape, kept, 2), np.float32)
+    weight = np.zeros((*missing.shape, kept), np.float32)
+    frame[missing], place[missing], weight[missing] = origins
+    # Source pixels of the border may lie beyond the trained picture's hole.
+    known = np.stack([expected_error(propagated.confidence[number]), share], axis=-1)
+    around = normalized_blur(known.astype(np.float32), missing, 1.0)
+    error, shown = np.moveaxis(np.where(missing[..., None], known, around), -1, 0)
+    return Detail(frame, place, weight, error.astype(np.float32), shown.astype(np.float32))
+
+
+def add_detail(
+    generated: np.ndarray,
+    image: np.ndarray,
+    source: np.ndarray,
+    hole: np.ndarray,
+    detail: Detail,
+    *,
+    view: Transform,
+    lookup: Lookup,
+) -> np.ndarray:
+    """Gives an enlarged picture the detail of the source in the hole.
+
+    Args:
+      generated: [h, w, 3] uint8, `image` enlarged into the source.
+      image: [H, W, 3] uint8, generated.
+      source: [h, w, 3] uint8.
+      hole: [h, w] bool.
+      detail: of the frame.
+      view: from the source to the trained picture.
+      lookup: frames of the source.
+
+    Returns:
+      [h, w, 3] uint8, a new array, equal to `generated` outside the hole.
+    """
+    inside = np.zeros_like(hole)
+    inside[view.crop] = hole[view.crop]
+    if not inside.any() or not (detail.frame >= 0).any():
+        return generated.copy()
+    box = _within(box_around(inside, margin=_MARGIN), view.crop)
+    missing, soft = inside[box], generated[box].astype(np.float32)
+    colour, weight = sample_origins(detail, view=view, box=box, lookup=lookup)
+    found = (weight > _LEAST) & missing
+    sharp = np.where(found[..., None], colour, soft)
+    sharp = sharp + _correction(sharp, image, missing, view=view, box=box)
+    error = _enlarge(detail.error, view, box)
+    clear = np.clip((_SOFT - error) / (_SOFT - _SHARP), 0, 1) * _enlarge(detail.share, view, box)
+    values = soft + (clear * found)[..., None] * (sharp - soft)
+    values = _with_rim(values, error, source[box].astype(np.float32), missing, inside, box)
+    result = generated.copy()
+    result[box][missing] = np.clip(np.rint(values[missing]), 0, 255)
+    return result
+
+
+def sample_origins(
+    detail: Detail, *, view: Transform, box: tuple[slice, slice], lookup: Lookup
+) -> tuple[np.ndarray, np.ndarray]:
+    """The weighted mean of what origins show in the source, where they show known pixels.
+
+    Returns:
+      Colours [h, w, 3] float32 of a box of the source, and their weights in all, [h, w]
+      float32; 0 where there are none.
+    """
+    shape = tuple(side.stop - side.start for side in box)
+    colour, weight = np.zeros((*shape, 3), np.float32), np.zeros(shape, np.float32)
+    for number in np.unique(detail.frame[detail.frame >= 0]).tolist():
+        found = lookup(number)
+        if found is None:
+            continue
+        frame, hole = found
+        within, place, share = _origins_in(number, detail, view=view, box=box)
+        if not share.size:
+            continue
+        x, y = place[..., 0], place[..., 1]
+        given = (~hole).astype(np.float32)
+        seen = cv2.remap(given, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        share = np.where(seen > _KNOWN, share, 0)
+        sampled = cv2.remap(frame, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        colour[within] += share[..., None] * sampled
+        weight[within] += share
+    return colour / np.maximum(weight, 1e-6)[..., None], weight
+
+
+def _origins_in(
+    number: int, detail: Detail, *, view: Transform, box: tuple[slice, slice]
+) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray]:
+    """Places in one frame of the source, for the part of a box that comes from it.
+
+    Between pixels of the trained picture displacements are interpolated, of those alone that
+    come from this frame.
+
+    Returns:
+      The part, as slices of the box; places (x, y) [h, w, 2] and weights [h, w], float32.
+    """
+    height, width = detail.share.shape
+    own = detail.frame == number
+    taken = box_around(own.any(axis=-1), margin=1)
+    own, place = own[taken], detail.place[taken]
+    rows, columns = (np.arange(side.start, side.stop, dtype=np.float32) for side in taken)
+    share = detail.weight[taken] * own
+    weight = share.sum(axis=-1)
+    moved = place - np.stack(np.meshgrid(columns, rows), axis=-1)[:, :, None]
+    mean = (share[..., None] * moved).sum(axis=2) / np.maximum(weight, 1e-9)[..., None]
+    present = (weight > 0).astype(np.float32)
+    scale = np.array([view.width / width, view.height / height], np.float32)
+    origin = np.array([view.left, view.top], np.float32)
+    within, grid = _covered(taken, view, box)
+    if not grid.size:
+        return within, grid, np.zeros(0, np.float32)
+    spot = (grid + 0.5 - origin) / scale - 0.5
+    at = spot - np.array([columns[0], rows[0]], np.float32)
+    small = np.dstack([weight, present, mean * present[..., None]]).astype(np.float32)
+    fields = cv2.remap(
+        small, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    moved = fields[..., 2:] / np.maximum(fields[..., 1:2], 1e-6)
+    return within, (spot + moved + 0.5) * scale - 0.5 + origin, fields[..., 0]
+
+
+def _within(box: tuple[slice, slice], crop: tuple[slice, slice]) -> tuple[slice, slice]:
+    rows, columns = (
+        slice(max(side.start, limit.start), min(side.stop, limit.stop))
+        for side, limit in zip(box, crop, strict=True)
+    )
+    return rows, columns
+
+
+def _covered(
+    taken: tuple[slice, slice], view: Transform, box: tuple[slice, slice]
+) -> tuple[tuple[slice, slice], np.ndarray]:
+    """The part of a box that pixels of the trained picture cover, and its (x, y), [h, w, 2]."""
+    (height, width), sides = view.size, []
+    for side, whole, start, count, length in zip(
+        taken, box, (view.top, view.left), (height, width), (view.height, view.width), strict=True
+    ):
+        begin = start + int(np.floor(side.start * length / count))
+        end = start + int(np.ceil(side.stop * length / count))
+        begin, end = max(begin, whole.start), min(end, whole.stop)
+        sides.append((begin - whole.start, max(begin, end) - whole.start, whole.start))
+    rows, columns = sides
+    grid = np.meshgrid(
+        np.arange(columns[0], columns[1], dtype=np.float32) + columns[2],
+        np.arange(rows[0], rows[1], dtype=np.float32) + rows[2],
+    )
+    return (slice(*rows[:2]), slice(*columns[:2])), np.stack(grid, axis=-1).astype(np.float32)
+
+
+def _correction(
+    sharp: np.ndarray,
+    image: np.ndarray,
+    missing: np.ndarray,
+    *,
+    view: Transform,
+    box: tuple[slice, slice],
+) -> np.ndarray:
+    """[h, w, 3]: what brings the mean of a picture's hole to that of the trained picture."""
+    rows, columns = box
+    inner = (
+        slice(rows.start - view.top, rows.stop - view.top),
+        slice(columns.start - view.left, columns.stop - view.left),
+    )
+    whole = np.zeros((view.height, view.width, 4), np.float32)
+    whole[inner] = np.dstack([sharp, np.ones_like(missing)]) * missing[..., None]
+    small = cv2.resize(whole, view.size[::-1], interpolation=cv2.INTER_AREA)
+    covered = small[..., 3] > 0.5
+    difference = image - small[..., :3] / np.maximum(small[..., 3:], 1e-6)
+    smooth = normalized_blur(difference.astype(np.float32), covered, _CORRECTION)
+    return _enlarge(smooth, view, box)
+
+
+def _enlarge(small: np.ndarray, view: Transform, box: tuple[slice, slice]) -> np.ndarray:
+    """A box [h, w, ...] of the source from a field [H, W, ...] float32, bilinear."""
+    (height, width) = view.size
+    rows = (np.arange(box[0].start, box[0].stop) - view.top + 0.5) * height / view.height - 0.5
+    columns = (np.arange(box[1].start, box[1].stop) - view.left + 0.5) * width / view.width - 0.5
+    x, y = np.meshgrid(columns.astype(np.float32), rows.astype(np.float32))
+    return cv2.remap(small, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _with_rim(
+    values: np.ndarray,
+    error: np.ndarray,
+    known: np.ndarray,
+    missing: np.ndarray,
+    hole: np.ndarray,
+    box: tuple[slice, slice],
+) -> np.ndarray:
+    """Lets known pixels speak for those beside them, by the errors that are to be expected."""
+    mask = hole.astype(np.uint8)
+    distance = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[box]
+    continued = normalized_blur(known, ~missing, _RIM_BLUR)
+    own = 1 / np.square(np.maximum(error, _LEAST_ERROR))
+    rim = 1 / np.square(_RIM_ERROR * np.maximum(distance, 1))
+    share = np.where(missing & (distance < _RIM_WIDTH), rim / (rim + own), 0)[..., None]
+    mixed: np.ndarray = values + share * (continued - values)
+    return mixed

@@ -16,7 +16,7 @@ CODE := vidprior configs tools tests third_party docs setup.py
 # One process for each processor: XLA uses several threads only in long stretches.
 WORKERS ?= auto
 
-.PHONY: help env demo test test-lowest parity parity-strict lint fast-test test-torch pwcnet-env vgg16-weights clean
+.PHONY: help env demo test test-lowest parity parity-strict lint fast-test test-torch pwcnet-env vgg16-weights torture torture-short clean
 
 help:
 	@echo "make demo           a small clip inpainted on this machine, with numbers"
@@ -29,6 +29,7 @@ help:
 	@echo "make pwcnet-env     the PyTorch environment of the flow estimator, in $(TORCH_VENV)"
 	@echo "make vgg16-weights  fetch and convert VGG16's weights to weights/vgg16.npz"
 	@echo "make test-torch     the tests of the PyTorch tools"
+	@echo "make torture        kills, malformed inputs and lacking resources, with figures"
 
 env: $(STAMP)
 
@@ -85,6 +86,14 @@ vgg16-weights: $(TORCH_STAMP)
 test-torch: $(TORCH_STAMP)
 	$(TORCH_PIP) -r third_party/pwcnet_torch/requirements-test.txt -c third_party/pwcnet_torch/constraints.txt
 	$(TORCH_VENV)/bin/python -m pytest third_party/pwcnet_torch/tests
+
+# Half an hour; the short form, of CI, takes two minutes at most.
+SEED ?= 1
+torture: $(STAMP)
+	$(BIN)/python tools/torture.py --output=out/torture --seed=$(SEED)
+
+torture-short: $(STAMP)
+	$(BIN)/python tools/torture.py --output=out/torture --seed=$(SEED) --short
 
 clean:
 	rm -rf out build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

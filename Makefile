@@ -1,5 +1,5 @@
 # make demo   everything from nothing: environment, a small clip, training, result, numbers
-# make test   format, lint, types and tests
+# make test   format, lint, types and tests: minutes
 # make help   the rest
 
 PYTHON ?= python3
@@ -14,11 +14,12 @@ CODE := vidprior configs tools tests third_party docs setup.py
 # One process for each processor: XLA uses several threads only in long stretches.
 WORKERS ?= auto
 
-.PHONY: help env demo test parity parity-strict lint fast-test test-torch pwcnet-env vgg16-weights clean
+.PHONY: help env demo test test-all parity parity-strict lint fast-test test-torch pwcnet-env vgg16-weights clean
 
 help:
 	@echo "make demo           a small clip inpainted on this machine, with numbers"
 	@echo "make test           lint, types and tests"
+	@echo "make test-all       every test: long ones too, more examples, no short cuts"
 	@echo "make parity         comparison with numbers of the published code, where they are at hand"
 	@echo "make parity-strict  its part that holds on any machine"
 	@echo "make fast-test      the tests that take seconds"
@@ -50,6 +51,9 @@ lint: $(STAMP)
 test: lint
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --ignore=tests/parity
 
+test-all: $(STAMP)
+	VIDPRIOR_TEST_EVERYTHING=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --ignore=tests/parity -m ""
+
 parity: $(STAMP) $(TORCH_STAMP)
 	$(BIN)/python -m pytest tests/parity -v
 
@@ -58,7 +62,7 @@ parity-strict: $(STAMP) $(TORCH_STAMP)
 	$(BIN)/python -m pytest -v $(addprefix tests/parity/test_,clip.py windows.py vgg.py warp.py float64.py)
 
 fast-test: $(STAMP)
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not long" --ignore=tests/parity
 
 pwcnet-env: $(TORCH_STAMP)
 

@@ -31,6 +31,19 @@ def examples(number):
     )
 
 
+def assert_each(check, cases, *, name=str):
+    """Calls `check(case)` for every case, and fails with the names of all for which it does."""
+    failed = []
+    for case in cases:
+        try:
+            check(case)
+        except Exception as error:  # whatever it is, the other cases are told too
+            failed.append(f"{name(case)}: {type(error).__name__}: {error}")
+    if failed:
+        raise AssertionError(f"{len(failed)} of {len(cases)} fail\n" + "\n".join(failed))
+    assert cases, "nothing was checked"
+
+
 def double_and_row_means(image):
     """Stands for VGG16: two layers, the second of another size."""
     return 2 * image, image.mean(axis=2, keepdims=True)

@@ -152,8 +152,9 @@ def test_torch_is_imported_nowhere():
     assert [name for name in MODULES if any("torch" in p for p in used_packages(name))] == []
 
 
-def test_running_the_program_loads_no_torch():
-    code = "import sys, vidprior.main; print(*sorted(sys.modules))"
+def loaded_by(statement):
+    """The names of all modules that a new Python has loaded after a statement."""
+    code = f"import sys; {statement}; print(*sorted(sys.modules))"
     finished = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -161,9 +162,21 @@ def test_running_the_program_loads_no_torch():
         text=True,
         check=True,
     )
-    loaded = finished.stdout.split()
-    assert "vidprior.main" in loaded
+    return finished.stdout.split()
+
+
+def test_running_the_program_loads_no_torch():
+    loaded = loaded_by("import vidprior.main, vidprior.doctor, vidprior.run.commands")
+    assert "vidprior.run.pipeline" in loaded
     assert {name for name in loaded if name.partition(".")[0] in ("torch", "torchvision")} == set()
+
+
+def test_a_slip_on_the_command_line_is_told_before_anything_heavy_is_loaded():
+    loaded = loaded_by(
+        "from vidprior import main; assert main.main(['vidprior', '--confg=x']) == 2"
+    )
+    assert "vidprior.command_line" in loaded
+    assert {"jax", "flax", "orbax", "scipy", "cv2", "numpy"} & set(loaded) == set()
 
 
 def test_configurations_are_known_at_the_edge_alone():

@@ -1,12 +1,13 @@
-"""How this process uses the machine: XLA's options and its cache, malloc, facts of memory."""
+"""How this process uses the machine: XLA's options and its cache, malloc, facts of memory.
+
+The command line needs it before anything else, so JAX is imported where it is asked.
+"""
 
 import ctypes
 import os
 import pathlib
 import resource
 import sys
-
-import jax
 
 CompilerOptions = dict[str, str | bool]
 
@@ -18,6 +19,8 @@ def compiler_options() -> CompilerOptions:
     routine. What is left to it: matrix products, and sums, which it adds up pairwise. XLA
     itself adds one number after the other, and is wrong by 1e-5 of a loss.
     """
+    import jax
+
     if jax.default_backend() != "cpu":
         return {}
     kinds = ("LIBRARY_FUSION_TYPE_REDUCE", "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT")
@@ -31,6 +34,8 @@ def keep_compiled() -> None:
     home directory there is no such cache. Call it before anything is compiled: JAX looks once
     whether there is such a folder.
     """
+    import jax
+
     if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]
         return
     try:
@@ -64,6 +69,8 @@ def keep_memory() -> bool:
 
 def memory_limit() -> int | None:
     """Bytes of the default device, on a CPU the machine's; None where it does not tell."""
+    import jax
+
     device = jax.devices()[0]
     if device.platform == "cpu":
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -72,6 +79,8 @@ def memory_limit() -> int | None:
 
 def peak_memory() -> int:
     """Bytes in use at most so far: on the default device, or of this process on a CPU."""
+    import jax
+
     stats = jax.devices()[0].memory_stats() or {}
     unit = 1 if sys.platform == "darwin" else 1024
     process = unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

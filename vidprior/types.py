@@ -67,17 +67,17 @@ class Propagated(NamedTuple):
     """A clip whose hole is filled by known pixels of the clip, on the host.
 
     Attributes:
-      frames: [T, H, W, 3] uint8; outside the hole and the rehearsal those of the clip.
-      confidence: [T, H, W] float16 in [0, 1]: how far a carried pixel is trusted; 0
-        outside of both.
-      rehearsal: [T, H, W] bool, known pixels that are treated as missing too, so that
-        errors can be measured there; none of them in the hole.
+      frames: [T, H, W, 3] uint8; those of the clip, but for the hole and held-out pixels.
+      confidence: [T, H, W] float16 in [0, 1]: trust in a propagated pixel; 0 at
+        all others.
+      held_out: [T, H, W] bool, known pixels that are treated as missing too, so that errors
+        can be measured on them; none of them in the hole.
       origins: of the hole's pixels; None where they were not kept.
     """
 
     frames: np.ndarray
     confidence: np.ndarray
-    rehearsal: np.ndarray
+    held_out: np.ndarray
     origins: Origins | None = None
 
 

@@ -38,6 +38,19 @@ def test_the_stretch_that_speaks_most_for_what_is_carried_counts():
     assert shares[-1] == pytest.approx(1)
 
 
+def test_a_network_that_gains_in_one_stretch_alone_is_not_shown():
+    """Shares fitted in three stretches lose in the fourth what they seemed to gain."""
+    random = np.random.default_rng(0)
+    truth = grey(*random.uniform(80, 120, 20_000))
+    carried = truth + 5 * random.standard_normal((20_000, 1)).astype(np.float32)
+    network = truth + 60 * random.standard_normal((20_000, 1)).astype(np.float32)
+    trust = np.full(20_000, 0.15, np.float32)
+    np.testing.assert_array_equal(fit_blend_weights(network, carried, truth, trust), 1)
+    better = truth + 4 * random.standard_normal((20_000, 1)).astype(np.float32)
+    shares = fit_blend_weights(better, carried, truth, trust)
+    assert shares[3] == pytest.approx(4**2 / (4**2 + 5**2), abs=0.05)
+
+
 def test_classes_are_fitted_one_by_one():
     trusted, doubted = many(0, 100, 90, 0.9), many(0, 100, 20, 0.15)
     order = np.random.default_rng(0).permutation(40_000)  # so that every stretch has both

@@ -102,7 +102,7 @@ def test_what_is_held_out_is_filled_but_serves_the_hole_all_the_same():
     assert deviation(made, truth, holdout) < 15
     assert deviation(made, truth, hole) < deviation(alone, truth, hole) + 1
     assert (made.confidence[holdout] > 0).all()
-    np.testing.assert_array_equal(made.rehearsal, holdout)
+    np.testing.assert_array_equal(made.held_out, holdout)
     outside = ~(hole | holdout)
     np.testing.assert_array_equal(made.frames[outside], truth[outside])
     assert len(made.origins.frame) == hole.sum()

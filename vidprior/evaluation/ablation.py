@@ -1,8 +1,8 @@
 """Systems over a set of composed clips: the rows of the paper's Tables 1 and 2.
 
-A row is one system on one clip. It is kept in a small JSON file with everything that it
-depends on, so that a table that was interrupted, or grows by a system or a clip, runs only
-what is missing. `systems` are configurations with overrides:
+A row is one system on one clip. It is stored in a small JSON file with everything that it
+depends on, so that a table that was interrupted, or that gets another system or clip, runs
+only what is missing. `systems` are configurations with overrides:
 
     {"overrides": {"schedule.num_passes": 2},
      "systems": [{"name": "full", "config": "flow"},
@@ -34,11 +34,11 @@ class System(NamedTuple):
     """A row of a table.
 
     Attributes:
-      name: how it is called; also the name of its folder.
+      name: of the system and its folder.
       config: a shipped configuration, or a file.
       overrides: fields such as 'loss.flow' with their values.
-      window: k of Figure 10: a clip is divided into parts of so many frames, each inpainted
-        by itself; None leaves it whole.
+      window: k of Figure 10: the clip is divided into pieces of k frames, each inpainted by
+        itself; None: the whole clip.
     """
 
     name: str
@@ -57,7 +57,7 @@ SYSTEMS = (
 
 
 class BenchmarkClip(NamedTuple):
-    """A composed clip as far as a table needs it.
+    """What a table needs of a composed clip.
 
     Attributes:
       folder: see `compose`.
@@ -171,13 +171,13 @@ def command(
 def row(
     system: System, clip: BenchmarkClip, *, output: pathlib.Path, protocol: protocols.Protocol
 ) -> dict[str, Any]:
-    """The measures of a system on a clip: from its row, or else trained, rendered and measured.
+    """The measures of a system on a clip: from its stored row, or by training and rendering.
 
-    A training run that was interrupted goes on.
+    A training run that was interrupted resumes.
 
     Raises:
-      InputError: the run did not end well; it has said why.
-      Interrupted: it was stopped by a person.
+      InputError: the run failed; it printed the reason.
+      Interrupted: the user stopped it.
     """
     done = finished_row(system, clip, output=output, protocol=protocol)
     if done is not None:
@@ -199,7 +199,7 @@ def row(
 def finished_row(
     system: System, clip: BenchmarkClip, *, output: pathlib.Path, protocol: protocols.Protocol
 ) -> dict[str, Any] | None:
-    """The measures of a row that was made with the same system, clip and protocol, if any.
+    """The stored measures of the same system, clip and protocol, if any.
 
     Raises:
       InputError: its file cannot be read.
@@ -219,12 +219,12 @@ def finished_row(
 
 
 def _run_parts(system: System, clip: BenchmarkClip, workdir: pathlib.Path) -> np.ndarray:
-    """Inpaints every part of a clip by itself; the result of the whole clip."""
+    """Inpaints every piece of a clip by itself; returns the result of the whole clip."""
     assert system.window is not None
     result = footage.read_frames(clip.folder / "frames").frames
     for start in range(0, len(result), system.window):
         stop = min(start + system.window, len(result))
-        if clip.masks[start:stop].any():  # elsewhere there is nothing to do
+        if clip.masks[start:stop].any():  # otherwise there is nothing to do
             folder = workdir / f"{start:05d}"
             what = f"{system.name} on {workdir.name}, frames {start} to {stop}"
             _run(command(system, clip, folder, (start, stop)), what)
@@ -252,7 +252,7 @@ def summarise(
     complexities: Mapping[str, float],
     protocol: protocols.Protocol,
 ) -> dict[str, Any]:
-    """The table of what has been measured so far.
+    """The table of all rows so far.
 
     Args:
       rows: {system: {clip: measures}}.
@@ -261,7 +261,8 @@ def summarise(
 
     Returns:
       protocol, clips ({clip: {complexity, complex}}), and systems: {name: {part: {clips,
-      mean}}} with the parts all, complex and simple. What has no clip is left out.
+      mean}}} with the parts all, complex and simple. Systems and parts without a clip are
+      left out.
     """
     half = complexity.split_by_complexity(list(complexities.values()))
     is_complex = dict(zip(complexities, half.tolist(), strict=True))
@@ -287,7 +288,7 @@ def summarise(
 
 
 def _run(words: list[str], what: str) -> None:
-    """Runs a training; Ctrl-C goes to it alone, which saves its state and ends."""
+    """Runs a training; only it handles Ctrl-C, saves its state and ends."""
     before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
         finished = subprocess.run(words, check=False)
@@ -296,7 +297,7 @@ def _run(words: list[str], what: str) -> None:
     if finished.returncode == 130:
         raise Interrupted(f"stopped at {what}")
     if finished.returncode:
-        raise InputError(f"{what} ended with exit code {finished.returncode}: see its words above")
+        raise InputError(f"{what} ended with exit code {finished.returncode}: see its output above")
 
 
 def _file(system: System, clip: BenchmarkClip, output: pathlib.Path) -> pathlib.Path:
@@ -304,7 +305,7 @@ def _file(system: System, clip: BenchmarkClip, output: pathlib.Path) -> pathlib.
 
 
 def _identity(system: System, clip: BenchmarkClip, protocol: protocols.Protocol) -> dict[str, Any]:
-    """What a row depends on, as JSON gives it back."""
+    """What a row depends on, after a round trip through JSON."""
     identity = {
         "config": system.config,
         "overrides": dict(system.overrides),
@@ -326,5 +327,5 @@ def _infinite(value: Any) -> Any:
 
 
 def _typed(value: Any) -> str:
-    """A value as it is typed on the command line; JSON's lists are tuples there."""
+    """A value for the command line; JSON's lists are tuples there."""
     return str(tuple(value) if isinstance(value, list) else value)

@@ -1,13 +1,13 @@
-"""How much a clip changes and how it moves (section 4.2, around Figure 7).
+"""Complexity of a clip: changes of appearance plus motion (section 4.2, Figure 7).
 
-The paper's measure has two terms and names no units. Here:
+The paper defines two terms without units. Here:
 
     appearance   standard deviation, over the frames, of a frame's mean value on 0..255
     motion       mean magnitude of the flow's gradient, pixels per pixel: the root of the
                  squared derivatives of both components in x and y, of the flow from each
                  frame to the next
 
-and their sum is the complexity. Flow is OpenCV's DIS, so that no weights are needed.
+The complexity is their sum. Flow is OpenCV's DIS, so no weights are needed.
 """
 
 from collections.abc import Sequence
@@ -44,9 +44,9 @@ def complexity(frames: np.ndarray) -> Complexity:
 
 
 def split_by_complexity(totals: Sequence[float]) -> np.ndarray:
-    """Which clips are the complex half: [n] bool, True for the n // 2 of the largest totals.
+    """The complex half of the clips: [n] bool, True for the n // 2 largest totals.
 
-    Among equal ones, the later clips count as more complex.
+    Of equal totals, later clips count as more complex.
     """
     order = np.argsort(totals, kind="stable")
     complex_half = np.zeros(len(order), bool)

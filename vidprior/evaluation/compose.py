@@ -1,20 +1,20 @@
-"""Clips with a known answer: one clip's masks laid over another clip's frames (section 4).
+"""Composes clips with known truth: masks of one clip over frames of another (section 4).
 
 A composed clip is a folder:
 
-    truth/         the background as it is, lossless images at the composed size
+    truth/         the background, lossless images at the composed size
     masks/         white where content is missing
-    frames/        the background without what the masks hide: what a method may see
-    manifest.json  how it came about, so that the same sources give the same clip again
+    frames/        the background without the masked content: what a method may see
+    manifest.json  sources and parameters: the same sources give the same clip again
 
-Background and masks are both brought to the composed size first (centre crop and area
-resize, as for training), and the hole is cut there. A clip composed at the training size
-is therefore never resampled across the rim of its hole. What a mask hides is filled from
-the rim (Telea), with nothing of the truth: a grey hole would leave a grey rim around it
-wherever a method works at another size, and an edge that optical flow follows.
+Background and masks are first cropped and resized to the composed size (centre crop and
+area resize, as for training), and the hole is cut there. So a clip composed at training
+size is never resampled across the rim of its hole. The hole is filled from its rim (Telea)
+and contains nothing of the truth. A grey hole would leave a grey rim if a method works at
+another size, and an edge that optical flow follows.
 
-The frames of a clip lie within one shot of the background. Masks that are fewer than the
-frames are run through forwards and backwards, so that they never jump.
+The frames of a clip lie within one shot of the background. If there are fewer masks than
+frames, the masks run forwards and backwards, so that they never jump.
 """
 
 import hashlib
@@ -46,9 +46,9 @@ class Background(NamedTuple):
     """A clip to be composed.
 
     Attributes:
-      path: where it came from.
+      path: of the source.
       frames: [T, H, W, 3] uint8 RGB, at the composed size.
-      source_size: (h, w) before that, pixels.
+      source_size: (h, w) of the source, pixels.
       shots: (start, stop) of every shot.
       rate: frames per second; None for images.
     """
@@ -67,7 +67,7 @@ class Composed(NamedTuple):
       frames: [T, H, W, 3] uint8 RGB, the hole filled from its rim.
       hole: [T, H, W] bool.
       truth: [T, H, W, 3] uint8 RGB, equal to `frames` outside the hole.
-      manifest: what `manifest.json` says.
+      manifest: the content of `manifest.json`.
     """
 
     frames: np.ndarray
@@ -77,7 +77,7 @@ class Composed(NamedTuple):
 
 
 def read_background(path: str, *, size: tuple[int, int]) -> Background:
-    """Reads a whole clip, finds its shots, and brings it to (H, W).
+    """Reads a whole clip, finds its shots, and resizes it to (H, W).
 
     Raises:
       InputError: it cannot be read.
@@ -89,7 +89,7 @@ def read_background(path: str, *, size: tuple[int, int]) -> Background:
 
 
 def read_mask_clip(path: str) -> np.ndarray:
-    """All masks of a clip, as many and as large as they are: [T, h, w] uint8, 255 for a hole.
+    """All masks of a clip at their own size: [T, h, w] uint8, 255 for a hole.
 
     Raises:
       InputError: they cannot be read.
@@ -99,7 +99,7 @@ def read_mask_clip(path: str) -> np.ndarray:
 
 
 def draw_start(random: np.random.Generator, background: Background, num_frames: int) -> int:
-    """A start of `num_frames` frames within one shot, each possible start as likely.
+    """Draws the start of `num_frames` frames within one shot, uniformly.
 
     Raises:
       InputError: no shot is long enough.
@@ -117,7 +117,7 @@ def draw_start(random: np.random.Generator, background: Background, num_frames: 
 
 
 def draw_mask_start(random: np.random.Generator, num_masks: int, num_frames: int) -> int:
-    """A start that leaves `num_frames` masks; 0 where there are no more than that."""
+    """Draws the first mask so that `num_frames` masks remain; 0 if there are not more."""
     return int(random.integers(max(num_masks - num_frames, 0) + 1))
 
 
@@ -138,7 +138,7 @@ def place_masks(
     offset: tuple[int, int] = (0, 0),
     scale: float = 1.0,
 ) -> np.ndarray:
-    """Masks brought to the composed size, then scaled about its centre, then moved.
+    """Masks resized to the composed size, then scaled around its centre, then moved.
 
     Args:
       masks: [T, h, w] uint8, 255 where content is missing.
@@ -147,12 +147,12 @@ def place_masks(
       scale: larger than 1 enlarges.
 
     Returns:
-      [T, H, W] bool. Nothing is missing where no mask reaches.
+      [T, H, W] bool, False outside the masks.
     """
     grey = geometry.crop_and_resize(geometry.centre_crop(masks.shape[1:3], size), masks)
     (H, W), (x, y) = size, offset
     if scale != 1 or (x, y) != (0, 0):
-        # Pixel centres lie on whole numbers: the middle is (W - 1) / 2.
+        # Pixel centres are integers: the middle is (W - 1) / 2.
         matrix = np.array(
             [
                 [scale, 0, (1 - scale) * (W - 1) / 2 + x],
@@ -175,22 +175,22 @@ def compose(
     scale: float = 1.0,
     seed: int | None = None,
 ) -> Composed:
-    """Lays masks over frames start ... start + num_frames - 1 of a background.
+    """Composes frames start ... start + num_frames - 1 of a background with masks.
 
     Args:
       background: from `read_background`.
       masks: from `read_mask_clip`.
-      masks_path: where they came from.
+      masks_path: of their source, for the manifest.
       start: first frame of the background.
       mask_start: first mask.
       num_frames: T.
       offset: as in `place_masks`.
       scale: as in `place_masks`.
-      seed: what the choices were drawn with, for the manifest; None if nothing was.
+      seed: of the random choices, for the manifest; None if there were none.
 
     Raises:
       InputError: the range leaves the background or crosses a cut, the mask does not exist,
-        no frame has a hole, or a hole covers a frame in full.
+        no frame has a hole, or every frame is all hole.
     """
     stop, total = start + num_frames, len(background.frames)
     if not (0 <= start < stop <= total):
@@ -251,7 +251,7 @@ def compose(
 
 
 def write_clip(folder: pathlib.Path, clip: Composed) -> None:
-    """Writes a composed clip; its manifest comes last, so that what has one is whole.
+    """Writes a composed clip; the manifest comes last, so a clip with one is complete.
 
     Raises:
       InputError: the folder is not empty, or cannot be written.
@@ -266,7 +266,7 @@ def write_clip(folder: pathlib.Path, clip: Composed) -> None:
 
 
 def read_manifest(folder: pathlib.Path) -> dict[str, Any]:
-    """The manifest of a composed clip, its version and sizes checked.
+    """Reads the manifest of a composed clip, and checks its version and sizes.
 
     Raises:
       InputError: it is missing, unreadable, or of another version.
@@ -289,7 +289,7 @@ def read_manifest(folder: pathlib.Path) -> dict[str, Any]:
 
 
 def list_clips(folder: pathlib.Path) -> list[pathlib.Path]:
-    """The composed clips of a set, in the order of their names; a single clip is one too.
+    """The composed clips of a set, sorted by name; a single clip counts as a set.
 
     Raises:
       InputError: there are none.
@@ -303,9 +303,9 @@ def list_clips(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def find_result(folder: pathlib.Path, name: str) -> pathlib.Path:
-    """Where a method's result for the clip `name` lies below a folder.
+    """The path of a method's result for the clip `name` in a folder.
 
-    That is a video or a folder of frames of this name, or `result` in a work directory.
+    It is a video or a folder of frames of this name, or `result` in a work directory.
 
     Raises:
       InputError: there is none, or more than one.
@@ -319,7 +319,7 @@ def find_result(folder: pathlib.Path, name: str) -> pathlib.Path:
 
 
 def label(path: str) -> str:
-    """A short name for a source, fit for a folder: a file's stem, or a folder and its parent."""
+    """A short name of a source for a folder: a file's stem, or a folder's name and parent."""
     parts = pathlib.Path(path).absolute()
     name = parts.stem if parts.is_file() else "-".join(parts.parts[-2:])
     return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-") or "clip"

@@ -1,4 +1,4 @@
-"""What the encoder has learned: its features, and how alike patches are to it (section 5.1)."""
+"""Features of the trained encoder, and their similarity between patches (section 5.1)."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -23,12 +23,12 @@ def encoder_features(
     length: int,
     patch: int = 32,
 ) -> np.ndarray:
-    """Responses of the descent at the scale where a place stands for `patch` pixels.
+    """Features of the encoder at the scale where one position covers `patch` pixels.
 
     Args:
-      params_for: the generator's parameters for the window that starts at a frame.
+      params_for: maps the first frame of a window to the generator's parameters.
       noise: [T, H, W, 1] float32, the clip's fixed input.
-      frames: indices wanted; each in the window that it is rendered in.
+      frames: frame numbers; each is computed in the window that renders it.
       generator: the network.
       length: N, the window's length in training.
       patch: pixels, a power of two; each scale of the network halves both sides.
@@ -55,14 +55,14 @@ def encoder_features(
 
 
 def similarity(features: np.ndarray, reference: tuple[int, int, int]) -> np.ndarray:
-    """Cosine similarity of every patch with one of them.
+    """Cosine similarity of every patch with a reference patch.
 
     Args:
       features: [F, h, w, C].
-      reference: frame, row and column among them.
+      reference: frame, row and column of the reference.
 
     Returns:
-      [F, h, w] float64 in [-1, 1]; 0 where a feature has no length.
+      [F, h, w] float64 in [-1, 1]; 0 where a feature is zero.
     """
     features = features.astype(np.float64)
     lengths = np.linalg.norm(features, axis=-1, keepdims=True)
@@ -72,7 +72,7 @@ def similarity(features: np.ndarray, reference: tuple[int, int, int]) -> np.ndar
 
 @functools.partial(jax.jit, static_argnames=("generator", "name"))
 def _responses(params: Params, window: Array, *, generator: Generator, name: str) -> Any:
-    """[N, h, w, C] after the normalisation that is called `name`, and its leaky ReLU."""
+    """[N, h, w, C] after the normalisation `name` and its leaky ReLU."""
     _, state = generator.apply(
         {"params": params},
         window,

@@ -107,7 +107,7 @@ class Scene(NamedTuple):
 
 
 def scenes(divided: Sequence[Segment]) -> list[Scene]:
-    """Joins the parts that overlap and are seen alike; without any hole, they are left out."""
+    """Joins segments that overlap and have the same crop; leaves out scenes without a hole."""
     found: list[Scene] = []
     reach = 0  # of the part before
     for part, own in zip(

@@ -1,7 +1,7 @@
-"""The paper's figures, drawn with matplotlib from what runs and tables leave behind.
+"""The paper's figures, drawn with matplotlib from the output of runs and tables.
 
-Clips are [T, H, W, 3] uint8 RGB. Every function returns a `matplotlib.figure.Figure`;
-nothing here touches a display or a file.
+Clips are [T, H, W, 3] uint8 RGB. Plotting functions return a `matplotlib.figure.Figure`
+and use neither display nor files.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-# Names with which measures stand on an axis.
+# Axis labels of measures.
 LABELS = {
     "psnr_full": "PSNR, full frame (dB)",
     "psnr_hole": "PSNR, hole (dB)",
@@ -24,24 +24,24 @@ LABELS = {
 
 
 def slice_rows(clip: np.ndarray, row: int) -> np.ndarray:
-    """One row of pixels of every frame, under each other: [T, W, 3]."""
+    """One row of pixels of every frame, stacked: [T, W, 3]."""
     return clip[:, row]
 
 
 def temporal_slice(clips: Mapping[str, np.ndarray], row: int) -> Figure:
-    """Figure 5: a row through all frames, time downwards, for several results of one clip.
+    """Figure 5: one row of all frames, time downwards, for several results of one clip.
 
-    What holds still or moves steadily makes smooth lines; flicker makes noise.
+    Still content and steady motion give smooth lines; flicker gives noise.
 
     Args:
-      clips: by name, all of one size; the first one's middle frame is shown above, with
-        the row in it.
-      row: its number.
+      clips: by name, all of one size. Above each slice is the clip's middle frame with the
+        row marked.
+      row: number of the row.
     """
     first = next(iter(clips.values()))
     count, height, width = first.shape[:3]
     columns = len(clips)
-    tall = max(count, height / 2)  # a short clip's slice is drawn taller than it is
+    tall = max(count, height / 2)  # the slice of a short clip is stretched
     figure = Figure(
         figsize=(3.2 * columns, 3.2 * (height + tall) / width + 0.6), layout="constrained"
     )
@@ -62,12 +62,12 @@ def quality_against_complexity(
     systems: Mapping[str, Mapping[str, Mapping[str, float | None]]],
     measures: Sequence[str],
 ) -> Figure:
-    """Figure 7: the mean over the clips at least as complex as a threshold, against it.
+    """Figure 7: mean over clips of at least some complexity, against that complexity.
 
     Args:
       complexities: of every clip.
-      systems: {system: {clip: {measure: value}}}; systems that lack a clip are left out,
-        since their means would be over other clips.
+      systems: {system: {clip: {measure: value}}}; systems without results for some clip
+        are left out, since their means would cover other clips.
       measures: one plot each.
     """
     figure = Figure(figsize=(4.5 * len(measures), 3.5), layout="constrained")
@@ -86,11 +86,12 @@ def mean_above(
     clips: Mapping[str, Mapping[str, float | None]],
     measure: str,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The mean of a measure over the clips at least as complex as a threshold.
+    """The mean of a measure over clips of at least some complexity.
 
     Returns:
-      thresholds: [n], every complexity once, ascending: the clips of one background share it.
-      means: [n], NaN where no such clip has the measure.
+      thresholds: [n], the distinct complexities, ascending; clips of one background share
+        theirs.
+      means: [n], NaN if no such clip has the measure.
     """
     values = np.array([clips[clip][measure] for clip in complexities], np.float64)
     ranks = np.array(list(complexities.values()))
@@ -104,12 +105,12 @@ def mean_above(
 
 
 def training_progress(previews: Sequence[tuple[str, np.ndarray]], size: tuple[int, int]) -> Figure:
-    """Figure 8: generated frames and flow as training goes on.
+    """Figure 8: generated frames and flow during training.
 
     Args:
-      previews: (title, picture) each, as `outputs.write_preview` draws them: a row of
-        panels (input, result and perhaps flow) for each of some frames.
-      size: (H, W) of a panel. The middle row is shown.
+      previews: (title, picture) each, as drawn by `outputs.write_preview`: a row of panels
+        (input, result and perhaps flow) for each of some frames.
+      size: (H, W) of a panel. The middle row is drawn.
     """
     height, width = size
     first = previews[0][1]
@@ -134,12 +135,12 @@ def feature_similarity(
     reference: tuple[int, int, int],
     patch: int,
 ) -> Figure:
-    """Figure 9: how alike patches are to a reference, as opacity, for several kinds of features.
+    """Figure 9: similarity of patches to a reference, as opacity, for several kinds of features.
 
     Args:
       frames: [F, H, W, 3] uint8.
-      maps: {kind of features: [F, h, w] similarity}; the least of each map is shown as
-        white, the greatest in full.
+      maps: {kind of features: [F, h, w] similarity}; the minimum of each map is drawn white,
+        the maximum opaque.
       reference: frame, row and column of the reference patch, counted in patches.
       patch: side of a patch, pixels.
     """
@@ -163,7 +164,7 @@ def feature_similarity(
 
 
 def fade(frames: np.ndarray, similarity: np.ndarray, patch: int) -> np.ndarray:
-    """Frames [F, H, W, 3] whose patches fade to white the less alike they are; uint8."""
+    """Frames [F, H, W, 3] uint8 whose patches fade to white with decreasing similarity."""
     height, width = frames.shape[1:3]
     least, most = similarity.min(), similarity.max()
     opacity = (similarity - least) / (most - least) if most > least else np.ones_like(similarity)
@@ -173,14 +174,14 @@ def fade(frames: np.ndarray, similarity: np.ndarray, patch: int) -> np.ndarray:
         (0, max(height - opacity.shape[1], 0)),
         (0, max(width - opacity.shape[2], 0)),
     )
-    opacity = np.pad(opacity, missing)[:, :height, :width, None]  # pool5 leaves a rest out
+    opacity = np.pad(opacity, missing)[:, :height, :width, None]  # pool5 omits a remainder
     return np.rint(opacity * frames + (1 - opacity) * 255).astype(np.uint8)
 
 
 def quality_against_length(
     lengths: Mapping[int, Mapping[str, float | None]], measures: Sequence[str]
 ) -> Figure:
-    """Figure 10: the mean of every measure against the window length k.
+    """Figure 10: the mean of each measure against the window length k.
 
     Args:
       lengths: {k: {measure: mean}}.
@@ -217,7 +218,7 @@ def loss_curves(rows: Sequence[Mapping[str, float]]) -> Figure:
 def frame_curves(
     per_frame: Mapping[str, Sequence[float | None]], measures: Sequence[str]
 ) -> Figure:
-    """Measures frame by frame, a plot under each other; gaps where there is none."""
+    """Measures frame by frame, one plot each; gaps where a value is missing."""
     figure = Figure(figsize=(7, 1.6 * len(measures)), layout="constrained")
     axes = figure.subplots(len(measures), 1, squeeze=False, sharex=True)[:, 0]
     for measure, ax in zip(measures, axes, strict=True):

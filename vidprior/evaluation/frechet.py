@@ -5,9 +5,8 @@ two Gaussians with the collections' means m and covariances S,
 
     |m1 - m2|^2 + tr S1 + tr S2 - 2 tr (S1 S2)^(1/2).
 
-Features come in files that the PyTorch tools write (`tools/extract_features.py`); the
-distance is only as comparable as the network that made them, so files of different
-networks are refused.
+Features are read from files written by the PyTorch tools (`tools/extract_features.py`).
+Distances of different networks are not comparable, so their files are refused.
 """
 
 import pathlib
@@ -26,22 +25,22 @@ def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
     """The distance between [n, d] and [m, d] features; n and m at least 2.
 
     With A the centred features over sqrt(n - 1), S1 = A'A, and the trace of the root of
-    S1 S2 is the sum of the singular values of A B': no root of a matrix is taken, which
-    is inaccurate where there are fewer features than dimensions.
+    S1 S2 is the sum of the singular values of A B'. This avoids the root of a matrix,
+    which is inaccurate with fewer features than dimensions.
     """
     difference = first.mean(axis=0, dtype=np.float64) - second.mean(axis=0, dtype=np.float64)
     a, b = _factor(first), _factor(second)
     root = np.linalg.svd(a @ b.T, compute_uv=False).sum()
     distance = difference @ difference + np.square(a).sum() + np.square(b).sum() - 2 * root
-    return float(max(distance, 0))  # rounding may leave it just below
+    return float(max(distance, 0))  # rounding may make it slightly negative
 
 
 def load_features(paths: Sequence[pathlib.Path]) -> tuple[np.ndarray, str]:
-    """All features of some files, and the network that made them.
+    """Concatenates the features of some files of one network.
 
     Returns:
       features: [n, d] floating point.
-      network: its name, hash and preparation, as the files say.
+      network: name, hash and preprocessing of the network, from the files.
 
     Raises:
       InputError: a file cannot be read, is of another version or network, holds NaN or
@@ -70,7 +69,7 @@ def distance_of_files(
     """The distance between the features of some files and of others, and their network.
 
     Raises:
-      InputError: as `load_features`, or the two are of different networks.
+      InputError: as `load_features`, or the networks differ.
     """
     (a, network), (b, other) = load_features(first), load_features(second)
     _require_same(second[0], other, first[0], network)
@@ -80,7 +79,7 @@ def distance_of_files(
 
 
 def _factor(features: np.ndarray) -> np.ndarray:
-    """A matrix of at most d rows with the features' covariance as its square."""
+    """A matrix A of at most d rows with A'A the features' covariance."""
     centred = features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)
     centred /= np.sqrt(len(features) - 1)
     return centred if len(centred) <= centred.shape[1] else np.linalg.qr(centred).R

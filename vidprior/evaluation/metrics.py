@@ -1,13 +1,13 @@
-"""How far a result is from the truth, and how steady it is, in NumPy.
+"""Quality and temporal consistency of a result, in NumPy.
 
-Frames are [T, H, W, 3] RGB, uint8 or floating point in [0, 1]; every measure is taken in
-float64 on [0, 1]. `hole` is [T, H, W] bool, True where the result was made up. A measure of
-a clip is one number per frame (or pair of frames); where a frame has nothing to be measured,
-an empty hole for instance, that number is NaN and takes no part in an average.
+Frames are [T, H, W, 3] RGB, uint8 or floating point in [0, 1]; measures are computed in
+float64 on [0, 1]. `hole` is [T, H, W] bool, True where the result was generated. A measure
+of a clip is one number per frame (or pair of frames); it is NaN, and left out of averages,
+if a frame has nothing to measure, for instance an empty hole.
 
-PSNR of two equal frames is infinite, and stays so in the numbers per frame. An average
-over a clip is taken over the frames that differ; `evaluate_clip` counts the others. The
-same holds for a patch that consistency finds again unchanged.
+The PSNR of two equal frames is infinite in the per-frame numbers. Averages over a clip
+leave such frames out; `evaluate_clip` counts them. The same holds for patches that
+consistency finds unchanged.
 """
 
 import math

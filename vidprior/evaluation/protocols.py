@@ -1,13 +1,13 @@
-"""Named ways of measuring: what a number means before it is compared with another.
+"""Evaluation protocols: size, masks and means, so that numbers can be compared.
 
 `paper`     section 4.1: 384x192, means over a clip's frames, then over clips
-`davis432`  as published comparisons on DAVIS do it: 432x240, masks dilated, scikit-image's
-            SSIM with a window of 65, one mean over all frames of all clips
-`hole`      at the result's own size, inside the hole first of all; means as `paper`
+`davis432`  as published comparisons on DAVIS: 432x240, masks dilated, scikit-image's SSIM
+            with a window of 65, one mean over all frames of all clips
+`hole`      at the result's own size, measures inside the hole first; means as `paper`
 
-Every protocol takes the same measures (`metrics.evaluate_clip`, and the warping error along
-the truth's own flow); they differ in what goes in, in how means are taken and in the
-measures that are shown first. Names and parameters stand in everything that is written.
+All protocols compute the same measures (`metrics.evaluate_clip`, and the warping error
+along the truth's flow). They differ in size, masks, means, and which measures are printed
+first. Every output file contains the protocol's name and parameters.
 """
 
 import dataclasses
@@ -32,14 +32,14 @@ class Protocol:
     """How a result is measured.
 
     Attributes:
-      name: the protocol's, with `+` where a parameter was changed.
-      shown: the measures that a table shows.
-      size: (H, W) at which is measured; None for the result's own.
-      fit: how larger clips are brought to that size, by area averaging: `crop` about the
-        centre to its aspect ratio as for training, or `stretch`.
+      name: the protocol's name, with `+` if a parameter was changed.
+      shown: the measures that a table prints.
+      size: (H, W) of the measurement; None for the result's own.
+      fit: how larger clips are resized, by area averaging: `crop` around the centre to the
+        aspect ratio, as for training, or `stretch`.
       dilate: how often masks grow by a 3x3 cross, at that size.
-      mean: over the frames of a clip and then over `clips`, or over all `frames` at once.
-      patch, search: of the consistency, see `metrics.consistency`.
+      mean: `clips`: over the frames of a clip, then over clips; `frames`: over all frames.
+      patch, search: of the consistency; see `metrics.consistency`.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Protocol:
     search: int = 20
 
     def parameters(self) -> dict[str, Any]:
-        """All that a number depends on, for JSON."""
+        """Everything that a measure depends on, for JSON."""
         return {
             "size": "the result's own" if self.size is None else f"{self.size[1]}x{self.size[0]}",
             "fit": self.fit,
@@ -100,10 +100,10 @@ PROTOCOLS = {
 
 
 def find(name: str, *, size: tuple[int, int] | None = None) -> Protocol:
-    """A protocol by its name, at another size if one is given.
+    """The protocol of this name, at another size if one is given.
 
     Raises:
-      InputError: there is none of this name.
+      InputError: the name is unknown.
     """
     if name not in PROTOCOLS:
         raise InputError(f"no protocol '{name}': there are {', '.join(PROTOCOLS)}")
@@ -119,18 +119,18 @@ def measure(
     """Measures one clip.
 
     Args:
-      protocol: how.
+      protocol: the protocol.
       truth: [T, h, w, 3] uint8 RGB.
       result: [T, h, w, 3] uint8 RGB, composited; or [T, H, W, 3] of the protocol's size.
       masks: [T, h, w] or [T, H, W] uint8, 255 where content was missing.
 
     Returns:
-      As `metrics.evaluate_clip`; also `width` and `height` at which was measured, and
-      `warping_error` (T-1 of them in `per_frame`).
+      As `metrics.evaluate_clip`; also `width` and `height` of the measurement, and
+      `warping_error` (T-1 values in `per_frame`).
 
     Raises:
-      InputError: different numbers of frames, sizes that do not fit each other or would
-        have to be enlarged, no hole in any frame.
+      InputError: different numbers of frames, different sizes, a clip smaller than the
+        protocol's size, or no hole in any frame.
     """
     truth, result, hole = prepare(protocol, truth, result, masks)
     measures = metrics.evaluate_clip(
@@ -148,7 +148,7 @@ def measure(
 def prepare(
     protocol: Protocol, truth: np.ndarray, result: np.ndarray, masks: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What is measured: truth and result at the protocol's size, and the hole [T, H, W] bool."""
+    """Truth and result at the protocol's size, and the hole [T, H, W] bool."""
     clips = {"truth": truth, "result": result, "mask": masks}
     if len({len(clip) for clip in clips.values()}) > 1:
         counts = ", ".join(f"{name} {len(clip)}" for name, clip in clips.items())
@@ -182,7 +182,7 @@ def prepare(
 def mean(protocol: Protocol, clips: Iterable[Mapping[str, Any]]) -> dict[str, float | None]:
     """The protocol's mean of every measure, over the clips that `measure` returned.
 
-    As everywhere, what is infinite or missing takes no part where there is something else.
+    Infinite and missing values are left out; see `metrics.average`.
     """
     clips = list(clips)
     means = {}

@@ -1,8 +1,8 @@
-"""A run on one page: an HTML file that needs nothing beside itself.
+"""A run on one page: a self-contained HTML file.
 
-The page shows input and result under a slider, the temporal slice, losses, measures frame by
-frame once the run is evaluated, and the configuration. Pictures are embedded; text is
-escaped by the template engine.
+The page shows input and result with a slider, the temporal slice, losses, per-frame
+measures once the run is evaluated, and the configuration. Pictures are embedded; the
+template engine escapes text.
 """
 
 import base64
@@ -24,7 +24,7 @@ from vidprior.io import footage, images
 from vidprior.io.files import replacing
 from vidprior.run.workdir import Workdir
 
-# Pictures are embedded: more would make a page of many megabytes.
+# More embedded pictures would make a page of many megabytes.
 SHOWN_FRAMES = 12
 MAX_EVALUATION_BYTES = 2**26
 
@@ -98,7 +98,7 @@ def write_report(workdir: Workdir, path: pathlib.Path, *, row: int | None = None
     """Writes the page of a run.
 
     Args:
-      workdir: a run that has a result.
+      workdir: of a run with a result.
       path: the file to write.
       row: of the temporal slice; None for the middle of the hole.
 
@@ -155,7 +155,7 @@ def write_report(workdir: Workdir, path: pathlib.Path, *, row: int | None = None
 
 
 def _measures(path: pathlib.Path) -> dict[str, Any]:
-    """What the page says of an evaluation; `measures` is empty where there is none.
+    """The page's section on the evaluation; `measures` is empty if there is none.
 
     Raises:
       InputError: the file is not an evaluation.

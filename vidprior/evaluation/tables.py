@@ -1,4 +1,4 @@
-"""Measures of clips as people and programs read them: a table, JSON and CSV.
+"""Measures of clips as a text table, JSON and CSV.
 
 An evaluation is one dictionary:
 
@@ -8,8 +8,8 @@ An evaluation is one dictionary:
     source      what `picture.measure` returned, where it was measured
 
 It is written as `evaluation.json`, `evaluation_clips.csv` (a row for each clip) and
-`evaluation_frames.csv` (a row for each frame; the measures of a pair stand with its first
-frame). In JSON and CSV an infinite PSNR is `inf`; what could not be measured is null or empty.
+`evaluation_frames.csv` (a row for each frame; measures of a pair are in the row of its first
+frame). In JSON and CSV an infinite PSNR is `inf`, and a missing measure is null or empty.
 """
 
 import csv
@@ -22,7 +22,7 @@ from vidprior.evaluation import protocols
 from vidprior.io.files import replacing
 from vidprior.run.workdir import write_json
 
-# What is known of a clip beside its measures.
+# Properties of a clip that are listed with its measures.
 ABOUT = (
     "frames",
     "width",

@@ -1,7 +1,7 @@
-"""Optical flow with OpenCV's DIS, the estimator that needs no weights.
+"""Optical flow by OpenCV's DIS, the estimator that needs no weights.
 
-Kroeger et al., "Fast Optical Flow using Dense Inverse Search" (ECCV 2016). Estimators
-of other kinds run apart and hand over a flow file (`flow_io`).
+Kroeger et al., "Fast Optical Flow using Dense Inverse Search" (ECCV 2016). Other
+estimators are separate programs that write a flow file (`flow_file`).
 """
 
 import math
@@ -18,15 +18,15 @@ from vidprior.flow.warp import reliable
 from vidprior.imaging.parallel import in_threads
 from vidprior.types import Flows
 
-# OpenCV's preset and the finest level of the image pyramid (0 is full resolution) at
-# which flow is searched for. `fine` is OpenCV's medium, down to the full resolution.
+# OpenCV's preset, and the finest level of the image pyramid that is searched (0 is full
+# resolution). `fine` is OpenCV's medium preset at full resolution.
 PRESETS = {
     "fast": (cv2.DISOPTICAL_FLOW_PRESET_FAST, 2),
     "medium": (cv2.DISOPTICAL_FLOW_PRESET_MEDIUM, 1),
     "fine": (cv2.DISOPTICAL_FLOW_PRESET_MEDIUM, 0),
 }
 
-# The side of the patches that DIS matches, and the smallest frame that holds two.
+# The side of the patches that DIS matches, and the smallest frame that contains two.
 _PATCH = 8
 MIN_SIDE = 2 * _PATCH
 
@@ -40,26 +40,26 @@ def estimate_dis(
     workers: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Flows:
-    """Estimates the flow of every frame to the frames at the given distances.
+    """Estimates the flow from every frame to the frames at the given distances.
 
     The result does not depend on the number of workers.
 
     Args:
       frames: [T, H, W, 3] uint8 RGB.
-      offsets: the frame distances d wanted, distinct and not 0. Reliability takes the
-        flow in both directions, whichever of them are wanted.
-      source_sha256: hash of the clip's frames, kept with the flow. It is handed in since
-        `frames` may be a copy whose hole has been filled.
+      offsets: frame distances d, distinct and not 0. For reliability both directions are
+        estimated, whether or not both are in `offsets`.
+      source_sha256: hash of the clip's frames, stored with the flow. `frames` may be a copy
+        whose hole has been filled.
       preset: a name in `PRESETS`.
-      workers: threads; all processors when None.
+      workers: number of threads; None: one for each processor.
       on_progress: called as (done, total) after every pair of frames.
 
     Returns:
-      The flows, as float16. Reliability is that of the rounded flow, as a reader of the
-      file would compute it.
+      The flows, as float16. Reliability is computed from the rounded flow, as a reader of
+      the file would.
 
     Raises:
-      InputError: frames smaller than `MIN_SIDE`, an unknown preset, unusable offsets.
+      InputError: frames smaller than `MIN_SIDE`, an unknown preset, invalid offsets.
       ValueError: frames of another shape or dtype.
     """
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
@@ -116,30 +116,30 @@ def estimate_dis(
 
 
 class ThreadDis(threading.local):
-    """DIS for frames of one size, one for each thread: it keeps what it works on."""
+    """DIS for frames of one size, one instance for each thread, since it has state."""
 
     def __init__(self, preset: str, height: int, width: int):
-        """Made anew in each thread that asks for `own`."""
+        """Called again in each thread that accesses `own`."""
         self.own = make_dis(preset, height, width)
 
 
 def fill_hole(frames: np.ndarray, hole: np.ndarray, *, radius: float = 3.0) -> np.ndarray:
     """Fills each frame's hole from its rim, for clips whose hole is blank.
 
-    A blank hole has edges that flow would follow. Telea's inpainting leaves none, and
-    no more is asked of it: the filled frames are for flow estimation only.
+    A blank hole has edges that flow would follow; Telea's inpainting leaves none. The
+    filled frames are for flow estimation only.
 
     Args:
       frames: [T, H, W, 3] uint8.
       hole: [T, H, W] bool.
-      radius: the neighbourhood that each filled pixel looks at, in pixels.
+      radius: neighbourhood of each filled pixel, in pixels.
 
     Returns:
-      [T, H, W, 3] uint8; outside the hole it equals `frames`. A frame that its hole covers
-      in full becomes the nearest one that has anything to show, filled.
+      [T, H, W, 3] uint8; outside the hole it equals `frames`. A frame that is all hole
+      becomes a copy of the nearest filled frame that is not.
 
     Raises:
-      InputError: a hole that covers every frame.
+      InputError: every frame is all hole.
     """
     filled = frames.copy()
     covered = hole.all(axis=(1, 2))
@@ -158,10 +158,10 @@ _reliable = jax.jit(reliable)
 
 
 def make_dis(preset: str, height: int, width: int) -> cv2.DISOpticalFlow:
-    """DIS whose finest level lies within the pyramid that the frame size allows.
+    """DIS with a finest level that the frame size allows.
 
-    Left to itself, DIS chooses the levels of a small frame by the width alone, and crashes
-    where the height is much less.
+    By default DIS chooses the levels of a small frame from its width alone, and crashes if
+    the height is much smaller.
     """
     opencv_preset, finest = PRESETS[preset]
     # OpenCV's rule: the coarsest level is at most four patches long, at least one high.

@@ -1,14 +1,6 @@
 """The flow file: the contract between any flow estimator and `vidprior`.
 
-An `.npz` without pickles, holding
-  version        int, `VERSION`
-  estimator      str, the estimator's name and what identifies its weights
-  offsets        [K] int32, frame distances d, never 0
-  flow           [K, T, H, W, 2] float16 or float32, (x, y) in pixels at (H, W)
-  reliable       [K, T, H, W] bool, forward and backward flow agree
-  exists         [K, T] bool, False where frame i + d lies outside the clip
-  size           [2] int32, (H, W)
-  source_sha256  str, hash of the frames that it belongs to
+docs/develop/file_formats.md specifies its arrays; `types.Flows` is its content in memory.
 """
 
 import hashlib
@@ -24,7 +16,7 @@ from vidprior.types import Flows
 
 VERSION = 1
 
-# Everything but flow and reliability; read and compared before those are touched.
+# All members but `flow` and `reliable`: read and checked before these are.
 _SMALL_FIELDS = {
     "version": ("iu", 0),
     "estimator": ("U", 0),
@@ -37,13 +29,13 @@ _SMALL_BYTES = 1 << 20
 
 
 def frames_sha256(frames: np.ndarray) -> str:
-    """The identity of a clip: a hash of its size and of every pixel.
+    """The identity of a clip: a hash of its shape and of all its pixels.
 
     Args:
       frames: [T, H, W, 3] uint8 RGB.
 
     Returns:
-      sha256, in hex, of the line "TxHxWx3" in decimal, a newline, and the frames' bytes.
+      SHA-256, in hex, of the line "TxHxWx3" in decimal, a newline, and the frames' bytes.
 
     Raises:
       ValueError: the frames have another shape or dtype.
@@ -56,11 +48,11 @@ def frames_sha256(frames: np.ndarray) -> str:
 
 
 def save_flows(path: str | os.PathLike[str], flows: Flows) -> None:
-    """Writes a flow file, in full or not at all.
+    """Writes a flow file, whole or not at all.
 
     Args:
-      path: the file to write; an older one is replaced.
-      flows: as described in `types.Flows`.
+      path: the file to write; an existing file is replaced.
+      flows: the flows.
 
     Raises:
       InputError: the file cannot be written.
@@ -86,21 +78,21 @@ def load_flows(
     source_sha256: str,
     offsets: Sequence[int],
 ) -> Flows:
-    """Reads the wanted offsets of a flow file that belongs to this clip.
+    """Reads some offsets of a flow file, after checking that it belongs to the clip.
 
     Args:
       path: the flow file.
       num_frames: T of the clip.
       size: (H, W) of the clip.
       source_sha256: `frames_sha256` of the clip.
-      offsets: the frame distances wanted, in the order wanted.
+      offsets: the frame distances to read, in this order.
 
     Returns:
       The flows, with K = len(offsets).
 
     Raises:
-      InputError: the file is unreadable or breaks the contract, belongs to another
-        clip, or lacks an offset. The message names the field and both values.
+      InputError: the file is unreadable, does not follow the specification, belongs to
+        another clip, or lacks an offset. The message names the field and both values.
     """
     path = pathlib.Path(path)
     small = load_npz(path, fields=_SMALL_FIELDS, max_bytes=_SMALL_BYTES)
@@ -146,7 +138,7 @@ def load_flows(
 
     num_bytes = headers["flow"].num_bytes + headers["reliable"].num_bytes
     large = load_npz(path, fields={"flow": ("f", 5), "reliable": ("b", 4)}, max_bytes=num_bytes)
-    # A slice where nothing is reordered: no second copy of the largest array of a run.
+    # A slice if the order is the same: no second copy of a run's largest array.
     chosen = slice(None) if stored == list(offsets) else [stored.index(d) for d in offsets]
     flows = Flows(
         offsets=np.asarray(offsets, np.int32),
@@ -161,7 +153,7 @@ def load_flows(
 
 
 def _check_contents(path: pathlib.Path, flows: Flows) -> None:
-    """Refuses flow that is not finite, or that claims to leave the clip."""
+    """Refuses flow that is not finite, or that exists outside the clip."""
     num_frames = flows.flow.shape[1]
     for offset, flow, reliable, exists in zip(
         flows.offsets.tolist(), flows.flow, flows.reliable, flows.exists, strict=True
@@ -178,5 +170,5 @@ def _check_contents(path: pathlib.Path, flows: Flows) -> None:
 
 
 def _shorten(digest: str) -> str:
-    """Enough of a hash to tell two apart, quoted so that nothing strange reaches a terminal."""
+    """The beginning of a hash, quoted so that no control characters reach a terminal."""
     return repr(digest if len(digest) <= 16 else digest[:16] + "...")

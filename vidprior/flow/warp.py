@@ -1,4 +1,4 @@
-"""Bilinear backward warping, and the two masks that say where a flow may be trusted.
+"""Bilinear backward warping, and the two masks of where a flow can be trusted.
 
 Pixel (x, y) is column x and row y; (0, 0) is the centre of the first pixel.
 `...` stands for any number of leading batch axes.
@@ -16,7 +16,7 @@ RELIABLE_LIKELIHOOD = 0.5
 
 
 def backward_warp(image: jax.Array, flow: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Samples `image` at p + flow(p): brings frame j to where frame i sees it.
+    """Samples `image` at p + flow(p): aligns frame j with frame i.
 
     Differentiable in both arguments; the mask carries no gradient.
 
@@ -25,11 +25,11 @@ def backward_warp(image: jax.Array, flow: jax.Array) -> tuple[jax.Array, jax.Arr
       flow: [..., H, W, 2] float, (x, y) in pixels, from frame i to frame j.
 
     Returns:
-      The warped image, [..., H, W, C], zero where it samples outside, and
-      `valid`, [..., H, W, 1] bool, true where the sample lies inside.
+      The warped image, [..., H, W, C], zero where the sample lies outside, and
+      `valid`, [..., H, W, 1] bool, True where it lies inside.
 
     Raises:
-      ValueError: when the leading, row or column axes of both differ.
+      ValueError: the leading, row or column axes of both differ.
     """
     if image.shape[:-1] != flow.shape[:-1] or flow.shape[-1] != 2:
         raise ValueError(f"image {image.shape} and flow {flow.shape} do not fit each other")
@@ -40,7 +40,7 @@ def backward_warp(image: jax.Array, flow: jax.Array) -> tuple[jax.Array, jax.Arr
 
 
 def sample(image: jax.Array, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Bilinear sampling at (x, y); what lies outside the image counts as zero.
+    """Bilinear sampling at (x, y); outside the image there are zeros.
 
     Args:
       image: [..., H, W, C] float.
@@ -48,7 +48,7 @@ def sample(image: jax.Array, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax
       y: [..., H, W] rows.
 
     Returns:
-      The samples, [..., H, W, C], and the share of each one's weight that lies
+      The samples, [..., H, W, C], and the share of their bilinear weight that lies
       inside the image, [..., H, W].
     """
     height, width, channels = image.shape[-3:]
@@ -62,7 +62,7 @@ def sample(image: jax.Array, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax
         column, row = left + corner_x, top + corner_y
         inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
         weight = jnp.where(inside, (1 - jnp.abs(x - column)) * (1 - jnp.abs(y - row)), 0)
-        # Clipped as integers: a float that overflows the index saturates first.
+        # Clipped as integers: the conversion saturates floats that would overflow.
         index = jnp.clip(row.astype(jnp.int32), 0, height - 1) * width + jnp.clip(
             column.astype(jnp.int32), 0, width - 1
         )
@@ -73,7 +73,7 @@ def sample(image: jax.Array, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax
 
 
 def _displaced(flow: jax.Array, height: int, width: int) -> tuple[jax.Array, jax.Array]:
-    """Columns and rows that the flow leads to, [..., H, W] each."""
+    """Columns and rows to which the flow leads, [..., H, W] each."""
     return flow[..., 0] + jnp.arange(width), flow[..., 1] + jnp.arange(height)[:, None]
 
 
@@ -95,9 +95,9 @@ def reliable(flow_forward: jax.Array, flow_backward: jax.Array) -> jax.Array:
 
 
 def flow_hole(hole_source: np.ndarray, hole_target: np.ndarray, flow: np.ndarray) -> np.ndarray:
-    """The paper's 1 - M^f_ij: flow that starts in, or leads to, a hole.
+    """The paper's 1 - M^f_ij: flow that starts in a hole or leads to one.
 
-    A pixel leads to a hole where bilinear sampling gives a hole pixel any weight.
+    Flow leads to a hole if bilinear sampling gives any weight to a hole pixel.
 
     Args:
       hole_source: [H, W] bool, the hole of frame i.
@@ -111,7 +111,7 @@ def flow_hole(hole_source: np.ndarray, hole_target: np.ndarray, flow: np.ndarray
     x = _sampled(np.arange(width, dtype=np.float32) + flow[..., 0], width)
     y = _sampled(np.arange(height, dtype=np.float32)[:, None] + flow[..., 1], height)
     left, top = np.floor(x), np.floor(y)
-    # A border of known pixels stands for everything outside the frame.
+    # A border of known pixels represents everything outside the frame.
     hole = np.pad(hole_target, 2)
     column = np.clip(left, -2, width).astype(np.int32) + 2
     row = np.clip(top, -2, height).astype(np.int32) + 2
@@ -122,11 +122,11 @@ def flow_hole(hole_source: np.ndarray, hole_target: np.ndarray, flow: np.ndarray
 
 
 def _sampled(position: np.ndarray, size: int) -> np.ndarray:
-    """The same position, rounded as by a sampler whose coordinates lie in [-1, 1].
+    """The position rounded as by a sampler with coordinates in [-1, 1].
 
-    The published code samples so. The rounding decides whether a whole-pixel flow
-    touches its neighbour by 1e-6 or not at all, and with it the edge of
-    `flow_hole`: hence NumPy, whose arithmetic no compiler rewrites.
+    The published code samples this way. The rounding decides whether a whole-pixel flow
+    touches its neighbour by 1e-6 or not at all, which changes the edge of `flow_hole`.
+    Hence NumPy: no compiler rewrites its arithmetic.
     """
     span = np.float32(max(size - 1, 1))
     unit = np.float32(2) * position.astype(np.float32) / span - np.float32(1)

@@ -1,12 +1,12 @@
-"""Where the trained picture lies in the source: crop, area resize, the way back.
+"""From source size to training size and back: crop, area resize, paste.
 
 Letters
-    h, w  rows and columns of the source      H, W  of the trained picture
+    h, w  rows and columns of the source      H, W  at training size
     T     frames
 
-A source is cropped, about its centre or around the hole, to the aspect ratio of the
-target and then resized. `Transform` is that recipe; it is applied to frames and to masks alike,
-stored with the result, and undone by `paste_back`. Sizes are (rows, columns).
+The source is cropped, around its centre or around the hole, to the aspect ratio of
+training, and resized. `Transform` describes both steps. It applies to frames and masks
+alike, is stored with the result, and is undone by `paste_back`. Sizes are (rows, columns).
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ import numpy as np
 
 from vidprior.errors import InputError
 
-# A resized grey mask is hole above this value, of 255.
+# A pixel of a resized mask is hole above this grey value, of 255.
 MASK_THRESHOLD = 127
 
 
@@ -32,8 +32,7 @@ class Transform:
       left: first column of the crop in the source.
       height: rows of the crop.
       width: columns of the crop.
-      size: (H, W) of the crop after resizing; equal to (height, width) where the
-        crop is used as it is.
+      size: (H, W) of the crop after resizing; (height, width) if it is not resized.
     """
 
     source_size: tuple[int, int]
@@ -62,7 +61,7 @@ class Transform:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers and lists, fit for JSON."""
+        """The fields as numbers and lists, for JSON."""
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in dataclasses.asdict(self).items()
@@ -70,10 +69,10 @@ class Transform:
 
     @classmethod
     def from_dict(cls, fields: Any) -> "Transform":
-        """The transform that `to_dict` described.
+        """The inverse of `to_dict`.
 
         Raises:
-          InputError: a field is missing, no whole number, or does not fit the rest.
+          InputError: a field is missing, not an integer, or does not fit the others.
         """
         try:
             h, w = map(operator.index, fields["source_size"])
@@ -94,31 +93,31 @@ def centre_crop(source_size: tuple[int, int], size: tuple[int, int]) -> Transfor
 
     Args:
       source_size: (h, w), pixels.
-      size: (H, W), pixels. Equal to `source_size`, nothing is cropped or resampled.
+      size: (H, W), pixels. If it equals `source_size`, nothing is cropped or resampled.
 
     Raises:
-      InputError: a side of either size is less than one pixel.
+      InputError: a side of either size is below one pixel.
     """
     (h, w), (H, W) = source_size, size
     if min(h, w, H, W) < 1:
         raise InputError(f"cannot crop a source of {h} x {w} to {H} x {W}: a side has no pixel")
-    # Whole numbers throughout: (h - w*H/W) // 2 without its rounding.
+    # Integers only: (h - w*H/W) // 2 without rounding errors.
     top = max(0, (h * W - w * H) // (2 * W))
     left = max(0, (w * H - h * W) // (2 * H))
     return Transform((h, w), top, left, h - 2 * top, w - 2 * left, (H, W))
 
 
 def crop_around(path: np.ndarray, size: tuple[int, int], *, context: float) -> Transform:
-    """A crop with the aspect ratio of `size` that holds all of `path` and its surroundings.
+    """A crop with the aspect ratio of `size` that contains `path` and its surroundings.
 
-    The bounding box of the path grows on each side by `context` times its own length, and
-    on to the aspect ratio. No crop is smaller than `size` where the source is not: that
-    would only enlarge pixels. One that leaves the source is moved inside; one that is
-    larger than the source allows is the largest that there is, and gives up the aspect
-    ratio where the path itself would not fit in.
+    The bounding box of the path grows on each side by `context` times its own length, then
+    to the aspect ratio. The crop is at least as large as `size`, unless the source is
+    smaller: a smaller crop would only enlarge pixels. It is moved inside the source. If it
+    is larger than the source, the largest possible crop is taken; the aspect ratio yields
+    if the path would not fit otherwise.
 
     Args:
-      path: [h, w] bool, where content is missing in any frame; somewhere it is.
+      path: [h, w] bool, True where content is missing in any frame; not all False.
       size: (H, W), pixels.
       context: share of the box's height above and below, and of its width on each side.
     """
@@ -136,12 +135,12 @@ def crop_around(path: np.ndarray, size: tuple[int, int], *, context: float) -> T
 
 
 def box_around(hole: np.ndarray, *, margin: int, least: int = 1) -> tuple[slice, slice]:
-    """Rows and columns of a hole and its surroundings, as far as the picture reaches.
+    """Rows and columns of a hole and its surroundings, clipped to the picture.
 
     Args:
-      hole: [h, w] bool, somewhere True.
+      hole: [h, w] bool, not all False.
       margin: pixels on each side.
-      least: pixels that each side has at least, where the picture has as many.
+      least: minimum length of each side in pixels, if the picture has as many.
     """
     sides = []
     for axis, size in ((1, hole.shape[0]), (0, hole.shape[1])):
@@ -153,14 +152,14 @@ def box_around(hole: np.ndarray, *, margin: int, least: int = 1) -> tuple[slice,
 
 
 def _inside(double_middle: int, length: int, whole: int) -> int:
-    """Where a length begins that lies about a middle, but within 0..whole."""
+    """Start of an interval of this length around a middle, moved to lie within 0..whole."""
     return min(max((double_middle - length) // 2, 0), whole - length)
 
 
 def crop_and_resize(transform: Transform, images: np.ndarray) -> np.ndarray:
-    """Crops images and resizes them by area averaging, in their own number type.
+    """Crops images and resizes them by area averaging.
 
-    Frames stay `uint8` from end to end: a detour through floats rounds differently.
+    Frames stay `uint8` throughout: a conversion to float would round differently.
 
     Args:
       transform: from `centre_crop`.
@@ -174,7 +173,7 @@ def crop_and_resize(transform: Transform, images: np.ndarray) -> np.ndarray:
 
 
 def crop_and_resize_masks(transform: Transform, masks: np.ndarray) -> np.ndarray:
-    """The hole of the trained picture: masks cropped, resized as grey, then > 127.
+    """The hole at training size: masks cropped, resized as grey, then > 127.
 
     Args:
       transform: from `centre_crop`.
@@ -187,14 +186,14 @@ def crop_and_resize_masks(transform: Transform, masks: np.ndarray) -> np.ndarray
 
 
 def paste_back(transform: Transform, images: np.ndarray, source: np.ndarray) -> np.ndarray:
-    """Source frames with the crop region replaced by images of the trained size.
+    """Source frames with the crop replaced by images of training size.
 
-    Images are resized to the crop by area averaging where they shrink on both sides and
-    by cubic interpolation otherwise; of equal size they are copied. Known pixels inside
-    the crop are replaced too: to keep them, composite the result with `source`.
+    Images are resized to the crop: by area averaging if both sides shrink, by cubic
+    interpolation otherwise; images of equal size are copied. Known pixels inside the crop
+    are replaced too: to keep them, composite the result with `source`.
 
     Args:
-      transform: the one that led from `source` to `images`.
+      transform: from `source` to `images`.
       images: [T, H, W, 3] uint8, of `transform.size`.
       source: [T, h, w, 3] uint8, of `transform.source_size`.
 
@@ -215,16 +214,16 @@ def paste_back(transform: Transform, images: np.ndarray, source: np.ndarray) -> 
 def reproject(
     view: Transform, images: np.ndarray, other: Transform, others: np.ndarray
 ) -> np.ndarray:
-    """Images of a view, as far as another view of the same source goes made from its images.
+    """Resamples images from one crop of the source to another.
 
     Args:
-      view: the one that is wanted.
-      images: [T, H, W, 3] uint8, of `view.size`.
-      other: the other view.
+      view: the crop to resample to.
+      images: [T, H, W, 3] uint8, of `view.size`; kept where `other` does not reach.
+      other: the crop to resample from.
       others: [T, H, W, 3] uint8, of `other.size`.
 
     Returns:
-      [T, H, W, 3] uint8, of `view.size`; `others` themselves where the views are equal.
+      [T, H, W, 3] uint8, of `view.size`; `others` itself if both crops are equal.
     """
     if view == other:
         return others
@@ -237,7 +236,7 @@ def dilate(masks: np.ndarray, pixels: float) -> np.ndarray:
 
     Args:
       masks: [T, h, w] uint8, grey, hole above 127.
-      pixels: radius of the disc, in pixels of `masks`; 0 leaves the masks as they are.
+      pixels: radius of the disc, in pixels of `masks`; 0 copies the masks.
 
     Returns:
       [T, h, w] uint8; 0 or 255 unless `pixels` is 0.
@@ -251,8 +250,8 @@ def dilate(masks: np.ndarray, pixels: float) -> np.ndarray:
         return masks.copy()
     grown = np.zeros_like(masks)
     for known, out in zip((masks <= MASK_THRESHOLD).astype(np.uint8), grown, strict=True):
-        # The distance to the nearest hole pixel costs the same for every radius. Without
-        # any hole pixel it is undefined.
+        # A distance transform costs the same for every radius. It is undefined if there is
+        # no hole pixel.
         if not known.all():
             distance = cv2.distanceTransform(known, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
             out[distance <= pixels] = 255
@@ -262,7 +261,7 @@ def dilate(masks: np.ndarray, pixels: float) -> np.ndarray:
 def _resize(
     images: np.ndarray, size: tuple[int, int], *, enlarge: int = cv2.INTER_AREA
 ) -> np.ndarray:
-    """[T, h, w, ...] to [T, H, W, ...]; by area unless a side grows, then by `enlarge`."""
+    """[T, h, w, ...] to [T, H, W, ...]: by area, or by `enlarge` if a side grows."""
     if images.shape[1:3] == size:
         return images.copy()
     grows = size[0] > images.shape[1] or size[1] > images.shape[2]

@@ -1,4 +1,4 @@
-"""Work on frames by several threads: OpenCV and NumPy leave Python's lock to others."""
+"""Threads for work on frames: OpenCV and NumPy release Python's interpreter lock."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -14,14 +14,16 @@ Made = TypeVar("Made")
 def in_threads(
     function: Callable[[Item], Made], items: Iterable[Item], *, workers: int | None = None
 ) -> Iterator[Made]:
-    """What a function makes of every item, in order; the number of threads changes nothing.
+    """Yields `function(item)` for every item, in order, computed in threads.
+
+    The result does not depend on the number of threads.
 
     Args:
-      function: works on one item.
-      items: all are handed out at once.
-      workers: threads; all processors when None.
+      function: takes one item.
+      items: submitted all at once.
+      workers: number of threads; None: one for each processor.
     """
-    # One thread for each item keeps all processors busy; OpenCV's own would compete with them.
+    # One thread for each item keeps all processors busy; OpenCV's own threads would compete.
     opencv_threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:

@@ -1,16 +1,16 @@
-"""Where a film is cut: frames into shots.
+"""Cut detection: splits a film into shots.
 
-At a cut two things happen at once: the colours of the picture change, and every place
-of it does. Both are measured on thumbnails between each frame and the one before,
+At a cut, the colours of the picture and the pixels everywhere in it change at once. Two
+changes from each frame to the next are measured on thumbnails:
 
     histogram   half the L1 distance of the colour histograms: the share of pixels, in
                 0..1, that would have to change colour;
-    difference  mean absolute difference of the pixels, in 0..255,
+    difference  mean absolute difference of the pixels, in 0..255.
 
-and a cut is where the histogram changes by `MIN_HISTOGRAM` or more while the difference
-stands out from both its neighbours by the factor `STANDS_OUT`. Camera motion changes
-every place, but not the colours at once, and goes on; a flash comes and goes, so that its
-two differences are neighbours. What is missed: dissolves, and shots of a single frame.
+A frame starts a new shot if the histogram changes by at least `MIN_HISTOGRAM` and the
+difference exceeds both its neighbours by the factor `STANDS_OUT`. Camera motion changes
+all pixels, but not the colours at once, and continues; a flash comes and goes, so its two
+differences are neighbours. Not detected: dissolves, and shots of a single frame.
 """
 
 import itertools
@@ -19,24 +19,24 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
-# Real cuts measured 0.26 to 0.74, the fastest camera motion 0.13.
+# Measured: cuts 0.26 to 0.74, the fastest camera motion 0.13.
 MIN_HISTOGRAM = 0.2
 STANDS_OUT = 2.0
 
 _THUMBNAIL = (64, 36)  # columns, rows
-_BINS = 8  # of each colour channel
+_BINS = 8  # for each colour channel
 
 
 def find_shots(frames: Iterable[np.ndarray]) -> list[tuple[int, int]]:
     """Splits a clip at its cuts.
 
     Args:
-      frames: [H, W, 3] uint8 RGB each, in order, all of one size; an array [T, H, W, 3], or
-        any iterable, of which one frame at a time is held.
+      frames: [H, W, 3] uint8 RGB each, in order, all of one size: an array [T, H, W, 3], or
+        an iterable, of which one frame at a time is held in memory.
 
     Returns:
-      (start, stop) of every shot, frames start ... stop - 1. They follow each other without
-      a gap from 0 to the number of frames; none where there are no frames.
+      (start, stop) of every shot, frames start ... stop - 1, without gaps from 0 to the
+      number of frames; an empty list if there are no frames.
     """
     thumbnails = (cv2.resize(frame, _THUMBNAIL, interpolation=cv2.INTER_AREA) for frame in frames)
     before, before_colours = None, np.empty(0)
@@ -55,11 +55,11 @@ def find_shots(frames: Iterable[np.ndarray]) -> list[tuple[int, int]]:
 
 
 def find_cuts(histogram: np.ndarray, difference: np.ndarray) -> list[int]:
-    """The first frames of new shots, from the changes between frames.
+    """The first frame of each new shot, from the changes between frames.
 
     Args:
       histogram: [T-1], change of the colours from frame t to t + 1, in 0..1.
-      difference: [T-1], change of the pixels.
+      difference: [T-1], change of the pixels, in 0..255.
 
     Returns:
       Numbers t + 1 of the frames after a cut, ascending.

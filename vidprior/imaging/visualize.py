@@ -1,4 +1,4 @@
-"""Pictures for people: holes outlined, flow in colours."""
+"""Visualisation: outlined holes, flow as colours."""
 
 import cv2
 import numpy as np
@@ -21,11 +21,11 @@ def outline_hole(frame: np.ndarray, hole: np.ndarray) -> np.ndarray:
 
 
 def flow_colours(flow: np.ndarray, *, full: float) -> np.ndarray:
-    """Direction as hue, speed as saturation; white stands still.
+    """Flow as colours: hue is direction, saturation is speed, white is no motion.
 
     Args:
       flow: [H, W, 2], in any unit.
-      full: the length, in that unit, that has full saturation.
+      full: the length, in that unit, that is drawn with full saturation.
 
     Returns:
       [H, W, 3] uint8.
@@ -38,5 +38,5 @@ def flow_colours(flow: np.ndarray, *, full: float) -> np.ndarray:
 
 
 def side_by_side(*images: np.ndarray) -> np.ndarray:
-    """[H, W, 3] uint8 images in a row."""
+    """Images [H, W, 3] uint8 concatenated in a row."""
     return np.concatenate(images, axis=1)

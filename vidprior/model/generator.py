@@ -1,8 +1,8 @@
-"""The encoder-decoder G (appendix A): noise in, colour and optical flow out.
+"""The generator G (appendix A): an encoder-decoder from noise to colour and optical flow.
 
-Scale k halves the size once more. At every scale a thin skip connection runs
-beside the descent; the ascent joins both. One class is the 2D network and, with
-`conv_ndim=3`, the 3D one of the DIP-Vid-3DCN baseline.
+Each scale of the encoder halves the size. Each scale of the decoder concatenates a thin
+skip connection with the upsampled output of the scale below. `conv_ndim=3` gives the 3D
+network of the DIP-Vid-3DCN baseline.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,9 +24,9 @@ from vidprior.types import OFFSETS, Prediction
 
 
 def smallest_side(num_scales: int) -> int:
-    """The smallest height or width that `num_scales` scales can take.
+    """The smallest height or width, in pixels, for a network of `num_scales` scales.
 
-    The deepest 5x5 convolution reflects two pixels, which takes three.
+    The deepest 5x5 convolution pads two pixels by reflection, so it needs three.
     """
     return 2 * 2**num_scales + 1
 
@@ -34,18 +34,18 @@ def smallest_side(num_scales: int) -> int:
 class Generator(nn.Module):
     """G_theta of Equation 1.
 
-    Batch normalisation always uses the statistics of the window at hand, when
-    rendering too: a frame's output depends on the window it is in. The parameters
-    come from `init.initial_params`; flax's own `init` gives placeholders.
+    Batch normalisation always uses the statistics of the current window, also when
+    rendering: a frame's output depends on its window. `init.initial_params` draws the
+    parameters; flax's `init` returns placeholders.
 
     Attributes:
-      channels: C_k of every scale, in the descent and in the ascent.
-      skip_channels: channels of every skip connection.
+      channels: C_k of each scale, in encoder and decoder.
+      skip_channels: channels of each skip connection.
       conv_ndim: 2 treats the window as a batch of images, 3 as one volume.
-      refine_kernel: size of the second convolution of every ascent: 1 as in the
-        published code, 3 as the paper says.
-      predict_flow: adds the flow head, one flow for each of `OFFSETS`.
-      dtype: of the convolutions; normalisation and heads are in float32 at least.
+      refine_kernel: size of the second convolution of each decoder scale: 1 as in the
+        published code, 3 as in the paper.
+      predict_flow: adds the flow head, with one flow for each of `OFFSETS`.
+      dtype: of the convolutions; normalisation and heads use at least float32.
     """
 
     channels: Sequence[int] = (16, 32, 64, 128, 128, 128)
@@ -66,7 +66,7 @@ class Generator(nn.Module):
           The window's `Prediction`.
 
         Raises:
-          ValueError: when a side is too small for the number of scales.
+          ValueError: a side is too small for the number of scales.
         """
         smallest = smallest_side(len(self.channels))
         if min(noise.shape[1:3]) < smallest:
@@ -99,17 +99,17 @@ class Generator(nn.Module):
         return flow.reshape(*flow.shape[:-1], len(OFFSETS), 2)
 
     def _join(self, skip: jax.Array, deeper: jax.Array, k: int, features: int) -> jax.Array:
-        """Normalised skip and upsampled depth, side by side, through one convolution."""
+        """Concatenates the skip connection and the upsampled scale below, and convolves them."""
         norm = BatchNorm(name=f"join_{k}_norm")
         if skip.shape[-3:-1] == (2 * deeper.shape[-3], 2 * deeper.shape[-2]):
-            # Repeating every pixel four times changes neither mean nor variance.
+            # Upsampling repeats every pixel four times and changes neither mean nor variance.
             conv = JoiningConv(**self._settings(f"up_{k}", features, 3))
             return conv(*norm(skip, deeper))
         x = jnp.concatenate(crop_to_smallest(skip, upsample(deeper)), axis=-1)
         return Conv(**self._settings(f"up_{k}", features, 3))(norm(x))
 
     def _settings(self, name: str, features: int, kernel: int) -> dict[str, Any]:
-        # Kernel 1 does not look at neighbouring frames.
+        # A kernel of size 1 sees no neighbouring frames.
         time = (min(kernel, 3),) if self.conv_ndim == 3 else ()
         return {
             "features": features,

@@ -1,7 +1,7 @@
-"""The generator's first parameters.
+"""The generator's initial parameters.
 
-NumPy draws them, one stream for each array: the start of a run does not change
-with the version of JAX, and no program has to be compiled for it.
+NumPy draws them, with one random stream for each array. So they do not depend on the
+version of JAX, and need no compiled program.
 """
 
 import math
@@ -24,9 +24,9 @@ def initial_params(
       seed: of the run.
       generator: whose parameters to draw.
       initializer: 'pytorch' as in the published code: weights and biases uniform
-        within +-1/sqrt(fan in). 'lecun' as the paper says: weights normal with
-        deviation 1/sqrt(fan in), biases zero. Normalisations begin as the identity.
-      network: which of a run's networks, where it has several.
+        within +-1/sqrt(fan in). 'lecun' as in the paper: weights normal with standard
+        deviation 1/sqrt(fan in), biases zero. Normalisations start as the identity.
+      network: index of the network, in a run with several.
 
     Returns:
       The parameter tree, float32.

@@ -1,8 +1,8 @@
-"""The building blocks of the generator, for two or three convolved axes.
+"""The layers of the generator, in 2D and 3D.
 
-Arrays are [batch, ..., channels]. Three convolved axes are (time, row, column):
-space is padded by reflection and upsampled, time is padded by replication and
-keeps its length.
+Arrays are [batch, ..., channels]. In 3D the convolved axes are (time, row, column):
+space is padded by reflection and upsampled; time is padded by replication and keeps
+its length.
 """
 
 import math
@@ -21,12 +21,12 @@ NEGATIVE_SLOPE = 0.2
 
 
 def leaky_relu(x: jax.Array) -> jax.Array:
-    """LeakyReLU with the slope of the paper, 0.2."""
+    """LeakyReLU with the paper's slope, 0.2."""
     return jnp.where(x >= 0, x, NEGATIVE_SLOPE * x)
 
 
 def pad_for_kernel(x: jax.Array, kernel_size: Sequence[int]) -> jax.Array:
-    """Pads so that a stride-1 convolution keeps the size: reflection, in time replication."""
+    """Pads so that a stride-1 convolution keeps the size: space by reflection, time by edge."""
     margins = [(size // 2, size // 2) for size in kernel_size]
     space = [(0, 0), *((0, 0) for _ in margins[:-2]), *margins[-2:], (0, 0)]
     x = jnp.pad(x, space, mode="reflect")
@@ -36,13 +36,13 @@ def pad_for_kernel(x: jax.Array, kernel_size: Sequence[int]) -> jax.Array:
 
 
 def upsample(x: jax.Array) -> jax.Array:
-    """Doubles rows and columns by nearest neighbour."""
+    """Doubles rows and columns by nearest-neighbour interpolation."""
     rows = x.ndim - 3
     return jnp.repeat(jnp.repeat(x, 2, axis=rows), 2, axis=rows + 1)
 
 
 def crop_to_smallest(*arrays: jax.Array) -> list[jax.Array]:
-    """Crops rows and columns of all arrays, centred, to the smallest among them."""
+    """Centre-crops rows and columns of all arrays to the smallest height and width."""
     height = min(x.shape[-3] for x in arrays)
     width = min(x.shape[-2] for x in arrays)
 
@@ -54,25 +54,25 @@ def crop_to_smallest(*arrays: jax.Array) -> list[jax.Array]:
 
 
 def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1) -> jax.Array:
-    """Correlates, without padding.
+    """Correlates without padding.
 
     Args:
       x: [batch, ..., H, W, channels].
-      kernel: [..., kh, kw, channels, features], with or without an axis of time.
+      kernel: [..., kh, kw, channels, features], with or without a time axis.
       stride: of rows and columns.
 
     Returns:
       [batch, ..., h, w, features].
     """
     if stride == 1 and math.prod(kernel.shape[:-2]) == 1:
-        # Said as the matrix products that it is, one an image: the weight gradient is then one
-        # product an image too, and their sum, several times faster than all pixels at once.
+        # One matrix product for each image: the weight gradient is then a sum of one product
+        # for each image too, several times faster than one product over all pixels.
         images = x.reshape(len(x), -1, x.shape[-1])
         kernels = jnp.broadcast_to(kernel.reshape(kernel.shape[-2:]), (len(x), *kernel.shape[-2:]))
         return (images @ kernels).reshape(*x.shape[:-1], -1)
     if kernel.ndim == 5:
-        # The frames that meet a kernel lie side by side as channels of one image: XLA has no
-        # fast form of a volume's convolution on a CPU.
+        # The frames under a kernel become channels of one image: XLA has no fast 3D convolution
+        # on a CPU.
         length = kernel.shape[0]
         times = x.shape[1] - length + 1
         x = jnp.concatenate([x[:, t : t + times] for t in range(length)], axis=-1)
@@ -84,15 +84,14 @@ def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1) -> jax.Array:
 def convolve_upsampled(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """A 3x3 convolution of `upsample(x)`, padded by reflection, in sub-pixel form.
 
-    Each of the four output pixels that stand for an input pixel sees only two rows
-    and two columns of the input: the kernel's rows (and columns) that meet the same
-    input row are added up beforehand. That takes 4 products where the plain form
-    takes 9, at a quarter of the size. Reflecting the upsampled image by one pixel
-    repeats the input's edge.
+    Each input pixel becomes four output pixels, and each of these sees only two rows and
+    two columns of the input. Kernel rows (and columns) that meet the same input row are
+    added beforehand. This takes 4 products instead of 9, at a quarter of the size.
+    Reflecting the upsampled image by one pixel equals repeating the input's edge.
 
     Args:
       x: [batch, ..., H, W, channels].
-      kernel: [..., 3, 3, channels, features]; an axis of time before them is plain.
+      kernel: [..., 3, 3, channels, features]; a leading time axis is convolved as usual.
 
     Returns:
       [batch, ..., 2 H, 2 W, features].
@@ -106,16 +105,17 @@ def convolve_upsampled(x: jax.Array, kernel: jax.Array) -> jax.Array:
     )
     phases = _fold(_fold(kernel, axis=time), axis=time + 1)
     y = convolve(x, phases.reshape(*phases.shape[:-3], 4 * features))
-    # The phases in their order make an image that is one pixel larger on each side.
+    # Interleaved, the phases form an image that is one pixel larger on each side.
     y = y.reshape(*y.shape[:-1], 2, 2, features).swapaxes(-4, -3)
     return y.reshape(*batch, 2 * height + 2, 2 * width + 2, features)[..., 1:-1, 1:-1, :]
 
 
 def _fold(kernel: jax.Array, *, axis: int) -> jax.Array:
-    """Adds up what meets the same input: size 3 on `axis` to 2, a phase axis before features.
+    """Adds kernel entries that meet the same input: `axis` from 3 to 2, and a new phase axis.
 
-    First the odd output pixels, which see their own pixel and the next: between two input
-    pixels, the odd one of the first precedes the even one of the second.
+    The odd output pixels come first, since they see their own input pixel and the next:
+    between two input pixels, the odd output of the first precedes the even one of the
+    second.
     """
     first, middle, last = (lax.index_in_dim(kernel, i, axis, keepdims=False) for i in range(3))
     even = jnp.stack([first, middle + last], axis)
@@ -127,9 +127,9 @@ class _Convolution(nn.Module):
     """Kernel and bias of a convolution.
 
     Attributes:
-      features: channels that come out.
-      kernel_size: of each convolved axis.
-      stride: of rows and columns; time is never skipped.
+      features: output channels.
+      kernel_size: for each convolved axis.
+      stride: of rows and columns; the stride in time is 1.
       dtype: of the arithmetic and of the result.
     """
 
@@ -158,7 +158,7 @@ class Conv(_Convolution):
 
 
 class JoiningConv(_Convolution):
-    """A 3x3 convolution of a skip connection beside what comes up from the scale below."""
+    """A 3x3 convolution of a skip connection concatenated with the upsampled scale below."""
 
     @nn.compact
     def __call__(self, skip: jax.Array, deeper: jax.Array) -> jax.Array:
@@ -173,24 +173,24 @@ class JoiningConv(_Convolution):
         """
         width = skip.shape[-1]
         kernel, bias = self._parameters(width + deeper.shape[-1])
-        beside, above = kernel[..., :width, :], kernel[..., width:, :]
+        for_skip, for_deeper = kernel[..., :width, :], kernel[..., width:, :]
         skip = pad_for_kernel(skip.astype(self.dtype), self.kernel_size)
-        y = convolve(skip, beside) + convolve_upsampled(deeper.astype(self.dtype), above)
+        y = convolve(skip, for_skip) + convolve_upsampled(deeper.astype(self.dtype), for_deeper)
         return y + bias
 
 
 class BatchNorm(nn.Module):
-    """Normalises every channel by the mean and variance of the batch at hand.
+    """Normalises every channel by the mean and variance of the current batch.
 
-    There are no running averages: training and rendering do the same.
+    There are no running averages: training and rendering compute the same.
     """
 
     @nn.compact
     def __call__(self, *parts: jax.Array) -> Any:
-        """Normalises arrays that stand side by side on the channel axis.
+        """Normalises the channels of one or more arrays, as if they were concatenated.
 
         Args:
-          *parts: [batch, ..., C] each, with statistics in float32 of their own.
+          *parts: [batch, ..., C] each; statistics are computed in float32.
 
         Returns:
           The same shapes and dtypes: one array, or a tuple of several.

@@ -1,9 +1,8 @@
-"""Names of the published PyTorch generators, and their parameters in this project's tree.
+"""Parameter names of the published PyTorch generators, and conversion from and to ours.
 
-The published network is a nest of sequences, so a parameter is called by its
-path of positions: the descent of every scale sits at `1.1`, and the scale below
-at `1.1.7` within it. It generates BGR, this project RGB: the image head's
-channels are reversed on the way.
+The published network is made of nested sequences, so a parameter's name is its path of
+positions: the encoder of each scale is at `1.1`, and the next scale at `1.1.7` within it.
+It generates BGR and this project RGB, so the image head's channels are reversed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ import numpy as np
 from vidprior.errors import InputError
 from vidprior.types import Params
 
-# Position within one scale of the published nest -> our module, `{k}` being the scale.
+# Position within one published scale -> our module; `{k}` is the scale.
 _SCALE = {
     "1.0.1.1": "skip_{k}",
     "1.0.2": "skip_{k}_norm",
@@ -54,7 +53,7 @@ def published_names(*, num_scales: int, conv_ndim: int, predict_flow: bool) -> d
 
 
 def describe(shapes: Mapping[str, Sequence[int]]) -> dict[str, int | bool | tuple[int, ...]]:
-    """Reads from a published state dict what kind of generator it holds.
+    """The kind of generator that a published state dict contains.
 
     Args:
       shapes: parameter name to shape, published layout.
@@ -63,7 +62,7 @@ def describe(shapes: Mapping[str, Sequence[int]]) -> dict[str, int | bool | tupl
       Keywords for `Generator`: channels, skip_channels, conv_ndim, predict_flow.
 
     Raises:
-      InputError: when the names are not those of a published generator.
+      InputError: the names are not those of a published generator.
     """
     if "1.1.1.1.weight" not in shapes or "1.0.1.1.weight" not in shapes:
         raise InputError("not a published generator: it has no parameter '1.1.1.1.weight'")
@@ -79,7 +78,7 @@ def describe(shapes: Mapping[str, Sequence[int]]) -> dict[str, int | bool | tupl
 
 
 def from_published(arrays: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
-    """Turns published parameters into this project's.
+    """Converts published parameters to this project's.
 
     Args:
       arrays: name to float32 array in PyTorch's layout (out, in, kernel axes).
@@ -88,7 +87,7 @@ def from_published(arrays: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.n
       The generator's parameter tree.
 
     Raises:
-      InputError: when a parameter is missing or unknown.
+      InputError: a parameter is missing or unknown.
     """
     kind = describe({name: array.shape for name, array in arrays.items()})
     names = published_names(

@@ -1,9 +1,9 @@
-"""How much of a carried pixel is shown beside the network's, learnt where the truth is known.
+"""Blends propagated pixels with the network's, with weights fitted on held-out pixels.
 
-Carried pixels are sharp and now and then wrong; the network's are soft. Which is nearer to
-the truth depends on the clip, on how long the network was trained, and on the confidence of
-what was carried. A rehearsal hole was filled by both in the same way, over pixels that are
-known: there the share is found by least squares, for every class of confidence.
+Propagated pixels are sharp and sometimes wrong; the network's are soft. Which are closer to
+the truth depends on the clip, on the length of training, and on the confidence of the
+propagated pixel. Held-out pixels were filled by both, and their truth is known: there the
+weight is fitted by least squares, for each class of confidence.
 
 Letters
     n  pixels     B  classes of confidence
@@ -11,49 +11,64 @@ Letters
 
 import numpy as np
 
-# Between the classes.
+# Borders between the classes.
 EDGES = (0.03, 0.06, 0.1, 0.2, 0.4, 0.7)
 _CENTRES = np.convolve((0, *EDGES, 1), (0.5, 0.5), "valid")
-# A class leans on the one that is trusted more, as if by so many pixels of its own.
+# Each class is regularised towards the more confident one, with the weight of this many
+# pixels.
 _LEANING = 200
-# Stretches of the clip that must agree, since the pixels of one moment err together.
+# Stretches of the clip that are fitted separately, since errors of one moment are correlated.
 _STRETCHES = 4
+# The share of the squared error that the network must save where it was not fitted.
+_LEAST_GAIN = 0.02
 
 
 def fit_blend_weights(
-    generated: np.ndarray, carried: np.ndarray, truth: np.ndarray, confidence: np.ndarray
+    generated: np.ndarray, propagated: np.ndarray, truth: np.ndarray, confidence: np.ndarray
 ) -> np.ndarray:
-    """The share of carried pixels that comes nearest to the truth.
+    """The weights of propagated pixels that come closest to the truth.
 
-    In every class, the s in [0, 1] that makes s carried + (1 - s) generated nearest. A class
-    of few pixels is much like the one above it; of what is trusted most, all is shown unless
-    there is evidence against it. Many pixels are fitted in four stretches, and the largest
-    share counts: the network shows as far as all of them speak for it. Without any pixel, the
-    share is twice the confidence, at most 1.
+    For each class, the weight s in [0, 1] that minimises the squared error of
+    s propagated + (1 - s) generated. A class with few pixels stays close to the class above
+    it, and the most confident class close to 1. Many pixels are fitted in four stretches,
+    and the largest weight is taken: the network is shown only as far as all stretches favour
+    it. It is not shown at all unless it saves 2 % of the squared error when each stretch is
+    judged by the weights of the others, because weights that are fitted and judged on the same
+    pixels always seem to gain. Without any pixel, the weight is twice the confidence, at most 1.
 
-    Args (all of them in the order of time):
+    Args (all in the order of time):
       generated: [n, 3] colours of the network, 0 to 255.
-      carried: [n, 3] colours that were carried.
-      truth: [n, 3].
+      propagated: [n, 3] colours, 0 to 255.
+      truth: [n, 3] colours, 0 to 255.
       confidence: [n] in [0, 1].
 
     Returns:
-      [B] float32, from the least to the most confidence.
+      [B] float32, from the lowest class of confidence to the highest.
     """
     if not len(truth):
         return np.minimum(2 * _CENTRES, 1).astype(np.float32)
     if len(truth) < _STRETCHES * _LEANING:
-        return _fit_stretch(generated, carried, truth, confidence)
-    pixels = (np.array_split(x, _STRETCHES) for x in (generated, carried, truth, confidence))
-    largest: np.ndarray = np.max(list(map(_fit_stretch, *pixels)), axis=0)
+        return _fit_stretch(generated, propagated, truth, confidence)
+    pixels = (np.array_split(x, _STRETCHES) for x in (generated, propagated, truth, confidence))
+    stretches = list(zip(*pixels, strict=True))
+    fitted = np.stack([_fit_stretch(*stretch) for stretch in stretches])
+    with_network = without = 0.0
+    for number, (network, filled, right, trust) in enumerate(stretches):
+        weights = np.delete(fitted, number, axis=0).max(axis=0)
+        result = blend(network, filled, trust, weights)
+        with_network += float(np.square(right - result.astype(np.float64)).sum())
+        without += float(np.square(right - filled.astype(np.float64)).sum())
+    if with_network > (1 - _LEAST_GAIN) * without:
+        return np.ones(len(_CENTRES), np.float32)
+    largest: np.ndarray = fitted.max(axis=0)
     return largest
 
 
 def _fit_stretch(
-    generated: np.ndarray, carried: np.ndarray, truth: np.ndarray, confidence: np.ndarray
+    generated: np.ndarray, propagated: np.ndarray, truth: np.ndarray, confidence: np.ndarray
 ) -> np.ndarray:
-    """`fit_blend_weights` of some pixels."""
-    between = carried.astype(np.float64) - generated
+    """`fit_blend_weights` for one stretch."""
+    between = propagated.astype(np.float64) - generated
     wanted = truth.astype(np.float64) - generated
     squares = np.square(between).sum(axis=1)
     products = (between * wanted).sum(axis=1)
@@ -69,11 +84,11 @@ def _fit_stretch(
 
 
 def weight_for(confidence: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """The share of carried pixels of any confidence: `fit_blend_weights`, without steps.
+    """The weight of propagated pixels: interpolated between the classes.
 
     Args:
       confidence: any shape, in [0, 1].
-      shares: [B].
+      shares: [B], of `fit_blend_weights`.
 
     Returns:
       The same shape, float32 in [0, 1].
@@ -82,19 +97,19 @@ def weight_for(confidence: np.ndarray, shares: np.ndarray) -> np.ndarray:
 
 
 def blend(
-    generated: np.ndarray, carried: np.ndarray, confidence: np.ndarray, shares: np.ndarray
+    generated: np.ndarray, propagated: np.ndarray, confidence: np.ndarray, shares: np.ndarray
 ) -> np.ndarray:
-    """Carried pixels laid over the network's by their share.
+    """Blends propagated pixels with the network's.
 
     Args:
       generated: [..., 3] uint8.
-      carried: [..., 3] uint8.
-      confidence: [...] in [0, 1], of what was carried.
-      shares: [B].
+      propagated: [..., 3] uint8.
+      confidence: [...] in [0, 1], of the propagated pixels.
+      shares: [B], of `fit_blend_weights`.
 
     Returns:
       [..., 3] float32, not rounded.
     """
     weight = weight_for(confidence, shares)[..., None]
-    mixed: np.ndarray = generated + weight * (carried.astype(np.float32) - generated)
+    mixed: np.ndarray = generated + weight * (propagated.astype(np.float32) - generated)
     return mixed

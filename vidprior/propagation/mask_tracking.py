@@ -1,16 +1,16 @@
-"""A mask painted in one frame, carried through the clip along estimated flow.
+"""Tracks a mask painted in one frame through the clip, along estimated flow.
 
 Letters
     T  frames     H  rows     W  columns
 
-The object is taken to move as one piece, which may shift and change its size: from frame
-to frame both are fitted to the flow of those of its pixels that move against the
-background, and the painted mask is moved as a whole. Thin parts stay as they were painted,
-which a mask that is warped pixel by pixel loses within a few frames. Limbs and shadows
-that move by themselves are not followed.
+The object is assumed to move as one piece, with shift and scale. From frame to frame both
+are fitted to the flow of those of its pixels that move against the background, and the
+painted mask is moved as a whole. So thin parts keep their shape; a mask warped pixel by
+pixel loses them within a few frames. Limbs and shadows that move independently are not
+tracked.
 
-Where what lies there no longer looks like what was painted, as behind a tree, the object
-is looked for around where it was seen last.
+Where the colours no longer match the painted frame, for example behind a tree, the object
+is searched around the place where it was last seen.
 """
 
 import itertools
@@ -19,34 +19,34 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-# Forward and backward flow of a pixel cancel to within so many pixels, or it is not used.
+# Pixels whose forward and backward flow differ by more pixels than this are not used.
 _CONSISTENT = 2.0
-# A pixel moves with the object, or with the camera, if it ends within so many pixels of
-# the fitted motion.
+# Inlier distance of the fitted motions of object and camera, pixels.
 _WITHIN = 1.5
-# A pixel whose flow is so many pixels from the camera's motion moves by itself.
+# A pixel whose flow differs from the camera's motion by more than this moves by itself.
 _APART = 1.0
-# If fewer of an object's pixels do, it stands still, and all of them tell where it is.
+# If a smaller share of the object's pixels moves by itself, all of its pixels are used.
 _MOVING_SHARE = 0.1
-# Fewer pixels of an object say nothing of its motion.
+# A motion is fitted to at least this many pixels.
 _FEWEST = 20
-# The camera's motion is fitted to every so many-th row and column.
+# The camera's motion is fitted to every fourth row and column.
 _EVERY = 4
-# Below this confidence the object may be lost. It is looked for: at most so many pixels from
-# where it was seen last, and so many more with each frame since.
+# Below this confidence the object may be lost. It is searched within _REACH pixels of the
+# place where it was last seen, and _REACH_GROWS pixels farther with each frame since.
 CONFIDENT = 0.6
 _REACH, _REACH_GROWS = 40, 4
-# What is found must look that much more like it.
+# A search result must have a confidence higher by this much.
 _BETTER = 0.02
 
 
 class TrackedMask(NamedTuple):
-    """Where a painted object is in every frame.
+    """The place of a painted object in every frame.
 
     Attributes:
       motion: [T, 2, 3] float64; maps (x, y, 1) in the painted frame to (x, y) in another.
-      confidence: [T] float64 in [0, 1]: 1 where it was painted. Elsewhere the correlation
-        of the colours in its place with those painted over; below `SURE` it may be lost.
+      confidence: [T] float64 in [0, 1]: 1 in the painted frame, elsewhere the correlation of
+        the colours under the mask with the painted ones; below `CONFIDENT` the object may
+        be lost.
     """
 
     motion: np.ndarray
@@ -60,14 +60,14 @@ def track_mask(
     to_next: np.ndarray,
     to_previous: np.ndarray,
 ) -> TrackedMask:
-    """Follows an object both ways through a clip, and looks for it where it was lost.
+    """Tracks an object forwards and backwards, and searches for it where it was lost.
 
     Args:
       painted: [H, W] bool, the object in frame `start`.
       start: number of the painted frame.
       frames: [T, H, W, 3] uint8 RGB.
       to_next: [T, H, W, 2] pixels, flow to the next frame; the last is not read.
-      to_previous: [T, H, W, 2] pixels, to the one before; the first is not read.
+      to_previous: [T, H, W, 2] pixels, to the previous frame; the first is not read.
     """
     count = len(frames)
     motion = np.zeros((count, 2, 3))
@@ -111,13 +111,13 @@ def move_mask(
 
     Args:
       mask: [h, w] bool.
-      motion: [2, 3], as of `Moved.motion`.
-      scale: pixels of `mask` for a pixel in which the motion was found, (x, y).
+      motion: [2, 3], as in `TrackedMask.motion`.
+      scale: pixels of `mask` for one pixel of the motion, (x, y).
 
     Returns:
       [h, w] bool.
     """
-    # Pixel centres lie at halves of either grid.
+    # Pixel centres are at halves in both grids.
     across, down = scale
     to_mask = np.array([[across, 0, across / 2 - 0.5], [0, down, down / 2 - 0.5], [0, 0, 1]])
     scaled = to_mask @ np.vstack([motion, [0, 0, 1]]) @ np.linalg.inv(to_mask)
@@ -126,12 +126,12 @@ def move_mask(
 
 
 def _compose(second: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """[2, 3]: a motion after another."""
+    """[2, 3]: the motion `second` after `first`."""
     return second @ np.vstack([first, [0, 0, 1]])
 
 
 def _step(mask: np.ndarray, there: np.ndarray, back: np.ndarray) -> np.ndarray | None:
-    """[2, 3]: how an object moves by flow [H, W, 2] to another frame; None if it is lost."""
+    """[2, 3]: an object's motion along flow [H, W, 2] to another frame; None if it is lost."""
     rows, columns = np.nonzero(mask)
     if len(rows) < _FEWEST:
         return None
@@ -160,7 +160,7 @@ def _step(mask: np.ndarray, there: np.ndarray, back: np.ndarray) -> np.ndarray |
 
 
 def _camera(mask: np.ndarray, flow: np.ndarray) -> np.ndarray | None:
-    """[3, 3]: the homography by which what is outside a mask moves; None if none fits."""
+    """[3, 3]: the homography of the motion outside a mask; None if none fits."""
     grown = cv2.dilate(mask.astype(np.uint8), np.ones((2 * _EVERY + 1,) * 2, np.uint8))
     rows, columns = _EVERY * np.stack(np.nonzero(grown[::_EVERY, ::_EVERY] == 0))
     if len(rows) < _FEWEST:
@@ -171,10 +171,9 @@ def _camera(mask: np.ndarray, flow: np.ndarray) -> np.ndarray | None:
 
 
 def _shift_and_scale(begins: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """[2, 3]: least squares for points [N, 2] of more than one place.
+    """[2, 3]: least squares for points [N, 2] that are not all equal.
 
-    Without a turn: what a turn would gain for stiff objects, it loses on limbs, whose
-    swinging it takes for one.
+    Without rotation: it would help rigid objects, but follow the swinging of limbs.
     """
     begin, end = begins.mean(axis=0), ends.mean(axis=0)
     scale = ((begins - begin) * (ends - end)).sum() / ((begins - begin) ** 2).sum()
@@ -185,9 +184,9 @@ def _shift_and_scale(begins: np.ndarray, ends: np.ndarray) -> np.ndarray:
 def _search(
     painted: np.ndarray, first: np.ndarray, second: np.ndarray, motion: np.ndarray, *, reach: int
 ) -> np.ndarray:
-    """[2, 3]: a motion, shifted by whole pixels to where the painted colours fit best.
+    """[2, 3]: a motion, shifted by whole pixels to where the painted colours match best.
 
-    Of the object, that part is looked for which the motion leaves within the picture.
+    Only the part of the object that the motion leaves inside the picture is compared.
     """
     rows, columns = np.nonzero(painted)
     sides = itertools.product((columns.min(), columns.max()), (rows.min(), rows.max()), (1,))
@@ -202,7 +201,7 @@ def _search(
     surroundings = cv2.warpAffine(second, around, size, borderMode=cv2.BORDER_REPLICATE)
     weight = cv2.merge([shape.astype(np.uint8)] * 3)
     fits = cv2.matchTemplate(surroundings, colours, cv2.TM_CCOEFF_NORMED, mask=weight)
-    # Where nothing varies, there is no correlation.
+    # The correlation is undefined where nothing varies.
     fits[~np.isfinite(fits)] = -1
     down, across = np.unravel_index(fits.argmax(), fits.shape)
     return motion + np.array([[0, 0, across - reach], [0, 0, down - reach]])

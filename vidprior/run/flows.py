@@ -158,5 +158,5 @@ def _run_pwcnet(
         shown.unlink(missing_ok=True)
     if finished.returncode:
         raise InputError(
-            f"PWC-Net stopped with exit code {finished.returncode}: see its words above"
+            f"PWC-Net stopped with exit code {finished.returncode}: see its output above"
         )

@@ -1,4 +1,4 @@
-"""From frames, hole and flow to a `DeviceClip`: every mask and target derived once."""
+"""From frames, hole and flow to a `DeviceClip`: all masks and targets, derived once."""
 
 import dataclasses
 import zlib
@@ -16,8 +16,8 @@ from vidprior.types import DeviceClip, Features, Flows, Propagated
 def make_noise(seed: int, num_frames: int, size: tuple[int, int], *, high: float) -> np.ndarray:
     """The generator's fixed input N_i (appendix B): uniform in [0, high).
 
-    NumPy draws it, because its stream does not change with the version of JAX: a
-    saved state renders the same frames years later.
+    NumPy draws it, since its stream does not change with the version of JAX: a checkpoint
+    renders the same frames later.
 
     Returns:
       [T, H, W, 1] float32.
@@ -27,9 +27,9 @@ def make_noise(seed: int, num_frames: int, size: tuple[int, int], *, high: float
 
 
 def flow_scales(flows: Flows) -> np.ndarray:
-    """Pixels for one unit of the network's flow output, of every offset.
+    """Pixels for one unit of the network's flow output, for each offset.
 
-    The largest absolute flow value of the clip at that frame distance, in both
+    The largest absolute flow value of the clip at that frame distance, over both
     directions and both components; at least 1.
 
     Returns:
@@ -51,7 +51,7 @@ def make_clip(
     keep_features: bool = True,
     propagated: Propagated | None = None,
 ) -> DeviceClip:
-    """Places everything that updates read on the device.
+    """Puts everything that an update reads on the device.
 
     Args:
       frames: [T, H, W, 3] uint8 RGB.
@@ -59,9 +59,9 @@ def make_clip(
       noise: [T, H, W, 1] float32.
       flows: of the clip; None without flow terms.
       features: VGG16 with its parameters bound, for the perceptual term.
-      keep_features: computes the features of all frames; without, they are added by a
-        `FeatureCache`, or every update computes those of its window anew.
-      propagated: of the clip, for the term that supervises the hole; None without.
+      keep_features: computes the features of all frames. Otherwise a `FeatureCache` adds
+        them, or each update computes those of its window.
+      propagated: of the clip, for the loss `propagated`; None without it.
     """
     clip = DeviceClip(frames=jnp.asarray(frames), hole=jnp.asarray(hole), noise=jnp.asarray(noise))
     if flows is not None:
@@ -93,7 +93,7 @@ def make_clip(
 
 
 def _flow_hole(hole: np.ndarray, flow: np.ndarray, offset: int) -> np.ndarray:
-    """[T, H, W] bool for one offset; frames without a partner have no pair that reads it."""
+    """[T, H, W] bool for one offset; no pair reads it for frames without a partner."""
     num_frames = len(hole)
     start, stop = max(0, -offset), min(num_frames, num_frames - offset)
     result = hole.copy()

@@ -1,7 +1,7 @@
-"""VGG features of a clip's frames, computed when an update first asks for them.
+"""VGG features of a clip's frames, computed when an update first needs them.
 
-Those of all frames take as long as some ten updates: the first update need not wait for
-more than its own.
+The features of all frames take as long as about ten updates; this way the first update
+waits only for its own frames.
 """
 
 import dataclasses
@@ -16,14 +16,13 @@ from vidprior.types import Array, DeviceClip, Features
 
 
 class FeatureCache:
-    """Features on the device, room for which is taken at once.
+    """Features on the device; memory for all frames is allocated at once.
 
-    A frame is computed by itself: its bits do not depend on when, and beside which, it was
-    asked for.
+    Each frame is computed by itself, so its bits do not depend on the order of requests.
     """
 
     def __init__(self, features: Features, frames: Array):
-        """Nothing is computed yet.
+        """Allocates the arrays; computes nothing yet.
 
         Args:
           features: VGG16 with its parameters bound.
@@ -47,13 +46,14 @@ class FeatureCache:
         self._put = jax.jit(put, donate_argnums=0, compiler_options=compiler_options())
 
     def require(self, frames: Iterable[int]) -> tuple[jax.Array, ...]:
-        """Features of all frames, of which those asked for by now are computed.
+        """Computes the features of some frames, unless they are computed already.
 
         Args:
-          frames: numbers of those that are needed.
+          frames: numbers of the frames that are needed.
 
         Returns:
-          One [T, h, w, c] per layer. The next call takes their place: do not keep them.
+          One [T, h, w, c] per layer, zero for frames never requested. The next call
+          donates these arrays: do not keep them.
         """
         for number in sorted(set(map(int, frames))):
             if self._missing[number]:
@@ -62,5 +62,5 @@ class FeatureCache:
         return self._arrays
 
     def fill(self, clip: DeviceClip, frames: Array | Iterable[int]) -> DeviceClip:
-        """The clip with the features of `require`; `frames` are numbers in any shape."""
+        """The clip with the features of `require`; `frames` has any shape."""
         return dataclasses.replace(clip, features=self.require(np.ravel(np.asarray(frames))))

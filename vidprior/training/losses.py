@@ -1,8 +1,8 @@
-"""The four terms of Equation 2, and one of our own, each a plain function of arrays.
+"""The four losses of Equation 2, and one that is not the paper's, as functions of arrays.
 
-Every term is a mean over *all* elements: the masks zero entries and do not
-change the divisor, as in the published code. Colour lies in [0, 1], masks are
-float32 0 or 1 with a last axis of size 1.
+Each loss is a mean over *all* elements: masks set entries to zero and do not change the
+divisor, as in the published code. Colours are in [0, 1]; masks are float32, 0 or 1, with
+a last axis of size 1.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from vidprior.flow.warp import backward_warp
 
 
 def image_loss(prediction: jax.Array, image: jax.Array, hole: jax.Array) -> jax.Array:
-    """L_r, Equation 3: known pixels are reproduced.
+    """L_r, Equation 3: squared error on known pixels.
 
     Args:
       prediction: [N, H, W, 3], the generated frames.
@@ -28,7 +28,7 @@ def image_loss(prediction: jax.Array, image: jax.Array, hole: jax.Array) -> jax.
 
 
 def flow_loss(prediction: jax.Array, flow: jax.Array, known: jax.Array) -> jax.Array:
-    """L_f, Equation 4: known and reliable flow is reproduced.
+    """L_f, Equation 4: squared error on known, reliable flow.
 
     Args:
       prediction: [P, H, W, 2], generated flow in units of the clip's flow scale.
@@ -44,9 +44,9 @@ def flow_loss(prediction: jax.Array, flow: jax.Array, known: jax.Array) -> jax.A
 def consistency_loss(
     target: jax.Array, source: jax.Array, flow: jax.Array, flow_hole: jax.Array
 ) -> jax.Array:
-    """L_c, Equation 5: in the hole, frame j along the generated flow looks like frame i.
+    """L_c, Equation 5: in the hole, frame j warped along the generated flow equals frame i.
 
-    Frame i is held fixed: the gradient reaches frame j and the flow.
+    Frame i is constant: the gradient reaches frame j and the flow.
 
     Args:
       target: [P, H, W, 3], generated frames j.
@@ -65,7 +65,7 @@ def consistency_loss(
 def perceptual_loss(
     prediction: Sequence[jax.Array], features: Sequence[jax.Array], holes: Sequence[jax.Array]
 ) -> jax.Array:
-    """L_p, Equation 6: known features are reproduced.
+    """L_p, Equation 6: squared error on known features.
 
     Args:
       prediction: one [N, h, w, c] per layer, features of the generated frames.
@@ -85,12 +85,12 @@ def perceptual_loss(
 def propagated_loss(
     prediction: jax.Array, propagated: jax.Array, confidence: jax.Array
 ) -> jax.Array:
-    """Pixels carried into the hole are reproduced, as far as they are trusted. Not the paper's.
+    """Squared error on propagated pixels, weighted by their confidence. Not the paper's.
 
     Args:
       prediction: [N, H, W, 3], the generated frames.
-      propagated: [N, H, W, 3], carried pixels.
-      confidence: [N, H, W, 1] in [0, 1], 0 where pixels are known to the training.
+      propagated: [N, H, W, 3], propagated pixels.
+      confidence: [N, H, W, 1] in [0, 1], 0 where training knows the pixel.
 
     Returns:
       A scalar.

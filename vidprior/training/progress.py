@@ -1,4 +1,4 @@
-"""How far a long job is: a bar on a terminal, plain lines elsewhere."""
+"""Progress of a long job: a bar on a terminal, log lines elsewhere."""
 
 import logging
 import math
@@ -10,18 +10,18 @@ from tqdm import tqdm
 
 log = logging.getLogger("vidprior")
 
-# Plain lines are for log files: not more than one in so many seconds.
+# Seconds between log lines, at least.
 PLAIN_INTERVAL = 10.0
 
 
-# Told (units done, units in all, newest values by name).
+# Called with (units done, total units, newest values by name).
 ProgressCallback = Callable[[int, int, Mapping[str, float]], None]
 
 
 class Progress:
-    """A context manager that counts units of work towards a total.
+    """A context manager that reports units of work done, to a terminal, the log or a callback.
 
-    A `listener` is told instead of a person.
+    With a `listener`, nothing is shown: only the callback is called.
     """
 
     def __init__(
@@ -51,13 +51,13 @@ class Progress:
             self._bar.close()
 
     def set_total(self, total: int) -> None:
-        """Corrects the number of units, once it is known."""
+        """Sets the total number of units, once it is known."""
         self._total = total
         if self._bar is not None:
             self._bar.total = total
 
     def advance(self, done: int, values: Mapping[str, float] | None = None) -> None:
-        """Says that `done` units are done in all, and the newest values."""
+        """Reports that `done` units are done in total, and the newest values."""
         if self._listener is not None:
             self._listener(done, self._total, dict(values or {}))
             return

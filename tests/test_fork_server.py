@@ -9,6 +9,8 @@ import sys
 import fork_server
 import pytest
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks with frameworks loaded")
+
 ROOT = pathlib.Path(__file__).parents[1]
 
 STATE = """

@@ -7,7 +7,8 @@ import hypothesis
 
 from vidprior import configuration
 
-# Set by `make test-all`: all examples, a start of its own for every command, and all threads.
+# Set by `make test-all`: all examples, a start of its own for every command, all threads, and
+# XLA's optimised code, as users have it.
 EVERYTHING = os.environ.get("VIDPRIOR_TEST_EVERYTHING") == "1"
 
 SHIPPED = sorted(

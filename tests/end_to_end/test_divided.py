@@ -149,7 +149,9 @@ def assert_same_divided_run(first, second):
         assert metrics(one) == metrics(other)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGKILL, marks=pytest.mark.long), signal.SIGINT]
+)
 def test_a_run_that_is_stopped_in_its_second_segment_goes_on_to_the_same_bits(
     number, command, divided, film, tmp_path
 ):

@@ -22,7 +22,10 @@ from vidprior.errors import InputError
 from vidprior.training.checkpoints import Checkpoints, _keep_storage_quiet
 from vidprior.training.train_step import TrainState, update_best, with_best, with_ema
 
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 ROOT = pathlib.Path(__file__).parents[2]
 

@@ -1,17 +1,16 @@
-"""No training: known pixels carried into the hole, in seconds.
+"""No training: known pixels propagated into the hole, seconds a frame.
 
     python -m vidprior.main --config=configs/propagate.py \
         --video=VIDEO --mask=MASK --workdir=out/propagate
 
-What no frame shows is filled from its rim. Not a system of the paper: a baseline, and a
-preview.
+Content that no frame shows is filled from the rim of the hole. Not a system of the paper.
 """
 
 from vidprior.configuration import load
 
 
 def get_config():
-    """Carried pixels alone."""
+    """Propagated pixels only."""
     config = load("base")
     config.video.split_at_cuts = True
     config.video.max_segment_frames = 100

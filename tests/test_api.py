@@ -140,7 +140,7 @@ def test_arrays_that_cannot_be_are_refused(frames, hole, change, says):
 
 @pytest.mark.parametrize("field", ["video__start", "video__stop", "video__max_frames"])
 def test_ranges_are_for_files(frames, hole, field):
-    with pytest.raises(InputError, match="part of the array"):
+    with pytest.raises(InputError, match="pass a slice of the array"):
         vidprior.inpaint(frames, hole, tiny(**{field: 3}))
 
 

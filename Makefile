@@ -6,6 +6,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+LOWEST_VENV := .venv-lowest
+LOWEST_STAMP := $(LOWEST_VENV)/.installed
 TORCH_VENV := .venv-pwcnet
 TORCH_STAMP := $(TORCH_VENV)/.installed
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -q
@@ -14,11 +16,12 @@ CODE := vidprior configs tools tests third_party docs setup.py
 # One process for each processor: XLA uses several threads only in long stretches.
 WORKERS ?= auto
 
-.PHONY: help env demo test parity parity-strict lint fast-test test-torch pwcnet-env vgg16-weights clean
+.PHONY: help env demo test test-lowest parity parity-strict lint fast-test test-torch pwcnet-env vgg16-weights clean
 
 help:
 	@echo "make demo           a small clip inpainted on this machine, with numbers"
 	@echo "make test           lint, types and tests"
+	@echo "make test-lowest    a smoke test with the lowest versions that setup.py promises"
 	@echo "make parity         comparison with numbers of the published code, where they are at hand"
 	@echo "make parity-strict  its part that holds on any machine"
 	@echo "make fast-test      the tests that take seconds"
@@ -49,6 +52,15 @@ lint: $(STAMP)
 
 test: lint
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --ignore=tests/parity
+
+# Without the packages of the development environment, as for who installs vidprior alone.
+test-lowest: $(LOWEST_STAMP)
+	JAX_PLATFORMS=cpu $(LOWEST_VENV)/bin/python tests/smoke.py
+
+$(LOWEST_STAMP): setup.py constraints-lowest.txt
+	$(PYTHON) -m venv $(LOWEST_VENV)
+	PIP_DISABLE_PIP_VERSION_CHECK=1 $(LOWEST_VENV)/bin/python -m pip install -q -e . -c constraints-lowest.txt
+	touch $@
 
 parity: $(STAMP) $(TORCH_STAMP)
 	$(BIN)/python -m pytest tests/parity -v

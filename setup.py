@@ -1,4 +1,8 @@
-"""Packaging. `constraints.txt` beside this file pins the versions that were tested."""
+"""Packaging.
+
+`constraints.txt` beside this file pins the versions that were tested, and
+`constraints-lowest.txt` the lowest that are promised here; `make test-lowest` tests those.
+"""
 
 import pathlib
 import re
@@ -26,13 +30,14 @@ setup(
     install_requires=[
         "absl-py>=2.1,<3",
         "av>=17,<19",
+        "filelock>=3.21,<5",
         "flax>=0.10.6,<0.13",
-        "jax>=0.6,<0.12",
+        "jax>=0.9,<0.12",  # from 0.9 on it has the compiler options of vidprior/runtime.py
         "ml-collections>=1.0,<2",
         "numpy>=2.0,<3",
         "opencv-python-headless>=4.10,<6",
-        "optax>=0.2.4,<0.3",
-        "orbax-checkpoint>=0.11.10,<0.13",
+        "optax>=0.2.5,<0.3",
+        "orbax-checkpoint>=0.11.20,<0.13",
         "pillow>=10.4,<14",
         "pooch>=1.8,<2",
         "scikit-image>=0.24,<0.27",
@@ -42,10 +47,9 @@ setup(
     extras_require={
         "figures": FIGURES,
         "tensorboard": TENSORBOARD,
-        "cuda": [
-            "jax[cuda13]>=0.10,<0.12; python_version >= '3.12'",
-            "jax[cuda12]>=0.6,<0.12; python_version < '3.12'",
-        ],
+        "cuda": ["jax[cuda12]>=0.9,<0.12"],  # drivers made for CUDA 13 run it too
+        "cuda12": ["jax[cuda12]>=0.9,<0.12"],
+        "cuda13": ["jax[cuda13]>=0.9,<0.12"],
         "test": [
             *FIGURES,
             *TENSORBOARD,

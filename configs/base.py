@@ -109,7 +109,7 @@ def get_config() -> ConfigDict:
     config.render.seam = "plain"  # 'gradient': fit the hole's colours to its border
 
     config.checkpoint = ConfigDict()
-    config.checkpoint.every = 1000  # updates
+    config.checkpoint.every = 1000  # updates; also saved after two minutes
     config.checkpoint.keep = 3  # number of newest checkpoints to keep
     config.checkpoint.keep_best = False  # render the best pass; stop early when it is old
 

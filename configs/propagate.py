@@ -10,7 +10,7 @@ from vidprior.configuration import load
 
 
 def get_config():
-    """Propagated pixels only."""
+    """Propagated pixels alone."""
     config = load("base")
     config.video.split_at_cuts = True
     config.video.max_segment_frames = 100

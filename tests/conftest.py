@@ -1,12 +1,17 @@
 """Shared by several test files: small random clips, flows and networks."""
 
+import os
+import shutil
+import tempfile
 from fractions import Fraction
 
 import av
+import hypothesis
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import EVERYTHING
 
 from vidprior import console
 from vidprior.types import OFFSETS, DeviceClip, Flows
@@ -14,6 +19,28 @@ from vidprior.types import OFFSETS, DeviceClip, Flows
 if jax.config.jax_compilation_cache_dir is None:
     # Otherwise the Python entry would keep what tests compile at home.
     jax.config.update("jax_compilation_cache_dir", "")
+
+
+def pytest_configure(config):
+    """What all tests and the commands that they start have in common: threads, and a cache."""
+    if not EVERYTHING:  # as many workers as processors share the machine
+        flags = os.environ.get("XLA_FLAGS", "")
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        os.environ.setdefault("NPROC", "1")  # XLA's threads
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false"
+    hypothesis.settings.register_profile("light", max_examples=20, deadline=None)
+    hypothesis.settings.register_profile("full", max_examples=100, deadline=None)
+    hypothesis.settings.load_profile("full" if EVERYTHING else "light")
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # workers find it there
+        folder = tempfile.mkdtemp(prefix="vidprior-compiled-")
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+        for name, value in {
+            "jax_compilation_cache_dir": folder,
+            "jax_persistent_cache_min_compile_time_secs": 0,
+            "jax_persistent_cache_min_entry_size_bytes": -1,
+        }.items():
+            os.environ[name.upper()] = str(value)
+            jax.config.update(name, value)
 
 
 @pytest.fixture

@@ -1,8 +1,14 @@
 """What several tests lean on."""
 
+import os
 import pathlib
 
+import hypothesis
+
 from vidprior import configuration
+
+# Set by `make test-all`: all examples, a start of its own for every command, and all threads.
+EVERYTHING = os.environ.get("VIDPRIOR_TEST_EVERYTHING") == "1"
 
 SHIPPED = sorted(
     path.stem for path in (pathlib.Path(__file__).parents[1] / "configs").glob("[a-z]*.py")
@@ -16,6 +22,13 @@ def configured(name="flow", **changes):
         {field.replace("__", "."): value for field, value in changes.items()}
     )
     return config
+
+
+def examples(number):
+    """Settings of a test that is slower than others: so many examples, or a quarter of them."""
+    return hypothesis.settings(
+        max_examples=number if EVERYTHING else -(-number // 4), deadline=None
+    )
 
 
 def double_and_row_means(image):

@@ -1,7 +1,9 @@
 """A wheel, installed into a fresh environment, runs outside the checkout."""
 
+import email
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -9,6 +11,8 @@ import sysconfig
 
 import numpy as np
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 from vidprior.io.images import write_frames, write_image
 
@@ -43,6 +47,19 @@ def installed(tmp_path_factory):
     return fresh
 
 
+@pytest.fixture(scope="module")
+def requirements(installed):
+    """What the wheel requires, parsed: {name: requirement}, {extra: {name: requirement}}."""
+    (metadata,) = installed.glob("lib/python*/site-packages/vidprior-*.dist-info/METADATA")
+    message = email.message_from_string(metadata.read_text())
+    always, extras = {}, {name: {} for name in message.get_all("Provides-Extra")}
+    for line in message.get_all("Requires-Dist"):
+        one = Requirement(line)
+        wanted = re.search(r'extra == "(\w+)"', str(one.marker))
+        (extras[wanted[1]] if wanted else always)[one.name] = one
+    return always, extras
+
+
 def run(installed, program, *arguments):
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     return subprocess.run(
@@ -74,6 +91,29 @@ def footage(installed):
         "--config.schedule.windows_per_pass=2",
         "--config.schedule.updates_per_window=1",
     )
+
+
+@pytest.mark.slow
+def test_the_lowest_versions_are_those_that_are_promised(requirements):
+    """constraints-lowest.txt pins every package, at the lower bound of its range."""
+    lines = (ROOT / "constraints-lowest.txt").read_text().splitlines()
+    pinned = {one.name: one for one in map(Requirement, lines[1:])}
+    always, _ = requirements
+    assert pinned.keys() == always.keys()
+    for name, requirement in always.items():
+        (low,) = (one.version for one in requirement.specifier if one.operator == ">=")
+        (version,) = (one.version for one in pinned[name].specifier)
+        assert requirement.specifier.contains(version)
+        assert Version(version).release[: len(Version(low).release)] == Version(low).release
+
+
+@pytest.mark.slow
+def test_both_versions_of_cuda_can_be_chosen(requirements):
+    always, extras = requirements
+    for extra, version in {"cuda": 12, "cuda12": 12, "cuda13": 13}.items():
+        (jax,) = extras[extra].values()
+        assert jax.extras == {f"cuda{version}"}
+        assert jax.specifier == always["jax"].specifier
 
 
 @pytest.mark.slow

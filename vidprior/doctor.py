@@ -12,14 +12,15 @@ import jax
 from ml_collections import ConfigDict
 
 import vidprior
-from vidprior import configuration
+from vidprior import configuration, runtime
 from vidprior.errors import InputError
 from vidprior.io import video_reader, video_writer
 from vidprior.run import build, flows
 
 LIBRARIES = (
-    "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "scikit-image",
-    "opencv-python-headless", "av", "pillow", "ml-collections", "absl-py", "pooch", "tqdm",
+    "jax", "jaxlib", "filelock", "flax", "optax", "orbax-checkpoint", "numpy", "scipy",
+    "scikit-image", "opencv-python-headless", "av", "pillow", "ml-collections", "absl-py",
+    "pooch", "tqdm",
 )  # fmt: skip
 # Optional libraries, and the extra that installs them.
 EXTRAS = {"tensorboard": "tensorboard", "matplotlib": "figures", "jinja2": "figures"}
@@ -91,9 +92,9 @@ def _devices() -> Iterator[Finding]:
 
 
 def _machine() -> Finding:
-    cores = os.cpu_count()
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return Finding("machine", f"{cores} cores, {memory:.0f} GiB of memory")
+    memory = runtime.machine_memory()
+    told = f", {memory / 2**30:.0f} GiB of memory" if memory else ""
+    return Finding("machine", f"{os.cpu_count()} cores{told}")
 
 
 def _has_nvidia() -> bool:

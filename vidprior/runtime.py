@@ -3,7 +3,6 @@
 import ctypes
 import os
 import pathlib
-import resource
 import sys
 
 import jax
@@ -55,24 +54,39 @@ def keep_memory() -> bool:
     Returns:
       Whether the C library has such settings.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is None:
         return False
     settings = {M_ARENA_MAX: 1, M_MMAP_MAX: 0, M_TRIM_THRESHOLD: -1}  # -1: never
     return all(mallopt(setting, value) for setting, value in settings.items())
 
 
+def machine_memory() -> int | None:
+    """Bytes of memory of this machine; None where it does not tell (Windows)."""
+    if not hasattr(os, "sysconf"):
+        return None
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def memory_limit() -> int | None:
     """Bytes of the default device, on a CPU the machine's; None where it does not tell."""
     device = jax.devices()[0]
     if device.platform == "cpu":
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return machine_memory()
     return (device.memory_stats() or {}).get("bytes_limit")
 
 
-def peak_memory() -> int:
-    """Bytes in use at most so far: on the default device, or of this process on a CPU."""
+def peak_memory() -> int | None:
+    """Bytes in use at most so far, on the default device, or of this process on a CPU.
+
+    None where it does not tell (a CPU under Windows).
+    """
     stats = jax.devices()[0].memory_stats() or {}
+    if "peak_bytes_in_use" in stats:
+        return stats["peak_bytes_in_use"]
+    if sys.platform == "win32":
+        return None
+    import resource
+
     unit = 1 if sys.platform == "darwin" else 1024
-    process = unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return stats.get("peak_bytes_in_use", process)
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -69,14 +69,14 @@ class Propagated(NamedTuple):
     Attributes:
       frames: [T, H, W, 3] uint8; those of the clip outside the hole and held-out pixels.
       confidence: [T, H, W] float16 in [0, 1], of propagated pixels; 0 elsewhere.
-      rehearsal: [T, H, W] bool, held-out pixels: known, but filled like the hole, so that
+      held_out: [T, H, W] bool, held-out pixels: known, but filled like the hole, so that
         errors can be measured there; never in the hole.
       origins: of the hole's pixels; None in files of earlier versions.
     """
 
     frames: np.ndarray
     confidence: np.ndarray
-    rehearsal: np.ndarray
+    held_out: np.ndarray
     origins: Origins | None = None
 
 

@@ -5,11 +5,14 @@ import os
 import shutil
 import sys
 import types
+from contextlib import nullcontext
 from fractions import Fraction
 
+import fork_server
 import imageio.v3
 import numpy as np
 import pytest
+from helpers import EVERYTHING
 
 from vidprior.io.video_writer import write_video
 
@@ -44,9 +47,18 @@ def once(shared):
 
 
 @pytest.fixture(scope="session")
-def command(shared, tmp_path_factory):
+def command(tmp_path_factory):
     """Runs `python -m vidprior.main`."""
-    return Command(tmp_path_factory.mktemp("elsewhere"), shared / "compiled")
+    folder = tmp_path_factory.mktemp("elsewhere")
+    started = nullcontext() if EVERYTHING else fork_server.started(folder / "server")
+    with started as server:
+        yield Command(folder, server)
+
+
+@pytest.fixture(scope="session")
+def real_command(tmp_path_factory):
+    """The same, each by a start of its own."""
+    return Command(tmp_path_factory.mktemp("elsewhere"), None)
 
 
 @pytest.fixture(scope="session")

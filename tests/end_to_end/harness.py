@@ -11,11 +11,13 @@ import time
 import imageio.v3
 import jax
 import numpy as np
+from fork_server import Forked
 
 from vidprior.training.checkpoints import Checkpoints
 
 ROOT = pathlib.Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "vidprior.main")
+Process = Forked | subprocess.Popen
 
 # Becomes another program that may not write files beyond a number of bytes: a full disk.
 LIMITED = """
@@ -77,38 +79,36 @@ SEVEN = "--config.video.stop=7"
 
 
 class Command:
-    """`python -m vidprior.main` on a CPU, away from the checkout, with a cache of compilations."""
+    """`python -m vidprior.main` on a CPU, away from the checkout.
 
-    def __init__(self, cwd: pathlib.Path, cache: pathlib.Path):
-        self.cwd = cwd
-        self.environment = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "JAX_PLATFORMS": "cpu",
-            "JAX_COMPILATION_CACHE_DIR": str(cache),
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-        }
+    Python commands are forked from `server`; without one, or where a start of its own is asked
+    for, an interpreter is started for them.
+    """
+
+    def __init__(self, cwd: pathlib.Path, server: pathlib.Path | None):
+        self.cwd, self.server = cwd, server
+        self.environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
 
     def __call__(self, *arguments, max_file=None, **options) -> subprocess.CompletedProcess:
         """Runs the command to its end, whatever that is; `max_file` bytes fit on its disk."""
-        limited = ()
         if max_file is not None:
-            limited = (sys.executable, "-c", LIMITED, str(max_file))
             # A compilation that is kept in part would stay so for the other tests.
             read_only = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "1e9"}
             options = {"env": self.environment | read_only} | options
-        return self.execute([*limited, *COMMAND, *map(str, arguments)], **options)
+        return self.execute([*COMMAND, *arguments], max_file=max_file, **options)
 
     def obediently(self, *arguments) -> subprocess.CompletedProcess:
         """Runs the command where file permissions hold, also for root."""
-        words = (sys.executable, "-c", OBEDIENT, *COMMAND)
-        return self.execute([*words, *map(str, arguments)])
+        return self.execute([sys.executable, "-c", OBEDIENT, *COMMAND, *arguments], own_start=True)
 
-    def execute(self, words, **options) -> subprocess.CompletedProcess:
-        """Runs any words in the command's environment."""
-        defaults = {"cwd": self.cwd, "env": self.environment, "timeout": 300}
-        return subprocess.run(words, capture_output=True, text=True, **(defaults | options))
+    def execute(self, words, *, timeout=300, **options) -> subprocess.CompletedProcess:
+        """Runs any words in the command's environment, to their end."""
+        process = self._start(words, **options)
+        try:
+            stdout, stderr = process.communicate(timeout=timeout)
+        finally:
+            process.kill()
+        return subprocess.CompletedProcess(words, process.returncode, stdout, stderr)
 
     def succeed(self, *arguments, **options) -> subprocess.CompletedProcess:
         """Runs the command, which must end with 0."""
@@ -116,27 +116,35 @@ class Command:
         assert finished.returncode == 0, finished.stderr
         return finished
 
-    def start(self, *arguments, compiled: pathlib.Path | None = None) -> subprocess.Popen:
+    def start(self, *arguments, compiled: pathlib.Path | None = None) -> Process:
         """Starts the command and leaves it running; `compiled` is another cache for it."""
         environment = dict(self.environment)
         if compiled is not None:
             environment["JAX_COMPILATION_CACHE_DIR"] = str(compiled)
-        return subprocess.Popen(
-            [sys.executable, "-c", FOREGROUND, *COMMAND, *map(str, arguments)],
-            cwd=self.cwd,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        return self._start([*COMMAND, *arguments], env=environment, foreground=True)
+
+    def _start(
+        self, words, *, cwd=None, env=None, max_file=None, foreground=False, own_start=False
+    ) -> Process:
+        words = list(map(str, words))
+        where = {"cwd": self.cwd if cwd is None else cwd, "env": env or self.environment}
+        if self.server is not None and words[0] == sys.executable and not own_start:
+            return Forked(self.server, words, max_file=max_file, **where)
+        if max_file is not None:
+            words = [sys.executable, "-c", LIMITED, str(max_file), *words]
+        if foreground:
+            words = [sys.executable, "-c", FOREGROUND, *words]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(words, stdout=pipe, stderr=pipe, text=True, **where)
 
 
-def wait_for(condition, process: subprocess.Popen, *, seconds: float = 240) -> None:
+def wait_for(condition, process: Process, *, seconds: float = 240) -> None:
     """Waits until `condition()`; the process must not end before."""
     deadline = time.monotonic() + seconds
     while not condition():
         if process.poll() is not None:
-            raise AssertionError(f"ended early with {process.returncode}: {process.stderr.read()}")
+            _, told = process.communicate()
+            raise AssertionError(f"ended early with {process.returncode}: {told}")
         if time.monotonic() > deadline:
             process.kill()
             raise AssertionError(f"nothing happened within {seconds} s")

@@ -379,19 +379,18 @@ def test_work_directory_in_a_read_only_folder(command, clip, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("arguments", "file"),
+    ("arguments", "says"),
     [
-        (["--mode=render"], "result.mp4"),
-        (["--mode=render", "--frames=1:3"], "render_000030_1-3"),
-        ([*TINY, "--config.schedule.num_passes=4"], "result.mp4"),
-        (TINY, "result.mp4"),
+        (["--mode=render"], "cannot lock {}: Permission denied"),
+        (["--mode=render", "--frames=1:3"], "cannot make {}/render_000030_1-3: Permission denied"),
+        ([*TINY, "--config.schedule.num_passes=4"], "cannot lock {}: Permission denied"),
     ],
 )
-def test_read_only_work_directory(arguments, file, command, clip, copy_of_trained):
+def test_read_only_work_directory(arguments, says, command, clip, copy_of_trained):
     before = contents(copy_of_trained)
     with read_only(copy_of_trained):
         finished = command.obediently(*arguments, *clip.inputs, f"--workdir={copy_of_trained}")
-    assert_last_error(finished, str(copy_of_trained / file), "Permission denied")
+    assert_last_error(finished, says.format(copy_of_trained))
     assert contents(copy_of_trained) == before
 
 

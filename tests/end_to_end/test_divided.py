@@ -231,7 +231,7 @@ def test_carried_pixels_stay_within_their_shot(command, film, tmp_path):
         inside = result[t][film.hole[t]].mean(axis=0)
         outside = result[t][~film.hole[t]].mean(axis=0)
         assert np.abs(inside - outside).max() < 30
-    assert (workdir / "parts/000006-000019/carried.npz").exists()
+    assert (workdir / "parts/000006-000019/propagated.npz").exists()
 
 
 # Around the hole

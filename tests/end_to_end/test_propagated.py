@@ -30,11 +30,11 @@ def test_carried_pixels_alone_need_no_training(command, clip, tmp_path):
     run = tmp_path / "run"
     words = (*SMALLEST[:2], "--config.model.channels=(8,)")
     told = command.succeed("--config=propagate", *words, *clip.inputs, f"--workdir={run}").stderr
-    assert "carried from other frames and trusted" in told
+    assert "propagated from other frames with confidence" in told
     assert "device:" not in told
     assert not (run / "checkpoints").exists()
     carried = Workdir(run).read_propagated(clip.hole)
-    assert carried.rehearsal.any()  # known pixels, shown as they are
+    assert carried.held_out.any()  # known pixels, shown as they are
     known = Workdir(run).read_clip().frames
     expected = np.where(clip.hole[..., None], carried.frames, known)
     np.testing.assert_array_equal(rendered(run), expected)
@@ -55,23 +55,23 @@ def test_carried_pixels_teach_and_are_laid_over(command, clip, trained, tmp_path
     told = command.succeed(
         *TINY, *words, "--config.render.propagated_pixels=blend", *clip.inputs, f"--workdir={run}"
     ).stderr
-    (deviation,) = re.findall(r"where this is rehearsed, they deviate by ([\d.]+)", told)
-    found = re.findall(r"rehearsed: ([\d.]+) off", told)
-    # Judged is what is shown, and carried pixels are shown unless less error speaks for others.
+    (deviation,) = re.findall(r"confidence; held-out RMSE ([\d.]+)/255", told)
+    found = re.findall(r"update \d+: held-out RMSE ([\d.]+)/255", told)
+    # The score is that of the shown frames: propagated pixels, unless others have less error.
     assert found
     assert max(map(float, found)) <= 1.01 * float(deviation)
     assert {"image", "flow", "consistency", "propagated"} <= metrics(run)[-1].keys()
     carried = Workdir(run).read_propagated(clip.hole)
     shown = {"blend": rendered(run)}
-    for way in ("none", "alone"):
+    for way in ("none", "only"):
         command.succeed(
             "--mode=render", f"--workdir={run}", f"--config.render.propagated_pixels={way}"
         )
         shown[way] = rendered(run)
-    np.testing.assert_array_equal(shown["alone"][clip.hole], carried.frames[clip.hole])
+    np.testing.assert_array_equal(shown["only"][clip.hole], carried.frames[clip.hole])
     assert (shown["none"] != rendered(trained)).any()  # the term has changed the network
     # Somewhere between both, pixel by pixel.
-    low, high = np.minimum(shown["none"], shown["alone"]), np.maximum(shown["none"], shown["alone"])
+    low, high = np.minimum(shown["none"], shown["only"]), np.maximum(shown["none"], shown["only"])
     assert ((shown["blend"] >= low) & (shown["blend"] <= high)).all()
 
     command.succeed(
@@ -84,7 +84,7 @@ def test_carried_pixels_teach_and_are_laid_over(command, clip, trained, tmp_path
     np.testing.assert_array_equal(rendered(part), shown["blend"][2:4])
 
 
-def test_a_run_without_a_rehearsal_cannot_be_blended(command, trained):
+def test_a_run_without_held_out_pixels_cannot_be_blended(command, trained):
     told = command(
         "--mode=render", f"--workdir={trained}", "--config.render.propagated_pixels=blend"
     )
@@ -102,13 +102,13 @@ def test_a_run_ends_where_it_is_past_its_best_and_renders_that(command, clip, tm
     )  # fmt: skip
     eight = "--config.schedule.num_passes=8"
     told = command.succeed(*arguments, eight, f"--workdir={whole}").stderr
-    found = re.findall(r"rehearsed: ([\d.]+) off after update (\d+)", told)
-    errors = {int(update): float(error) for error, update in found}
+    found = re.findall(r"update (\d+): held-out RMSE ([\d.]+)/255", told)
+    errors = {int(update): float(error) for update, error in found}
     best = min(errors, key=errors.get)
     end = max(40, 2 * best)
     assert end < 80
     assert list(errors) == list(range(10, end + 1, 10))
-    assert f"ended after update {end}: none was better since {best}" in told
+    assert f"training stopped after update {end}: the best score was after update {best}" in told
     assert checkpoint_steps(whole)[-1] == end
     assert_same_arrays(parameters(whole), parameters(whole, best))
 

@@ -72,7 +72,7 @@ def test_configuration_runs_from_clip_to_result(name, command, clip, vgg_weights
 
     config = json.loads((workdir / "config.json").read_text())["config"]
     carries = config["loss"]["propagated"] > 0 or config["render"]["propagated_pixels"] != "none"
-    assert (workdir / "carried.npz").exists() == carries
+    assert (workdir / "propagated.npz").exists() == carries
     if config["render"]["propagated_pixels"] == "alone":
         assert not (workdir / "checkpoints").exists()
         return

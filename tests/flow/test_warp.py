@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import examples
 
 from vidprior.flow import warp
 
@@ -82,7 +83,7 @@ def test_a_thousandth_of_a_pixel_outside_is_still_valid():
 
 
 @hypothesis.given(seed=st.integers(0, 10**6), spread=st.sampled_from([0.3, 2.0, 12.0]))
-@hypothesis.settings(max_examples=25, deadline=None)
+@examples(25)
 def test_warp_is_that_of_a_loop_over_pixels(seed, spread):
     image, flow = random_case(seed, spread=spread)
     warped, valid = backward_warp(image, flow)
@@ -180,7 +181,7 @@ def test_flow_that_leaves_the_frame_meets_zero():
 
 
 @hypothesis.given(seed=st.integers(0, 10**6))
-@hypothesis.settings(max_examples=15, deadline=None)
+@examples(15)
 def test_reliability_is_that_of_a_loop_over_pixels(seed):
     _, forward = random_case(seed, spread=1.0)
     _, backward = random_case(seed + 1, spread=0.5)

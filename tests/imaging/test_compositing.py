@@ -5,6 +5,7 @@ import hypothesis.extra.numpy as hnp
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+from helpers import examples
 
 from vidprior.imaging import geometry
 from vidprior.imaging.compositing import composite_into_source, feather_weight
@@ -29,7 +30,7 @@ def enlarged(image, source, hole, *, transform, **options):
     return composite_into_source(generated, source, hole, crop=transform.crop, **options)
 
 
-@hypothesis.settings(max_examples=40, deadline=None)
+@examples(40)
 @hypothesis.given(hole=hnp.arrays(bool, SOURCE), feather=st.floats(0, 9), gradient=st.booleans())
 def test_known_pixels_stay_bit_for_bit(hole, feather, gradient):
     source = random_frame(SOURCE)
@@ -80,7 +81,7 @@ def test_a_picture_without_known_pixels_has_no_seam():
     assert (feather_weight(np.ones(SOURCE, bool), 5) == 1).all()
 
 
-@hypothesis.settings(max_examples=40, deadline=None)
+@examples(40)
 @hypothesis.given(mask=hnp.arrays(bool, SOURCE), dilate=st.integers(0, 6))
 def test_a_seam_as_wide_as_the_hole_was_grown_spares_the_mask(mask, dilate):
     """What the mask covers is generated in full: nothing of it shines through."""

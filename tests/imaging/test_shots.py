@@ -5,7 +5,8 @@ import pathlib
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from helpers import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vidprior.imaging.shots import find_cuts, find_shots
@@ -60,7 +61,7 @@ def test_cuts_by_hand():
     assert find_cuts(histogram, difference) == [1, 3, 8]
 
 
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(
     st.lists(st.tuples(st.integers(0, 255), st.integers(1, 4)), max_size=6),
 )

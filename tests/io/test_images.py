@@ -12,6 +12,7 @@ import hypothesis.strategies as st
 import imageio.v3
 import numpy as np
 import pytest
+from helpers import examples
 from PIL import Image
 
 from vidprior.errors import InputError
@@ -178,7 +179,7 @@ def test_empty_folder_names_the_suffixes(tmp_path):
 # ---- writing ----
 
 
-@hypothesis.settings(max_examples=30, deadline=None)
+@examples(30)
 @hypothesis.given(
     frames=hnp.arrays(
         np.uint8, st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 9), st.just(3))

@@ -12,6 +12,7 @@ import hypothesis.extra.numpy as hnp
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+from helpers import examples
 
 from vidprior.errors import InputError
 from vidprior.io import images, video_scan, video_writer
@@ -75,7 +76,7 @@ def test_odd_sides_are_padded_with_the_edge(tmp_path):
     assert np.abs(read.astype(int) - expected)[:, :, -2:].max() < 40
 
 
-@hypothesis.settings(max_examples=25, deadline=None)
+@examples(25)
 @hypothesis.given(
     frames=hnp.arrays(
         np.uint8, st.tuples(st.integers(1, 4), st.integers(2, 20), st.integers(2, 20), st.just(3))

@@ -3,7 +3,8 @@
 import jax
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from helpers import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from jax import lax
 
@@ -18,11 +19,11 @@ def plain(x, kernel, stride):
 
 def gradients(function, x, kernel, stride, *, seed):
     """Of a random sum of the outputs, to the input and to the kernel."""
-    y, pull = jax.vjp(lambda x, kernel: function(x, kernel, stride), x, kernel)
-    return pull(np.random.default_rng(seed).normal(size=y.shape).astype(np.float32))
+    y, vjp = jax.vjp(lambda x, kernel: function(x, kernel, stride), x, kernel)
+    return vjp(np.random.default_rng(seed).normal(size=y.shape).astype(np.float32))
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(
     height=st.integers(5, 12),
     width=st.integers(5, 9),
@@ -43,13 +44,20 @@ def test_gradients_are_those_of_xla(height, width, channels, size, stride, seed)
         assert np.allclose(a, b, atol=2e-5)
 
 
-@pytest.mark.parametrize("backend", ["cpu", "gpu"])
-def test_an_accelerator_is_left_its_own(monkeypatch, backend):
+@pytest.mark.parametrize(
+    ("backend", "size", "own"),
+    [("cpu", 1, True), ("gpu", 1, False), ("gpu", 3, False), ("gpu", 5, True), ("cpu", 5, True)],
+)
+def test_an_accelerator_is_left_its_own_but_for_large_kernels(monkeypatch, backend, size, own):
+    """Of an image of 6 x 6, a kernel of 3 x 3 leaves 16 pixels, and one of 5 x 5 leaves 4."""
+    x, kernel = np.ones((1, 6, 6, 5), np.float32), np.ones((size, size, 5, 5), np.float32)
+    expected = gradients(plain, x, kernel, 1, seed=0)
     monkeypatch.setattr(conv2d.jax, "default_backend", lambda: backend)
-    taken = []
+    taken, inner = [], conv2d._vjp_by_correlation
     monkeypatch.setattr(
-        conv2d, "_kernel_gradient", lambda change, *a, **k: taken.append(1) or change
+        conv2d, "_vjp_by_correlation", lambda *a, **k: taken.append(1) or inner(*a, **k)
     )
-    x, kernel = np.ones((1, 6, 6, 5), np.float32), np.ones((1, 1, 5, 5), np.float32)
-    gradients(conv2d.conv2d, x, kernel, 1, seed=0)
-    assert bool(taken) == (backend == "cpu")
+    ours = gradients(conv2d.conv2d, x, kernel, 1, seed=0)
+    assert bool(taken) == own
+    for a, b in zip(ours, expected, strict=True):
+        assert np.allclose(a, b, atol=2e-5)

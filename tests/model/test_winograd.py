@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from helpers import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from jax import lax
 
@@ -19,8 +20,8 @@ def plain(x, kernel):
 def example(height=9, width=5, channels=3, features=4, seed=0):
     random = np.random.default_rng(seed)
     kernel = random.normal(size=(3, 3, channels, features))
-    x, change = (random.normal(size=(2, height, width, c)) for c in (channels, features))
-    return tuple(a.astype(np.float32) for a in (x, kernel, change))
+    x, cotangent = (random.normal(size=(2, height, width, c)) for c in (channels, features))
+    return tuple(a.astype(np.float32) for a in (x, kernel, cotangent))
 
 
 def test_four_rows_of_a_polynomial_product():
@@ -29,7 +30,7 @@ def test_four_rows_of_a_polynomial_product():
     assert np.allclose(winograd.A @ products, [321, 432, 543, 654])
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(height=st.integers(1, 10), width=st.integers(1, 4), seed=st.integers(0, 99))
 def test_the_result_is_the_plain_one(height, width, seed):
     x, kernel, _ = example(height, width, seed=seed)
@@ -39,9 +40,9 @@ def test_the_result_is_the_plain_one(height, width, seed):
 
 
 def test_gradients_are_the_plain_ones():
-    x, kernel, change = example()
-    ours = jax.vjp(winograd.convolve_same, x, kernel)[1](change)
-    expected = jax.vjp(plain, x, kernel)[1](change)
+    x, kernel, cotangent = example()
+    ours = jax.vjp(winograd.convolve_same, x, kernel)[1](cotangent)
+    expected = jax.vjp(plain, x, kernel)[1](cotangent)
     for a, b in zip(ours, expected, strict=True):
         assert np.allclose(a, b, atol=2e-6 * np.abs(b).max())
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from helpers import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vidprior.propagation.blending import EDGES, blend, fit_blend_weights, weight_for
@@ -35,6 +36,19 @@ def test_the_stretch_that_speaks_most_for_what_is_carried_counts():
     good, bad = many(0, 100, 0, 0.9, count=3000), many(0, 100, 100, 0.9, count=1000)
     shares = fit_blend_weights(*(np.concatenate(pair) for pair in zip(good, bad, strict=True)))
     assert shares[-1] == pytest.approx(1)
+
+
+def test_a_network_that_gains_in_one_stretch_alone_is_not_shown():
+    """Shares fitted in three stretches lose in the fourth what they seemed to gain."""
+    random = np.random.default_rng(0)
+    truth = grey(*random.uniform(80, 120, 20_000))
+    carried = truth + 5 * random.standard_normal((20_000, 1)).astype(np.float32)
+    network = truth + 60 * random.standard_normal((20_000, 1)).astype(np.float32)
+    trust = np.full(20_000, 0.15, np.float32)
+    np.testing.assert_array_equal(fit_blend_weights(network, carried, truth, trust), 1)
+    better = truth + 4 * random.standard_normal((20_000, 1)).astype(np.float32)
+    shares = fit_blend_weights(better, carried, truth, trust)
+    assert shares[3] == pytest.approx(4**2 / (4**2 + 5**2), abs=0.05)
 
 
 def test_classes_are_fitted_one_by_one():
@@ -70,7 +84,7 @@ def test_a_few_pixels_are_little_evidence():
     assert shares[-1] == pytest.approx(0.4)
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(st.integers(0, 2**32 - 1))
 def test_no_other_share_is_better_where_pixels_are_many(seed):
     random = np.random.default_rng(seed)

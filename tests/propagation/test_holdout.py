@@ -1,7 +1,8 @@
 """Holes moved to where the clip is known."""
 
 import numpy as np
-from hypothesis import given, settings
+from helpers import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vidprior.propagation.holdout import holdout_frames, holdout_mask
@@ -43,7 +44,7 @@ def test_its_motion_is_that_of_the_hole():
     assert (np.abs(np.diff(left)) <= 1).all()
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.integers(0, 2**32 - 1), st.floats(0, 1))
 def test_it_never_touches_the_hole(seed, density):
     hole = np.random.default_rng(seed).random((3, 9, 11)) < density

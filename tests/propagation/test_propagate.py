@@ -3,7 +3,8 @@
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from helpers import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vidprior.errors import InputError
@@ -101,7 +102,7 @@ def test_what_is_held_out_is_filled_but_serves_the_hole_all_the_same():
     assert deviation(made, truth, holdout) < 15
     assert deviation(made, truth, hole) < deviation(alone, truth, hole) + 1
     assert (made.confidence[holdout] > 0).all()
-    np.testing.assert_array_equal(made.rehearsal, holdout)
+    np.testing.assert_array_equal(made.held_out, holdout)
     outside = ~(hole | holdout)
     np.testing.assert_array_equal(made.frames[outside], truth[outside])
     assert len(made.origins.frame) == hole.sum()
@@ -142,7 +143,7 @@ def test_frames_without_a_hole_stay():
     assert not made.confidence[1].any()
 
 
-@settings(max_examples=8, deadline=None)
+@examples(8)
 @given(st.integers(0, 2**32 - 1))
 def test_known_pixels_stay_and_confidence_is_of_the_hole(seed):
     random = np.random.default_rng(seed)

@@ -129,6 +129,14 @@ def test_an_update_multiplies_as_precisely_as_asked(monkeypatch, precision):
     assert jax.config.jax_default_matmul_precision is None
 
 
+@pytest.mark.parametrize("precision", ["default", "highest"])
+def test_features_multiply_as_precisely_as_asked(arrays, precision):
+    features = build.bound_features(configured(model__precision=precision), arrays)
+    traced = str(jax.make_jaxpr(features)(jnp.zeros((1, 8, 8, 3))))
+    assert ("HIGHEST" in traced) == (precision == "highest")
+    assert jax.config.jax_default_matmul_precision is None
+
+
 @pytest.mark.parametrize(
     ("wanted", "available", "kept"),
     [

@@ -47,16 +47,16 @@ def test_a_network_that_is_not_judged_loses_no_pixel(config, clip, small_workdir
     """A clip of more than 12 frames holds out in 12 where there is no network."""
     config.update_from_flattened_dict(fields)
     made = obtain_propagated(small_workdir, clip, config=config)
-    assert made.rehearsal.any(axis=(1, 2)).sum() == held
+    assert made.held_out.any(axis=(1, 2)).sum() == held
 
 
 def test_pixels_are_propagated_once_and_kept(config, clip, small_workdir, monkeypatch):
     config.propagation.holdout = True
     made = obtain_propagated(small_workdir, clip, config=config)
     assert made.frames.shape == clip.frames.shape
-    assert made.rehearsal.any()
-    assert not (made.rehearsal & clip.hole).any()
-    known = ~(clip.hole | made.rehearsal)
+    assert made.held_out.any()
+    assert not (made.held_out & clip.hole).any()
+    known = ~(clip.hole | made.held_out)
     np.testing.assert_array_equal(made.frames[known], clip.frames[known])
     assert not made.confidence[known].any()
     monkeypatch.setattr(propagate, "propagate", None)
@@ -75,11 +75,9 @@ def test_what_is_trusted_and_what_is_found_where_pixels_are_held_out_is_told():
     kept = Propagated(
         frames=clip.frames + np.uint8(3),
         confidence=np.float16([[[0.9, 0.5, 0.4, 0.2], [0, 0, 0, 0]]]),
-        rehearsal=np.zeros_like(clip.hole),
+        held_out=np.zeros_like(clip.hole),
     )
-    told = "hole: 50.0% of its pixels are carried from other frames and trusted"
+    told = "hole: 50.0% propagated from other frames with confidence"
     assert describe_propagation(clip, kept) == told
-    kept.rehearsal[0, 1, 1] = True
-    assert describe_propagation(clip, kept) == (
-        f"{told}; where this is rehearsed, they deviate by 3.0 of 255"
-    )
+    kept.held_out[0, 1, 1] = True
+    assert describe_propagation(clip, kept) == (f"{told}; held-out RMSE 3.0/255")

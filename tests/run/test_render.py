@@ -60,6 +60,20 @@ def test_a_frame_is_taken_from_the_middle_of_its_window():
         assert np.allclose(frame.flow, (7 + start) * number / 20)
 
 
+@pytest.mark.parametrize("precision", ["default", "highest"])
+def test_frames_are_multiplied_as_precisely_as_asked(precision):
+    seen = []
+
+    class Watched(Telltale):
+        def apply(self, variables, noise):
+            seen.append(jax.config.jax_default_matmul_precision)
+            return super().apply(variables, noise)
+
+    noise = np.zeros((3, 2, 3, 1), np.float32)
+    list(render.render(factor_of, noise, [1], generator=Watched(), length=1, precision=precision))
+    assert seen == [precision]
+
+
 def test_rendering_is_applying_the_generator(random_params):
     random = np.random.default_rng(0)
     noise = random.random((7, 6, 9, 1), np.float32) * np.float32(0.1)

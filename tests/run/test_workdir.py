@@ -1,10 +1,12 @@
 """Claiming a work directory, and its small files."""
 
+import errno
 import json
 import signal
 import subprocess
 import sys
 
+import filelock
 import numpy as np
 import pytest
 
@@ -106,18 +108,34 @@ def test_a_folder_is_held_by_one(tmp_path):
         with Workdir(tmp_path / "other").lock():
             pass
         assert not (tmp_path / "other").exists()  # it stayed empty
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["kept"]
     with Workdir(tmp_path / "run").lock():
-        assert [path.name for path in (tmp_path / "run").iterdir()] == ["kept"]
+        pass
 
 
-def test_a_lock_ends_with_its_process(tmp_path):
+def test_a_lock_ends_with_its_process(tmp_path, config, clip):
     code = (
         "import os, signal, sys; from vidprior.run.workdir import Workdir\n"
         "with Workdir(sys.argv[1]).lock():\n    os.kill(os.getpid(), signal.SIGKILL)"
     )
     finished = subprocess.run([sys.executable, "-c", code, str(tmp_path / "run")], check=False)
     assert finished.returncode == -signal.SIGKILL
-    with Workdir(tmp_path / "run").lock():
+    left = tmp_path / "run" / ".lock"
+    assert left.exists()
+    with Workdir(tmp_path / "run").lock() as held:
+        assert held.open_run(config, INPUTS, clip) is False  # what is left is not in the way
+    assert not left.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_not_locked(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(filelock.FileLock, "_acquire", refuse)
+    with (
+        pytest.raises(InputError, match=f"^cannot lock {tmp_path}: Permission denied$"),
+        Workdir(tmp_path).lock(),
+    ):
         pass
 
 
@@ -286,15 +304,21 @@ def test_propagated_pixels_survive_their_file(claimed, clip):
     for one, same in zip((*kept[:3], *kept.origins), (*read[:3], *read.origins), strict=True):
         assert np.array_equal(one, same)
         assert one.dtype == same.dtype
-    with pytest.raises(InputError, match=r"carried\.npz: .* does not fit the clip's hole"):
+    with pytest.raises(InputError, match=r"propagated\.npz: .* does not fit the clip's hole"):
         claimed.read_propagated(clip.hole[:2])
 
 
 def test_propagated_pixels_of_earlier_versions_have_no_origins(claimed, clip):
-    kept = propagated(clip)._replace(origins=None)
-    claimed.write_propagated(kept)
+    kept = propagated(clip)
+    save_npz(
+        claimed.path / "carried.npz",
+        frames=kept.frames,
+        confidence=kept.confidence,
+        rehearsal=kept.held_out,
+    )
     read = claimed.read_propagated(clip.hole)
     assert np.array_equal(read.frames, kept.frames)
+    assert np.array_equal(read.held_out, kept.held_out)
     assert read.origins is None
 
 

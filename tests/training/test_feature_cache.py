@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import Traced, double_and_row_means
-from hypothesis import given, settings
+from helpers import Traced, double_and_row_means, examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vidprior.training.feature_cache import FeatureCache
@@ -24,7 +24,7 @@ def test_what_was_asked_for_is_there_and_the_rest_is_not():
             assert np.allclose(ours, there, atol=1e-6)
 
 
-@settings(deadline=None, max_examples=20)
+@examples(20)
 @given(st.lists(st.lists(st.integers(0, 5), max_size=5), max_size=4))
 def test_the_bits_do_not_depend_on_the_order(asked):
     store, whole = (FeatureCache(double_and_row_means, FRAMES) for _ in range(2))

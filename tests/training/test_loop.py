@@ -271,9 +271,9 @@ def test_the_best_pass_is_kept_and_ends_the_run(kept, capsys):
     assert int(state.best.step) == 4
     assert float(state.rendered["a"]) == 4
     told = capsys.readouterr().err
-    assert "rehearsed: 2.0 off after update 2" in told
-    assert "ended after update 8: none was better since 4" in told
-    assert told.count("rehearsed") == 3
+    assert "update 2: held-out RMSE 2.0/255" in told
+    assert "training stopped after update 8: the best score was after update 4" in told
+    assert told.count("held-out RMSE") == 3
 
 
 def test_a_score_does_not_compile_the_updates_again():

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from hypothesis import given, settings
+from helpers import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vidprior.model.generator import Generator
@@ -41,7 +42,7 @@ def test_directions_of_a_kernel_are_followed_equally():
     assert np.all((values > 0.6) & (values < 1.3))
 
 
-@settings(deadline=None, max_examples=10)
+@examples(10)
 @given(st.tuples(*(st.integers(1, 3),) * 2, *(st.integers(1, 9),) * 2), st.integers(0, 99))
 def test_a_kernel_is_a_matrix_from_what_it_sees_to_what_it_gives(shape, seed):
     gradient = np.random.default_rng(seed).normal(size=shape)

@@ -377,6 +377,18 @@ def test_a_run_is_past_its_best_when_half_of_it_brought_nothing_better(best, ste
     assert train_step.should_stop_early(state, total=100) is past
 
 
+@pytest.mark.parametrize(
+    ("error", "step", "ends"),
+    [(50.0, 20, True), (50.0, 10, False), (49.0, 20, False), (51.0, 20, True)],
+)
+def test_a_run_ends_after_its_trial_if_the_network_gains_nothing(error, step, ends):
+    """Without a network the error is 50; the trial is 20 updates."""
+    best = train_step.Best({}, jnp.array(error), jnp.array(step))
+    state = train_step.TrainState(params={}, opt_state=(), step=jnp.array(step), best=best)
+    assert train_step.should_stop_early(state, total=100, trial=20, error_without=50.0) is ends
+    assert not train_step.should_stop_early(state, total=100)
+
+
 def test_what_is_judged_are_averaged_parameters_where_they_are_kept():
     state = train_step.TrainState({"a": jnp.ones(2)}, (), jnp.zeros((), jnp.int32))
     state = train_step.update_best(

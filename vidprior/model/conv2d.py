@@ -1,14 +1,14 @@
 """Two-dimensional correlation, with an input's gradient that is fast on a CPU too."""
 
 import functools
+import math
 import operator
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-# Up to so many channels the input's gradient is better found by `_spread`.
+# Up to so many channels the input's gradient is better found by `_vjp_by_products`.
 FEW_CHANNELS = 4
 
 
@@ -37,38 +37,53 @@ def conv2d(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
     return _lax_conv(x, kernel, stride)
 
 
-def _forward(x: jax.Array, kernel: jax.Array, stride: int) -> tuple[jax.Array, Any]:
+def _forward(
+    x: jax.Array, kernel: jax.Array, stride: int
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     return _lax_conv(x, kernel, stride), (x, kernel)
 
 
-def _backward(stride: int, kept: Any, change: jax.Array) -> tuple[jax.Array, jax.Array]:
-    x, kernel = kept
-    _, pull = jax.vjp(functools.partial(_lax_conv, stride=stride), x, kernel)
-    to_input, to_kernel = pull(change)
-    if jax.default_backend() == "cpu":  # elsewhere the libraries know better
-        few = stride == 1 and kernel.shape[2] <= FEW_CHANNELS
-        to_input = (
-            _input_gradient(change, kernel)
-            if few
-            else _kernel_gradient(change, kernel, stride=stride)
-        )
-        margins = [(0, x.shape[axis] - to_input.shape[axis], 0) for axis in (1, 2)]
-        to_input = lax.pad(to_input, jnp.zeros((), x.dtype), [(0, 0, 0), *margins, (0, 0, 0)])
-    return to_input, to_kernel
+def _backward(
+    stride: int, residuals: tuple[jax.Array, jax.Array], cotangent: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    x, kernel = residuals
+    _, vjp = jax.vjp(functools.partial(_lax_conv, stride=stride), x, kernel)
+    x_cotangent, kernel_cotangent = vjp(cotangent)
+    if _needs_own_form(kernel, cotangent):
+        if stride == 1 and kernel.shape[2] <= FEW_CHANNELS:
+            x_cotangent = _vjp_by_products(cotangent, kernel)
+        else:
+            x_cotangent = _vjp_by_correlation(cotangent, kernel, stride=stride)
+        margins = [(0, x.shape[axis] - x_cotangent.shape[axis], 0) for axis in (1, 2)]
+        zero = jnp.zeros((), x.dtype)
+        x_cotangent = lax.pad(x_cotangent, zero, [(0, 0, 0), *margins, (0, 0, 0)])
+    return x_cotangent, kernel_cotangent
+
+
+def _needs_own_form(kernel: jax.Array, cotangent: jax.Array) -> bool:
+    """Whether XLA's gradient to the input is a slow one.
+
+    On a CPU it always is. Elsewhere the libraries know better, but for a kernel with more
+    pixels than the image: XLA takes the one for the other, and spends six times the products.
+    """
+    larger = math.prod(kernel.shape[:2]) > math.prod(cotangent.shape[1:3])
+    return larger or jax.default_backend() == "cpu"
 
 
 conv2d.defvjp(_forward, _backward)
 
 
-def _input_gradient(change: jax.Array, kernel: jax.Array) -> jax.Array:
+def _vjp_by_products(cotangent: jax.Array, kernel: jax.Array) -> jax.Array:
     """The input's gradient of stride 1: what each output sends to every input that it met.
 
     One matrix product; XLA's convolution to few channels takes two to four times as long.
     """
     rows, columns, channels, features = kernel.shape
-    height, width = change.shape[1] + rows - 1, change.shape[2] + columns - 1
-    change = jnp.pad(change, [(0, 0), (rows - 1, rows - 1), (columns - 1, columns - 1), (0, 0)])
-    sent = change @ jnp.moveaxis(kernel, 3, 0).reshape(features, -1)
+    height, width = cotangent.shape[1] + rows - 1, cotangent.shape[2] + columns - 1
+    cotangent = jnp.pad(
+        cotangent, [(0, 0), (rows - 1, rows - 1), (columns - 1, columns - 1), (0, 0)]
+    )
+    sent = cotangent @ jnp.moveaxis(kernel, 3, 0).reshape(features, -1)
     taps = [
         sent[:, rows - 1 - i :, columns - 1 - j :, (i * columns + j) * channels :][
             :, :height, :width, :channels
@@ -79,7 +94,7 @@ def _input_gradient(change: jax.Array, kernel: jax.Array) -> jax.Array:
     return functools.reduce(operator.add, taps)
 
 
-def _kernel_gradient(change: jax.Array, kernel: jax.Array, *, stride: int) -> jax.Array:
+def _vjp_by_correlation(cotangent: jax.Array, kernel: jax.Array, *, stride: int) -> jax.Array:
     """The input's gradient as a correlation of stride 1: what each input gets from all outputs.
 
     Inputs take turns in which taps of the kernel they meet, `stride` of them in each axis:
@@ -94,8 +109,8 @@ def _kernel_gradient(change: jax.Array, kernel: jax.Array, *, stride: int) -> ja
     margins = [(0, 0), *((t - 1, t - 1) for t in taps), (0, 0)]
     # Apart, since XLA takes a kernel larger than the image, once it has folded the margins in,
     # for the image, and is seven times slower.
-    change = lax.optimization_barrier(jnp.pad(change, margins))
-    y = _lax_conv(change, kernel.reshape(*taps, features, -1))
+    cotangent = lax.optimization_barrier(jnp.pad(cotangent, margins))
+    y = _lax_conv(cotangent, kernel.reshape(*taps, features, -1))
     count, height, width, _ = y.shape
     y = y.reshape(count, height, width, stride, stride, channels).swapaxes(2, 3)
     return y.reshape(count, height * stride, width * stride, channels)

@@ -77,17 +77,21 @@ def _forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax.Arra
     return convolve_same(x, kernel), (x, kernel)
 
 
-def _backward(kept: tuple[jax.Array, jax.Array], change: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _backward(
+    residuals: tuple[jax.Array, jax.Array], cotangent: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     """The input's gradient is a correlation too; the kernel's, seldom wanted, the plain one."""
-    x, kernel = kept
+    x, kernel = residuals
 
     def plain(kernel: jax.Array) -> jax.Array:
         return lax.conv_general_dilated(
             x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
         )
 
+    _, vjp = jax.vjp(plain, kernel)
+    (kernel_cotangent,) = vjp(cotangent)
     turned = jnp.swapaxes(kernel[::-1, ::-1], 2, 3)
-    return convolve_same(change, turned), jax.vjp(plain, kernel)[1](change)[0]
+    return convolve_same(cotangent, turned), kernel_cotangent
 
 
 convolve_same.defvjp(_forward, _backward)

@@ -89,7 +89,7 @@ def clip(
     """
     return make_clip(
         frames,
-        hole if propagated is None else hole | propagated.rehearsal,
+        hole if propagated is None else hole | propagated.held_out,
         noise,
         flows=flows,
         features=features,
@@ -181,6 +181,7 @@ def render_frames(
         generator=generator(config),
         length=config.window.length,
         rounding=config.render.rounding,
+        precision=config.model.precision,
     )
 
 
@@ -304,6 +305,7 @@ def bound_features(config: ConfigDict, arrays: Mapping[str, np.ndarray]) -> Feat
     params = vgg.make_params(arrays, flip_channels=not imagenet)
 
     def features(image: jax.Array) -> tuple[jax.Array, ...]:
-        return cast(Any, module.apply({"params": params}, image))
+        with jax.default_matmul_precision(config.model.precision):
+            return cast(Any, module.apply({"params": params}, image))
 
     return features

@@ -31,6 +31,8 @@ from vidprior.types import Array, Features, Flows, Params, Propagated
 
 # Frames, spread over the clip, whose held-out pixels score the parameters after every pass.
 SELECTION_FRAMES = 12
+# Passes after which a network must gain something over propagated pixels.
+_TRIAL_PASSES = 2
 
 
 def fit_clip(
@@ -70,8 +72,14 @@ def fit_clip(
     state, rows = _newest(config, saved)
     begin = int(state.step)
     workdir.forget_metrics_after(begin)
+    ends = schedule.pass_ends
+    trial = int(ends[min(_TRIAL_PASSES, len(ends)) - 1])
+    error_without = _error_without(config, prepared, propagated)
     if begin >= total or (
-        begin in schedule.pass_ends and train_step.should_stop_early(state, total=total)
+        begin in ends
+        and train_step.should_stop_early(
+            state, total=total, trial=trial, error_without=error_without
+        )
     ):
         return state
     clip = build.prepared_clip(
@@ -94,6 +102,8 @@ def fit_clip(
             save_every=config.checkpoint.every,
             score=_score(config, clip.noise, prepared, propagated),
             preview=_preview(config, workdir, clip.noise, prepared, board),
+            trial=trial,
+            error_without=error_without,
         )
         network = Network(state, schedule, save, begin=begin, rows=rows)
         fitted = loop.run([network], total=total, updates_after=updates_after, listener=listener)
@@ -232,20 +242,35 @@ def _score(
     """Mean square error, of 0 to 255, of what will be shown; NaN where nothing is held out."""
     if propagated is None or not config.checkpoint.keep_best:
         return None
-    frames = holdout_frames(propagated.rehearsal, count=SELECTION_FRAMES)
+    frames = holdout_frames(propagated.held_out, count=SELECTION_FRAMES)
 
     def score(params: Params) -> float:
         shown = build.render_frames(config, lambda _: params, noise, frames)
-        generated, carried, truth, confidence = holdout_pixels(shown, propagated, prepared.frames)
+        generated, filled, truth, confidence = holdout_pixels(shown, propagated, prepared.frames)
         if not len(truth):
             return math.nan
         result = generated
         if config.render.propagated_pixels == "blend":
-            weights = fit_blend_weights(generated, carried, truth, confidence)
-            result = blend(generated, carried, confidence, weights)
+            weights = fit_blend_weights(generated, filled, truth, confidence)
+            result = blend(generated, filled, confidence, weights)
         return float(np.square(truth - result.astype(np.float32)).mean())
 
     return score
+
+
+def _error_without(
+    config: ConfigDict, prepared: PreparedClip, propagated: Propagated | None
+) -> float:
+    """The score of propagated pixels without a network; infinite where it is not compared."""
+    compared = config.checkpoint.keep_best and config.render.propagated_pixels == "blend"
+    if propagated is None or not compared:
+        return math.inf
+    frames = holdout_frames(propagated.held_out, count=SELECTION_FRAMES)
+    where = propagated.held_out[frames]
+    if not where.any():
+        return math.inf
+    truth = prepared.frames[frames][where].astype(np.float32)
+    return float(np.square(truth - propagated.frames[frames][where]).mean())
 
 
 def _preview(

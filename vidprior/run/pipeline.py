@@ -265,7 +265,7 @@ def render(
         return rendered
     propagated = obtain_propagated(workdir, clip, config=config)
     # Always of the same frames, so that a frame does not depend on which others are wanted.
-    some = holdout_frames(propagated.rehearsal, count=BLEND_FIT_FRAMES)
+    some = holdout_frames(propagated.held_out, count=BLEND_FIT_FRAMES)
     sample = build.render_frames(config, params_for, noise, some)
     shares = fit_blend_weights(*holdout_pixels(sample, propagated, clip.frames))
     return blend_propagated(rendered, propagated, shares, clip.hole)

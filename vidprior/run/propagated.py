@@ -36,12 +36,11 @@ def obtain_propagated(workdir: Workdir, clip: PreparedClip, *, config: ConfigDic
 
 
 def describe_propagation(clip: PreparedClip, propagated: Propagated) -> str:
-    """What is to be told about carried pixels before the training."""
+    """One line: how much of the hole was propagated with confidence, and how well."""
     share = (propagated.confidence[clip.hole] >= 0.5).mean() if clip.hole.any() else 0
-    told = f"hole: {share:.1%} of its pixels are carried from other frames and trusted"
-    where = propagated.rehearsal
+    line = f"hole: {share:.1%} propagated from other frames with confidence"
+    where = propagated.held_out
     if where.any():
         error = propagated.frames[where].astype(np.float64) - clip.frames[where]
-        told += f"; where this is rehearsed, they deviate by {np.sqrt(np.square(error).mean()):.1f}"
-        told += " of 255"
-    return told
+        line += f"; held-out RMSE {np.sqrt(np.square(error).mean()):.1f}/255"
+    return line

@@ -96,6 +96,7 @@ def render(
     generator: Generator,
     length: int,
     rounding: str = "nearest",
+    precision: str = "default",
 ) -> Iterator[RenderedFrame]:
     """Generates frames one after the other.
 
@@ -106,8 +107,9 @@ def render(
       generator: the network.
       length: N, the window's length in training.
       rounding: to 8 bit, 'nearest' or 'down' (as the published code does).
+      precision: of float32 products, as `jax.default_matmul_precision` takes it.
     """
-    noise, generate = jax.device_put(noise), _generate(generator, length)
+    noise, generate = jax.device_put(noise), _generate(generator, length, precision)
     for number in frames:
         start = window_start(number, num_frames=len(noise), length=length)
         image, flow = generate(params_for(start), noise, start, number - start)
@@ -119,13 +121,14 @@ def render(
 
 
 @functools.cache
-def _generate(generator: Generator, length: int) -> Callable[..., Any]:
+def _generate(generator: Generator, length: int, precision: str) -> Callable[..., Any]:
     """Compiles the prediction of a frame, by its position in the window that begins at `start`."""
 
     @functools.partial(jax.jit, compiler_options=compiler_options())
     def generate(params: Params, noise: Array, start: Array, position: Array) -> Any:
         window = jax.lax.dynamic_slice_in_dim(noise, start, length)
-        prediction = generator.apply({"params": params}, window)
+        with jax.default_matmul_precision(precision):
+            prediction = generator.apply({"params": params}, window)
         return jax.tree.map(lambda x: x[position], prediction)
 
     return generate
@@ -184,7 +187,7 @@ def holdout_pixels(
     nothing = np.zeros((0, 3), np.uint8)
     pixels = [(nothing, nothing, nothing, np.zeros(0, np.float16))]
     for number, image, *_ in rendered:
-        where = propagated.rehearsal[number]
+        where = propagated.held_out[number]
         pixels.append(
             (
                 image[where],

@@ -3,7 +3,7 @@
 config.json       the resolved configuration and the inputs' paths
 clip.npz          frames and hole at training size
 flows.npz         optical flow
-carried.npz       known pixels carried into the hole, once asked for
+propagated.npz    known pixels propagated into the hole, where they are needed
 checkpoints/      one folder for each saved state
 noise.npz         the network's fixed input, where it did not come from the seed
 metrics.jsonl     one line for every `log.every` updates
@@ -23,7 +23,6 @@ instead of clip, flow, checkpoints, metrics and previews, which each part has fo
 """
 
 import contextlib
-import fcntl
 import json
 import operator
 import os
@@ -31,20 +30,18 @@ import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import filelock
 import numpy as np
 
 from vidprior import configuration
 from vidprior.configuration import flatten
 from vidprior.errors import InputError
 from vidprior.io.files import replacing
-from vidprior.io.npz import has_array, load_npz, save_npz
-from vidprior.run import clip_file, metrics_log
+from vidprior.io.npz import load_npz, save_npz
+from vidprior.run import clip_file, metrics_log, propagated_file
 from vidprior.run.clip_file import MAX_CLIP_BYTES, ClipHeader, PreparedClip
-from vidprior.types import Origins, Propagated
+from vidprior.types import Propagated
 
-# Kinds and ranks of what `Propagated` and `Origins` hold, as `npz.load_npz` checks them.
-_PROPAGATED = {"frames": ("u", 4), "confidence": ("f", 3), "rehearsal": ("b", 3)}
-_ORIGINS = {"origin_frame": ("i", 2), "origin_place": ("f", 3), "origin_weight": ("f", 2)}
 # In the folder of parts: the first frame of each, and the one after its last.
 PARTS = "parts.json"
 
@@ -65,10 +62,11 @@ class Workdir:
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = pathlib.Path(path)
+        self.lock_file = self.path / ".lock"
         self.config_file = self.path / "config.json"
         self.clip_file = self.path / "clip.npz"
         self.flows_file = self.path / "flows.npz"
-        self.propagated_file = self.path / "carried.npz"
+        self.propagated_file = self.path / propagated_file.NAME
         self.noise_file = self.path / "noise.npz"
         self.checkpoints = self.path / "checkpoints"
         self.parts = self.path / "parts"
@@ -81,34 +79,33 @@ class Workdir:
     def lock(self) -> Iterator["Workdir"]:
         """Keeps other processes from writing here; the folder is made if it is missing.
 
-        A new folder that stays empty is taken away again. The lock is the operating system's,
-        and ends with the process, however that ends.
+        A new folder that stays empty is removed again. The operating system holds the lock,
+        on a hidden file, and releases it when the process ends, however it ends.
 
         Raises:
-          InputError: when another process holds the folder, or it cannot be made.
+          InputError: when another process holds the folder, or it cannot be made or written.
         """
         is_new = not self.path.exists()
         self._make()
+        lock = filelock.FileLock(self.lock_file, timeout=0)
         try:
-            folder = os.open(self.path, os.O_RDONLY)
+            lock.acquire()
+        except filelock.Timeout as error:
+            raise InputError(
+                f"another process is at work in {self.path}: wait for it, or choose another "
+                f"--workdir"
+            ) from error
         except OSError as error:
-            raise InputError(f"cannot open {self.path}: {error.strerror}") from error
+            raise InputError(f"cannot lock {self.path}: {error.strerror}") from error
         try:
-            try:
-                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise InputError(
-                    f"another process is at work in {self.path}: wait for it, or choose another "
-                    f"--workdir"
-                ) from error
-            except OSError as error:
-                raise InputError(f"cannot lock {self.path}: {error.strerror}") from error
             yield self
         finally:
+            with contextlib.suppress(OSError):  # Windows: the file goes when it is closed
+                self.lock_file.unlink()
+            lock.release()
             if is_new:
                 with contextlib.suppress(OSError):  # it holds something
                     self.path.rmdir()
-            os.close(folder)
 
     def _make(self) -> None:
         try:
@@ -244,41 +241,18 @@ class Workdir:
 
     def write_propagated(self, propagated: Propagated) -> None:
         """Keeps the pixels that were propagated into the hole, and where they come from."""
-        arrays = {name: getattr(propagated, name) for name in _PROPAGATED}
-        origins = {} if propagated.origins is None else propagated.origins._asdict()
-        arrays |= {f"origin_{name}": array for name, array in origins.items()}
-        save_npz(self.propagated_file, **arrays)
+        propagated_file.write(self.propagated_file, propagated)
 
     def read_propagated(self, hole: np.ndarray) -> Propagated | None:
-        """What was propagated into a hole [T, H, W]; None where it was not done yet.
-
-        Files of earlier versions do not tell origins.
+        """What was propagated into a hole [T, H, W]; None where that was not done yet.
 
         Raises:
-          InputError: when it is damaged or does not fit the clip.
+          InputError: the file is damaged or does not fit the clip.
         """
-        if not self.propagated_file.exists():
-            return None
-        fields = _PROPAGATED
-        if has_array(self.propagated_file, next(iter(_ORIGINS))):
-            fields = fields | _ORIGINS
-        arrays = load_npz(self.propagated_file, fields=fields, max_bytes=MAX_CLIP_BYTES)
-        count = int(hole.sum())
-        wanted = {"frames": (*hole.shape, 3), "confidence": hole.shape, "rehearsal": hole.shape}
-        for name, array in arrays.items():
-            fits = len(array) == count if name in _ORIGINS else array.shape == wanted[name]
-            if not fits:
-                raise InputError(
-                    f"{self.propagated_file}: {name} has shape {array.shape}, which does not fit "
-                    f"the clip's hole of {count} pixels in {hole.shape}"
-                )
-        origins = None
-        if fields is not _PROPAGATED:
-            origins = Origins(*(arrays[name] for name in _ORIGINS))
-            shape = origins.frame.shape
-            if origins.place.shape != (*shape, 2) or origins.weight.shape != shape:
-                raise InputError(f"{self.propagated_file}: its origins do not fit each other")
-        return Propagated(arrays["frames"], arrays["confidence"], arrays["rehearsal"], origins)
+        for path in (self.propagated_file, self.path / propagated_file.NAME_BEFORE):
+            if path.exists():
+                return propagated_file.read(path, hole)
+        return None
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         """Adds a line to metrics.jsonl."""

@@ -24,6 +24,7 @@ from vidprior.training.train_step import (
     Fit,
     TrainState,
     all_finite,
+    gains_nothing,
     should_stop_early,
     update_best,
 )
@@ -85,6 +86,8 @@ class Loop:
       score: mean square error, in grey levels of 255, of parameters at the end of a pass;
         the state keeps the best. NaN scores nothing; None keeps none.
       preview: shows parameters at the end of a pass, after so many updates; None for no one.
+      trial: updates after which the score must be below `error_without`, or the run ends.
+      error_without: the score of the result without a network; infinite where there is none.
     """
 
     fit: Fit
@@ -97,6 +100,14 @@ class Loop:
     save_every: int
     score: Callable[[Params], float] | None = None
     preview: Callable[[Params, int], None] | None = None
+    trial: int = 0
+    error_without: float = math.inf
+
+    def is_over(self, state: TrainState, *, total: int) -> bool:
+        """Whether a run of `total` updates ends early at a state; see `should_stop_early`."""
+        return should_stop_early(
+            state, total=total, trial=self.trial, error_without=self.error_without
+        )
 
     def run(
         self,
@@ -220,15 +231,19 @@ class _OneNetwork:
             error = self._loop.score(self._state.newest)
             self._state = update_best(self._state, error)
             if math.isfinite(error):
-                log.info(f"rehearsed: {error**0.5:.1f} off after update {end}")
+                log.info(f"update {end}: held-out RMSE {error**0.5:.1f}/255")
         self._network.save(self._state, self._losses.rows)
         self._saved_at = time.monotonic()
 
     def _is_past_its_best(self, end: int) -> bool:
         best = self._state.best
-        if best is None or not should_stop_early(self._state, total=self._total):
+        if best is None or not self._loop.is_over(self._state, total=self._total):
             return False
-        log.info(f"ended after update {end}: none was better since {best.step}")
+        if gains_nothing(self._state, self._loop.error_without):
+            reason = "the network does not improve held-out pixels: propagated pixels are shown"
+        else:
+            reason = f"the best score was after update {best.step}"
+        log.info(f"training stopped after update {end}: {reason}")
         return True
 
     def _record(self, done: int, number: int, means: Row) -> None:

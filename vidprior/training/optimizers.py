@@ -1,4 +1,4 @@
-"""How gradients become changes of the parameters: Adam, the paper's, or Muon."""
+"""How gradients become updates of the parameters: Adam, the paper's, or Muon."""
 
 import math
 
@@ -24,7 +24,7 @@ def make_optimizer(
 ) -> optax.GradientTransformation:
     """The optimiser of a generator.
 
-    'muon' orthogonalises what changes a kernel (Jordan et al., 2024): all the directions that
+    'muon' orthogonalises the update of a kernel (Jordan et al., 2024): all the directions that
     windows ask for are followed equally far, where Adam follows most the few that are
     loudest. Biases, normalisation and heads stay with Adam.
 
@@ -41,7 +41,7 @@ def make_optimizer(
         return adam
     muon = optax.chain(
         optax.trace(_MOMENTUM, nesterov=True),
-        optax.stateless(lambda changes, _: jax.tree.map(_orthogonal_update, changes)),
+        optax.stateless(lambda updates, _: jax.tree.map(_orthogonal_update, updates)),
         optax.scale_by_learning_rate(rate),
     )
     return optax.partition({"muon": muon, "adam": adam}, _labels)
@@ -59,7 +59,7 @@ def _labels(params: Params) -> Params:
 
 
 def _orthogonal_update(kernel: jax.Array) -> jax.Array:
-    """A kernel's change, a matrix from all that it sees to what it gives, orthogonalised."""
+    """A kernel's update, a matrix from all that it sees to what it gives, orthogonalised."""
     matrix = kernel.reshape(-1, kernel.shape[-1])
     size = _RMS_SCALE * math.sqrt(max(matrix.shape))
     return (size * orthogonalise(matrix)).reshape(kernel.shape)

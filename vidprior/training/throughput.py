@@ -88,11 +88,13 @@ class ThroughputEstimate:
             return
         self._told = True
         device, remaining = jax.devices()[0], (self._total - end + self._after) * seconds
+        peak = runtime.peak_memory()
         log.info(
             f"plan: {self._total - self._begin} updates of {self._total}"
             + (f" and {self._after} in later parts" if self._after else "")
             + f", about {duration(remaining)} left at {1 / seconds:.3g} updates/s; compiled in "
-            f"{duration(self._compiled)}; {runtime.peak_memory() / 2**30:.2f} GiB at most so far"
+            f"{duration(self._compiled)}"
+            + (f"; {peak / 2**30:.2f} GiB at most so far" if peak else "")
         )
         if device.platform == "cpu" and remaining > LONG_SECONDS:
             log.warning(

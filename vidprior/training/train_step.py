@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -72,6 +73,10 @@ class TrainState:
         return self.best if known else None
 
 
+# Scores whose ratio is above this are equal up to rounding.
+_SAME = 0.9999
+
+
 def with_best(state: TrainState) -> TrainState:
     """The state, from now on remembering its best parameters.
 
@@ -87,7 +92,7 @@ def with_best(state: TrainState) -> TrainState:
 def update_best(state: TrainState, error: float) -> TrainState:
     """The state, remembering its newest parameters unless their `error` exceeds the least so far.
 
-    Of equals the newest count: before a network is ready, carried pixels alone are shown, and
+    Of equals the newest count: before a network is ready, propagated pixels alone are shown, and
     what is scored does not change. The state must come from `with_best`.
     """
     assert state.best is not None, "no best parameters are kept: see `with_best`"
@@ -98,10 +103,32 @@ def update_best(state: TrainState, error: float) -> TrainState:
     return dataclasses.replace(state, best=best)
 
 
-def should_stop_early(state: TrainState, *, total: int) -> bool:
-    """Whether half of the updates so far, and these at least half of `total`, changed no best."""
+def gains_nothing(state: TrainState, error_without: float) -> bool:
+    """Whether the best parameters are no better than the result without a network."""
     best = state.scored
-    return best is not None and int(state.step) >= max(2 * int(best.step), total / 2)
+    return best is not None and float(best.error) >= _SAME * error_without
+
+
+def should_stop_early(
+    state: TrainState, *, total: int, trial: int = 0, error_without: float = math.inf
+) -> bool:
+    """Whether more updates are not expected to help.
+
+    Either the best score is older than half of the updates so far, and these are at least half
+    of `total`; or after a trial the best score is no better than without a network.
+
+    Args:
+      state: scored by `update_best`.
+      total: updates of the run.
+      trial: updates before a network must be better.
+      error_without: score of the result without a network; infinite where there is none.
+    """
+    best = state.scored
+    if best is None:
+        return False
+    if int(state.step) >= trial and gains_nothing(state, error_without):
+        return True
+    return int(state.step) >= max(2 * int(best.step), total / 2)
 
 
 def with_ema(state: TrainState) -> TrainState:
@@ -194,9 +221,9 @@ def make_train_step(
 
     def update(state: TrainState, clip: DeviceClip, window: Window) -> tuple[TrainState, Losses]:
         grads, terms = jax.grad(objective, has_aux=True)(state.params, gather(clip, window))
-        changes, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         best = _better(state, terms["image"]) if best_by_image_loss else state.best
-        params = optax.apply_updates(state.params, changes)
+        params = optax.apply_updates(state.params, updates)
         ema = _update_ema(state.ema, params, step=state.step, decay=ema_decay)
         return TrainState(params, opt_state, state.step + 1, best, ema), terms
 

@@ -284,7 +284,7 @@ def test_a_divided_run_is_claimed_and_found_again(config, open_source, frames, t
     assert stored[1].config.video.start == CUT
     assert np.array_equal(stored[1].workdir.read_clip().frames, frames[CUT:])
     assert all(part.workdir.read_header().has_hole for part in stored)
-    with pytest.raises(InputError, match=r"divided into 2 parts.*parts/000000-000005"):
+    with pytest.raises(InputError, match=r"has 2 segments.*parts/000000-000005"):
         workdir.read_clip()
 
 

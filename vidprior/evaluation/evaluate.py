@@ -1,4 +1,4 @@
-"""A work directory's result against the truth."""
+"""Evaluates the result of a work directory against the truth."""
 
 import os
 from collections.abc import Sequence

@@ -159,7 +159,7 @@ def test_other_names_are_no_attributes():
         vidprior.nothing  # noqa: B018
 
 
-def test_carried_pixels_alone_leave_no_state(frames, hole):
+def test_propagated_pixels_alone_leave_no_state(frames, hole):
     config = tiny(method="propagate", render__resolution="training")
     alone = vidprior.inpaint(frames, hole, config)
     assert alone.state is alone.flows is None

@@ -72,7 +72,9 @@ def test_the_second_call_tells_the_time_that_is_left(told):
         [(20, 10, 50), (40, 20, 5), (60, 20, 5)], done=10, total=100, after=40
     )
     assert first == third == ""
-    assert "plan: 90 updates of 100 and 40 in later segments, about 25 s left at 4 updates/s" in second
+    assert (
+        "plan: 90 updates of 100 and 40 in later segments, about 25 s left at 4 updates/s" in second
+    )
     assert "compiled in 7 s; " in second
     assert re.search(r"\d\.\d\d GiB at most so far", second)
 

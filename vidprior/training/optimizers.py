@@ -1,4 +1,4 @@
-"""How gradients become updates of the parameters: Adam, the paper's, or Muon."""
+"""Optimisers: Adam, the paper's, and Muon."""
 
 import math
 
@@ -24,9 +24,9 @@ def make_optimizer(
 ) -> optax.GradientTransformation:
     """The optimiser of a generator.
 
-    'muon' orthogonalises the update of a kernel (Jordan et al., 2024): all the directions that
-    windows ask for are followed equally far, where Adam follows most the few that are
-    loudest. Biases, normalisation and heads stay with Adam.
+    'muon' orthogonalises the updates of kernels (Jordan et al., 2024), so that all directions
+    of a gradient are followed equally far, where Adam follows the few largest most. Biases,
+    normalisation and heads use Adam.
 
     Args:
       kind: one of `OPTIMIZERS`.

@@ -139,7 +139,7 @@ def test_arrays_that_cannot_be_are_refused(frames, hole, change, says):
 
 @pytest.mark.parametrize("field", ["video__start", "video__stop", "video__max_frames"])
 def test_ranges_are_for_files(frames, hole, field):
-    with pytest.raises(InputError, match="part of the array"):
+    with pytest.raises(InputError, match="pass a slice of the array"):
         vidprior.inpaint(frames, hole, tiny(**{field: 3}))
 
 
@@ -158,7 +158,7 @@ def test_other_names_are_no_attributes():
         vidprior.nothing  # noqa: B018
 
 
-def test_carried_pixels_alone_leave_no_state(frames, hole):
+def test_propagated_pixels_alone_leave_no_state(frames, hole):
     config = tiny(method="propagate", render__resolution="training")
     alone = vidprior.inpaint(frames, hole, config)
     assert alone.state is alone.flows is None

@@ -1,4 +1,4 @@
-"""The command line: reads the words, runs one mode, prints what came of it.
+"""The command line: parses the arguments, runs one mode, prints the paths of the result.
 
 python -m vidprior.main --config=configs/footage.py --video=V --mask=M --workdir=DIR
 python -m vidprior.main --mode=render --workdir=DIR [--checkpoint=STEP] [--frames=10:40]
@@ -29,11 +29,11 @@ def main(arguments: Sequence[str]) -> int:
     """Runs one mode.
 
     Args:
-      arguments: the program's name, and the words behind it.
+      arguments: the program's name, and its arguments.
 
     Returns:
-      The exit code: 0; 1 where training diverged; 2 where the input is at fault, after one
-      line; 130 where a person stopped it.
+      The exit code: 0; 1 if training diverged; 2 for invalid input, after one line; 130 if
+      the user stopped it.
     """
     absl_logging.set_verbosity(absl_logging.FATAL)  # JAX and Orbax report every step they take
     try:
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(request: Request) -> None:
-    """Runs the mode that is asked for, and prints its result on stdout."""
+    """Runs the requested mode, and prints its result on stdout."""
     if request.mode == "doctor":
         from vidprior import doctor
 
@@ -121,7 +121,7 @@ def run() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     if code:
-        # Threads of a failed save would still print tracebacks after our one line.
+        # Otherwise threads of a failed save print tracebacks after our one line.
         os._exit(code)
 
 

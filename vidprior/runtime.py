@@ -14,9 +14,9 @@ CompilerOptions = dict[str, str | bool]
 def compiler_options() -> CompilerOptions:
     """Options for `jax.jit` on the default device.
 
-    On a CPU XLA hands convolutions to a library that takes half as long again as XLA's own
-    routine. What is left to it: matrix products, and sums, which it adds up pairwise. XLA
-    itself adds one number after the other, and is wrong by 1e-5 of a loss.
+    On a CPU, XLA gives convolutions to a library that takes half as long again as XLA's own
+    routine. Only matrix products and sums are left to that library. It sums pairwise; XLA
+    sums one number after the other, with an error of 1e-5 of a loss.
     """
     import jax
 
@@ -49,12 +49,12 @@ M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
 
 
 def keep_memory() -> bool:
-    """Keeps memory that is given back, for the next update that asks for as much.
+    """Makes malloc keep freed memory for the next update.
 
-    XLA asks for an update's temporaries anew each time, and glibc would fetch large
-    pieces from the system, zeroed a page at a time. Now all come from one heap that does
-    not shrink. Call it before threads start: each would have a heap of its own, and none but
-    the first takes large pieces.
+    XLA allocates the temporaries of each update anew, and glibc would get large blocks from
+    the system, zeroed page by page. With this, all come from one heap that does not shrink.
+    Call it before threads start: each would get its own heap, and only the first takes large
+    blocks.
 
     Returns:
       Whether the C library has such settings.

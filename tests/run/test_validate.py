@@ -95,7 +95,7 @@ def test_keeping_the_best_needs_held_out_pixels():
 
 
 def test_without_any_loss_there_is_nothing_to_train_for():
-    with pytest.raises(InputError, match="every loss has weight 0"):
+    with pytest.raises(InputError, match="all losses have weight 0"):
         validate.validate(configured("dip_vid", loss__image=0.0))
 
 

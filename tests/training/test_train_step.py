@@ -142,7 +142,7 @@ def test_terms_compare_each_pair_with_its_own_flow(clip, listed, index):
     assert terms["perceptual"] == pytest.approx(perceptual, rel=1e-5)
 
 
-def test_carried_pixels_are_those_of_the_frames(clip, listed):
+def test_propagated_pixels_are_those_of_the_frames(clip, listed):
     window = windows.select(listed, 23)
     batch = windows.gather(clip, window)
     prediction = random_prediction()

@@ -249,7 +249,9 @@ def render(
     if not clip.hole.any():
         return (RenderedFrame(number, clip.frames[number], None) for number in frames)
     if not build.trains(config) or config.render.propagated_pixels == "only":
-        return show_propagated(obtain_propagated(workdir, clip, config=config), clip, frames)
+        propagated = obtain_propagated(workdir, clip, config=config)
+        _tell_if_small(propagated)
+        return show_propagated(propagated, clip, frames)
     saved = checkpoints.Checkpoints(workdir.checkpoints)
     if not saved.steps():
         raise InputError(f"{workdir.path} has no checkpoint yet: train first")
@@ -264,11 +266,20 @@ def render(
     if config.render.propagated_pixels == "none":
         return rendered
     propagated = obtain_propagated(workdir, clip, config=config)
+    _tell_if_small(propagated)
     # Always the same frames, so that a frame does not depend on which others are rendered.
     some = holdout_frames(propagated.held_out, count=BLEND_FIT_FRAMES)
     sample = build.render_frames(config, params_for, noise, some)
     shares = fit_blend_weights(*holdout_pixels(sample, propagated, clip.frames))
     return blend_propagated(rendered, propagated, shares, clip.hole)
+
+
+def _tell_if_small(propagated: Propagated) -> None:
+    if propagated.origins is None:
+        log.info(
+            "note: an earlier version propagated the pixels of this run, and did not keep where "
+            "they come from: they are shown at training size"
+        )
 
 
 def show_propagated(

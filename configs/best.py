@@ -1,18 +1,19 @@
-"""Beyond the paper: a new window at every update, Muon, averaged parameters, carried pixels.
+"""Beyond the paper: a new window at every update, Muon, EMA, propagated pixels.
 
     python -m vidprior.main --config=configs/best.py \
         --video=VIDEO --mask=MASK --workdir=out/best
 
-At most 2,000 updates, where the paper spends 100,000, and nothing to fetch. Frames are those
-of the best of ten moments, as the rehearsal tells, and half of the updates without a better one
-are the end. What each switch gains: docs/research/quality.md.
+The base of `footage` and `fast`. At most 2,000 updates, where the paper has 100,000, and
+nothing to download. After each of ten passes, the held-out error is measured, and the best
+parameters render. Training stops early when the best score is older than half of the steps.
+docs/research/quality.md lists what each switch gains.
 """
 
 from vidprior.configuration import load
 
 
 def get_config():
-    """The image loss on known pixels, and on those that are carried along the flow."""
+    """Image loss on known pixels, and on propagated pixels in the hole."""
     config = load("dip_vid")
     config.video.split_at_cuts = True
     config.video.max_segment_frames = 100

@@ -1,4 +1,4 @@
-"""A preview: configs/best.py with a quarter of its updates.
+"""A preview: configs/best.py with at most 500 updates.
 
 python -m vidprior.main --config=configs/fast.py \
         --video=VIDEO --mask=MASK --workdir=out/fast
@@ -8,7 +8,7 @@ from vidprior.configuration import load
 
 
 def get_config():
-    """500 updates; more of them later by --config.schedule.num_passes, in the same workdir."""
+    """500 updates. To continue, raise --config.schedule.num_passes in the same workdir."""
     config = load("best")
     config.schedule.num_passes = 5
     config.schedule.windows_per_pass = 100

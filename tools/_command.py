@@ -2,18 +2,24 @@
 
 import argparse
 import importlib.util
+import pathlib
 import re
 import sys
 from collections.abc import Callable
 
-from absl import logging
+# In the PyTorch environment `vidprior` is not installed: the tools there use the modules of it
+# that need NumPy alone.
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
 
 from vidprior.errors import InputError, Interrupted
 
 
 def run(command: Callable[[], None]) -> int:
     """Runs a command; returns its exit code: 2 and one line where the input is at fault."""
-    logging.set_verbosity(logging.FATAL)  # libraries tell of every step they take
+    if importlib.util.find_spec("absl"):  # the PyTorch environment is without
+        from absl import logging
+
+        logging.set_verbosity(logging.FATAL)  # libraries tell of every step they take
     try:
         command()
     except InputError as error:

@@ -19,7 +19,10 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
-from torch_checkpoint import InputError, read_npz, read_torch, run, write
+from torch_checkpoint import InputError, read_torch, run
+
+from vidprior.io.files import replacing
+from vidprior.io.npz import load_all, save_npz
 
 CHANNELS = (16, 32, 64, 128, 128, 128)
 SKIP = 4
@@ -153,18 +156,19 @@ def to_npz(source: pathlib.Path, output: pathlib.Path, noise: pathlib.Path | Non
     """Checkpoint to .npz."""
     network, arrays = select(read_torch(source))
     extra = {} if noise is None else {"noise": read_noise(noise)}
-    write(output, lambda file: np.savez(file, **arrays, **extra))
+    save_npz(output, **arrays, **extra)
     print(f"wrote {output}: {network}, {len(arrays)} parameters")
 
 
 def to_torch(source: pathlib.Path, output: pathlib.Path) -> None:
     """.npz to checkpoint."""
-    found = read_npz(source)
+    found = load_all(source, max_bytes=2**30)
     noise = found.pop("noise", None)
     network, arrays = select(found)
     state = OrderedDict((name, torch.from_numpy(value)) for name, value in arrays.items())
     extra = {} if noise is None else {"noise": torch.from_numpy(noise)}
-    write(output, lambda file: torch.save({"state_dict": state, **extra}, file))
+    with replacing(output) as temporary:
+        torch.save({"state_dict": state, **extra}, temporary)
     print(f"wrote {output}: {network}, {len(arrays)} parameters")
 
 

@@ -16,7 +16,9 @@ import sys
 import numpy as np
 import pooch
 import torch
-from torch_checkpoint import InputError, read_torch, run, write
+from torch_checkpoint import InputError, read_torch, run
+
+from vidprior.io.npz import save_npz
 
 FILE_VERSION = 1
 URL = "https://download.pytorch.org/models/vgg16-397923af.pth"
@@ -99,7 +101,7 @@ def main(argv=None) -> int:
         path = args.checkpoint or download()
         arrays = convert(read_torch(path))
         source = {"version": FILE_VERSION, "source_sha256": sha256(path)}
-        write(args.output, lambda file: np.savez(file, **arrays, **source))
+        save_npz(args.output, **arrays, **source)
         print(f"wrote {args.output} from {path}")
 
     return run(command)

@@ -23,7 +23,9 @@ import sys
 
 import numpy as np
 import torch
-from torch_checkpoint import InputError, read_npz, run, write
+from torch_checkpoint import InputError, read_frames, run
+
+from vidprior.io.npz import save_npz
 
 FILE_VERSION = 1
 BATCH = 16
@@ -44,15 +46,8 @@ def load_network(path: pathlib.Path, device: torch.device) -> torch.jit.ScriptMo
 
 
 def read_clip(path: pathlib.Path) -> torch.Tensor:
-    """[T, 3, H, W] uint8 of the `frames` of a file.
-
-    Raises:
-      InputError: it cannot be read or holds no frames.
-    """
-    frames = read_npz(path, limit=2**33).get("frames")
-    if frames is None or frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:
-        raise InputError(f"{path} holds no frames, that is uint8 [T, H, W, 3]")
-    return torch.from_numpy(frames).permute(0, 3, 1, 2).contiguous()
+    """[T, 3, H, W] uint8 of the `frames` of a file."""
+    return torch.from_numpy(read_frames(path)).permute(0, 3, 1, 2).contiguous()
 
 
 @torch.no_grad()
@@ -97,8 +92,7 @@ def main(argv: list[str] | None = None) -> int:
         )
         digest = hashlib.sha256(flags.network.read_bytes()).hexdigest()[:16]
         name = f"{flags.network.name} sha256:{digest} {flags.kind}"
-        arrays = {"version": FILE_VERSION, "features": features, "network": name}
-        write(flags.output, lambda file: np.savez(file, **arrays))
+        save_npz(flags.output, version=FILE_VERSION, features=features, network=name)
         print(f"wrote {flags.output}: {features.shape[0]} features of {features.shape[1]} numbers")
 
     return run(command)

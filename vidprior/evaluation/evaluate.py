@@ -1,4 +1,4 @@
-"""A work directory's result against the truth."""
+"""Evaluates the result of a work directory against the truth."""
 
 import os
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ import numpy as np
 from vidprior.errors import InputError
 from vidprior.evaluation import picture, protocols, tables
 from vidprior.imaging import geometry
+from vidprior.imaging.dilation import dilate_masks
 from vidprior.imaging.geometry import Transform
 from vidprior.io import footage
 from vidprior.run import outputs, segment_ranges, segments, source
@@ -17,17 +18,17 @@ from vidprior.run.workdir import Workdir
 
 
 def evaluate(workdir: Workdir, truth_path: str, *, protocol: protocols.Protocol) -> dict[str, Any]:
-    """Measures the work directory's result and stores the measures beside it.
+    """Measures the result of a work directory and writes the measures there.
 
-    What belongs together is one clip: a shot, as far as it is seen through one crop.
+    Each scene counts as a clip: consecutive frames of a shot with the same crop.
 
     Returns:
-      An evaluation as `scores` describes it, of one clip with the work directory's name,
-      or of several, with the numbers of their frames.
+      An evaluation as described in `tables`: of one clip with the work directory's name, or
+      of several, named by their frames.
 
     Raises:
-      InputError: when there is no result yet, it does not fit the truth, or either does
-        not fit the protocol.
+      InputError: there is no result yet, it does not fit the truth, or either does not fit
+        the protocol.
     """
     config, _, divided = segments.stored_run(workdir)
     count = divided[-1].frames.stop
@@ -60,7 +61,7 @@ def evaluate(workdir: Workdir, truth_path: str, *, protocol: protocols.Protocol)
 def measure_at_source(
     workdir: Workdir, truth: np.ndarray, found: Sequence["Scene"]
 ) -> dict[str, Any] | None:
-    """What is seen of the hole at the source's size, as of `picture.measure`.
+    """Measures the hole at source size; see `picture.measure`.
 
     Args:
       workdir: of the run.
@@ -68,7 +69,7 @@ def measure_at_source(
       found: the run's scenes.
 
     Returns:
-      None where the truth or the result has another size than the source, or the mask is gone.
+      The measures; None if truth or result do not have source size, or the mask is missing.
 
     Raises:
       InputError: the result or the mask cannot be read.
@@ -87,17 +88,17 @@ def measure_at_source(
     hole = np.zeros(truth.shape[:3], bool)
     for frames, view, _ in found:
         for number in frames:
-            grown = geometry.dilate(again.masks[number : number + 1], again.dilate)[0]
+            grown = dilate_masks(again.masks[number : number + 1], again.dilate)[0]
             hole[number, *view.crop] = grown[view.crop] > geometry.MASK_THRESHOLD
     return picture.measure(truth, result, hole)
 
 
 class Scene(NamedTuple):
-    """Frames that belong together.
+    """Consecutive frames of one shot with the same crop.
 
     Attributes:
       frames: their numbers in the run.
-      view: through which all of them are seen.
+      view: crop and resize from the source.
       hole: [T, H, W] bool.
     """
 

@@ -1,10 +1,10 @@
-"""Known pixels found by laying another frame over this one, however far away in time.
+"""Aligns another frame, however far away in time, with this one, and samples its pixels.
 
-Most of what a hole hides moves as the camera does. The camera's motion between two frames
-is a homography, found from points of interest outside the hole; flow then tells what it
-leaves, such as parallax, and is continued into the hole from its surroundings. No error
-adds up from frame to frame, and how well both frames agree around a pixel tells how far
-the one may stand in for the other there.
+Most of what a hole hides moves with the camera. The camera's motion between two frames is a
+homography, fitted to points of interest outside the hole. Flow measures the residual
+motion, such as parallax, and is extrapolated into the hole from its surroundings. Errors do
+not accumulate from frame to frame, and the difference of both frames around a pixel predicts
+the error there.
 
 Letters
     H  rows     W  columns     k  points of interest     n  wanted pixels of one frame
@@ -17,30 +17,31 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from vidprior.imaging.dilation import dilate
 from vidprior.imaging.geometry import box_around
-from vidprior.imaging.laplace import dilate_square, normalized_blur
+from vidprior.imaging.laplace import normalized_blur
+from vidprior.imaging.sampling import grid, sample
 from vidprior.propagation.fusion import Candidates
 
-# Points of interest kept of a frame, and how weak a corner may be.
+# Number of points of interest of a frame, and SIFT's contrast threshold.
 _POINTS, _CONTRAST = 800, 0.01
-# Pixels about what is unknown where no point is looked for, and no flow believed.
+# Pixels around unknown ones in which no points are detected and no flow is used.
 _RIM = 3
-# Pixels by which a point may miss the homography; how many, and which share of those that
-# look alike, must not.
+# Inlier distance of the homography, pixels; and the least number of inliers and their least
+# share of all matches.
 _MISS, _FEWEST, _SHARE = 1.0, 20, 0.25
-# How far the surroundings of a pixel reach, of the picture's height: where flow and
-# differences are looked at, and where colours are compared.
+# Standard deviations of the Gaussians around a pixel, relative to the picture's height: for
+# flow and differences, and for colour correction.
 _REACH, _COLOUR_REACH = 1 / 25, 1 / 30
-# Colours of two frames are brought together by what they differ on average, but one pixel
-# counts for so much at most, of 255.
+# The largest difference of a pixel, of 255, that colour correction uses.
 _MOST = 30.0
-# Flow counts half where it leaves a difference of so many grey levels, after a blur by
-# so many pixels.
+# Flow has half its weight where it leaves a difference of this many grey levels, after a blur
+# by this many pixels.
 _HALF_TRUST, _TRUST_BLUR = 8.0, 2.0
-# Expected error of a pixel, of 255, for one of the mean difference around it.
+# Expected error of a pixel relative to the mean difference around it.
 _PER_DIFFERENCE = 2.0
 _KNOWN = 0.999
-# Pixels of a side that flow is estimated on, where the picture has as many.
+# The least side of a box on which flow is estimated, in pixels, if the picture has as many.
 _SMALLEST = 64
 
 
@@ -57,23 +58,23 @@ class Points(NamedTuple):
 
 
 def find_points(grey: np.ndarray, hole: np.ndarray) -> Points:
-    """Points of interest outside the hole.
+    """Detects points of interest outside the hole.
 
     Args:
       grey: [H, W] uint8.
       hole: [H, W] bool.
     """
     sift = cv2.SIFT.create(nfeatures=_POINTS, contrastThreshold=_CONTRAST)
-    known = np.where(dilate_square(hole, _RIM), 0, 255).astype(np.uint8)
+    known = np.where(dilate(hole, _RIM, shape="square"), 0, 255).astype(np.uint8)
     found, descriptor = sift.detectAndCompute(grey, known)
     place = np.array([point.pt for point in found], np.float32).reshape(-1, 2)
     return Points(place, np.zeros((0, 128), np.float32) if descriptor is None else descriptor)
 
 
 def camera_motion(one: Points, other: Points) -> np.ndarray | None:
-    """The homography from one frame to another, [3, 3] float64; None where there is none.
+    """The homography from one frame to another, [3, 3] float64; None if none is found.
 
-    It must hold for 20 points at least, and for a quarter of those that look alike.
+    It needs at least 20 inliers, and a quarter of all matches.
     """
     if min(len(one.place), len(other.place)) < _FEWEST:
         return None
@@ -88,18 +89,18 @@ def camera_motion(one: Points, other: Points) -> np.ndarray | None:
     )
     if motion is None or holds.sum() < max(_FEWEST, _SHARE * len(alike)):
         return None
-    # Beyond a horizon, points would come back on the other side.
+    # Otherwise points beyond a horizon would reappear on the other side.
     return motion if np.linalg.det(motion) > 0 else None
 
 
 class KnownFrame(NamedTuple):
-    """A frame, as far as it is known by now.
+    """A frame as known so far.
 
     Attributes:
-      image: [H, W, 3] uint8; filled somehow where it is not known.
+      image: [H, W, 3] uint8; filled provisionally where it is not known.
       grey: [H, W] uint8, the same in grey.
-      known: [H, W] bool: given, or filled well.
-      error: [H, W] float32, expected, of 255; 0 where the frame was given.
+      known: [H, W] bool: given, or accepted by a pass.
+      error: [H, W] float32, expected, of 255; 0 for given pixels.
     """
 
     image: np.ndarray
@@ -117,22 +118,22 @@ def align_frame(
     number: int,
     estimator: Any,
 ) -> Candidates | None:
-    """What another frame, laid over this one, shows of its wanted pixels.
+    """Samples another frame, aligned with this one, at its wanted pixels.
 
-    Its colours are brought to those of this frame by the mean difference about each pixel.
-    The expected error is sqrt(1 + (2 d)^2 + s^2), with d the mean absolute difference that
-    is left about the pixel, where both are known, and s the error of what is sampled.
+    Colours are corrected by the mean difference around each pixel. The expected error is
+    sqrt(1 + (2 d)^2 + s^2), where d is the remaining mean absolute difference around the
+    pixel, where both frames are known, and s the error of the sampled pixel.
 
     Args:
       here: the frame.
-      there: the other one.
+      there: the other frame.
       motion: [3, 3], from the frame to the other.
       wanted: [H, W] bool, unknown pixels of the frame, at least one.
       number: of the other frame.
       estimator: OpenCV's DIS, of `dis.make_dis`.
 
     Returns:
-      The candidates; None where the other frame shows nothing of them.
+      The candidates; None if the other frame shows none of these pixels.
     """
     height = len(wanted)
     box = box_around(wanted, margin=math.ceil(2 * height * _REACH) + _RIM, least=_SMALLEST)
@@ -144,12 +145,12 @@ def align_frame(
     both = shown & known
     if not both.any():
         return None
-    colour = _at(there.image, place, method=cv2.INTER_CUBIC).astype(np.float32)
+    colour = sample(there.image, place, cubic=True).astype(np.float32)
     apart = np.clip(frame - colour, -_MOST, _MOST)
     colour += normalized_blur(apart, both, height * _COLOUR_REACH)
     difference = cv2.transform(cv2.absdiff(colour, frame), np.full((1, 3), 1 / 3))
     around = normalized_blur(difference[..., None], both, height * _REACH)[..., 0]
-    squares = 1 + np.square(_PER_DIFFERENCE * around) + np.square(_at(there.error, place))
+    squares = 1 + np.square(_PER_DIFFERENCE * around) + np.square(sample(there.error, place))
     error = np.where(shown, np.sqrt(squares), np.inf)
     here_wanted = wanted[box]
     return Candidates(colour[here_wanted], error[here_wanted], place[here_wanted], number)
@@ -164,25 +165,24 @@ def _place_there(
     wanted: np.ndarray,
     estimator: Any,
 ) -> np.ndarray | None:
-    """[h, w, 2] float32: the place (x, y) of every pixel of a box in the other frame.
+    """[h, w, 2] float32: the place (x, y) in the other frame of every pixel of a box.
 
-    That is where the camera's motion leads, and flow from there. Flow is measured where
-    both frames are known, and continued from there, most from where it explains what is
-    seen. None where the other frame shows nothing that is wanted.
+    It is the camera's motion plus residual flow. Flow is measured where both frames are
+    known, and extrapolated from there, weighted towards flow that explains the picture. None
+    if the other frame shows no wanted pixel.
     """
     grey, known = np.ascontiguousarray(here.grey[box]), here.known[box]
-    columns, rows = (np.arange(side.start, side.stop, dtype=np.float32) for side in box[::-1])
-    place = np.stack(np.meshgrid(columns, rows), axis=-1)
+    place = grid(*box)
     moved: np.ndarray = cv2.perspectiveTransform(place.reshape(-1, 1, 2), motion).reshape(
         place.shape
     )
     shown = _shown(moved, there.known)
-    uncertain = dilate_square(~(known & shown), _RIM)
+    uncertain = dilate(~(known & shown), _RIM, shape="square")
     if uncertain.all() or not (shown & wanted[box]).any():
         return None
-    left = estimator.calc(grey, _at(there.grey, moved), None)
-    rest = _at(moved, place + left - place[0, 0]) - moved
-    apart = cv2.absdiff(_at(there.grey, moved + rest), grey).astype(np.float32)
+    left = estimator.calc(grey, sample(there.grey, moved), None)
+    rest = sample(moved, place + left - place[0, 0]) - moved
+    apart = cv2.absdiff(sample(there.grey, moved + rest), grey).astype(np.float32)
     missed: np.ndarray = cv2.GaussianBlur(apart, (0, 0), _TRUST_BLUR)
     trust = np.where(uncertain, 0, 1 / (1 + np.square(missed / _HALF_TRUST)))
     continued = normalized_blur(rest, trust, len(wanted) * _REACH)
@@ -192,16 +192,4 @@ def _place_there(
 
 def _shown(place: np.ndarray, known: np.ndarray) -> np.ndarray:
     """[h, w] bool: whether places (x, y) lie within a frame, on known pixels alone."""
-    return _at(known.astype(np.float32), place, border=cv2.BORDER_CONSTANT) > _KNOWN
-
-
-def _at(
-    image: np.ndarray,
-    place: np.ndarray,
-    *,
-    method: int = cv2.INTER_LINEAR,
-    border: int = cv2.BORDER_REPLICATE,
-) -> np.ndarray:
-    """An image [H, W, ...] at places (x, y), [h, w, 2] float32."""
-    x, y = place[..., 0], place[..., 1]
-    return cv2.remap(image, x, y, method, borderMode=border)
+    return sample(known.astype(np.float32), place, outside="zero") > _KNOWN

@@ -1,4 +1,4 @@
-"""One run from its parts: what the command line and the Python entry share."""
+"""Fits and renders the segments of a run; shared by the command line and the Python entry."""
 
 import contextlib
 import logging
@@ -37,54 +37,54 @@ from vidprior.types import OFFSETS, Features, Flows, Propagated
 
 log = logging.getLogger("vidprior")
 
-# Frames, spread over the clip, whose rehearsal tells how much of carried pixels is shown.
+# Frames, spread over the clip, on whose held-out pixels blend weights are fitted.
 BLEND_FIT_FRAMES = 24
 
 
 class Fitted(NamedTuple):
-    """What came of a part of a run, or of all of it.
+    """A fitted segment.
 
     Attributes:
-      part: its frames, configuration and work directory.
-      state: after the last update; None where every window has a network of its own, or
-        nothing is trained.
-      flows: None where no term needs them.
+      segment: its frames, configuration and work directory.
+      state: after the last update; None if every window has its own network, or nothing is
+        trained.
+      flows: None if no loss needs them.
     """
 
-    part: Segment
+    segment: Segment
     state: TrainState | None
     flows: Flows | None
 
 
 def fit_segments(
-    parts: Sequence[Segment],
+    segments: Sequence[Segment],
     *,
     features: Features | None,
     flow_file: str | None = None,
     listener: ProgressCallback | None = None,
 ) -> Iterator[Fitted]:
-    """Fits one part after the other; arguments and errors are those of `fit`.
+    """Fits the segments one after the other; arguments and errors as in `fit`.
 
-    A part without any hole is left as it is. The listener counts the updates of all.
+    A segment without a hole is not fitted. The listener counts the updates of all segments.
     """
-    holes = [part.workdir.read_header().has_hole for part in parts]
+    holes = [segment.workdir.read_header().has_hole for segment in segments]
     updates = [
-        build.num_updates(part.config, len(part.frames)) if has_hole else 0
-        for part, has_hole in zip(parts, holes, strict=True)
+        build.num_updates(segment.config, len(segment.frames)) if has_hole else 0
+        for segment, has_hole in zip(segments, holes, strict=True)
     ]
-    for number, part in enumerate(parts):
-        clip = part.workdir.read_clip()
-        name = f"part {number + 1} of {len(parts)}" if len(parts) > 1 else "clip"
-        for line in describe_segment(part, clip, name=name):
+    for number, segment in enumerate(segments):
+        clip = segment.workdir.read_clip()
+        name = f"segment {number + 1} of {len(segments)}" if len(segments) > 1 else "clip"
+        for line in describe_segment(segment, clip, name=name):
             log.info(line)
         if not holes[number]:
-            yield Fitted(part, None, None)
+            yield Fitted(segment, None, None)
             continue
-        # A clip in one part has no work directory but the run's, which is held already.
-        with part.workdir.lock() if len(parts) > 1 else contextlib.nullcontext():
+        # A single segment uses the run's work directory, which is locked already.
+        with segment.workdir.lock() if len(segments) > 1 else contextlib.nullcontext():
             state, flows = fit(
-                part.config,
-                part.workdir,
+                segment.config,
+                segment.workdir,
                 clip,
                 features=features,
                 flow_file=flow_file,
@@ -92,21 +92,23 @@ def fit_segments(
                 and _offset_progress(listener, sum(updates[:number]), sum(updates)),
                 updates_after=sum(updates[number + 1 :]),
             )
-        yield Fitted(part, state, flows)
-        del state, flows  # the next part needs the memory
+        yield Fitted(segment, state, flows)
+        del state, flows  # the next segment needs the memory
 
 
 def _offset_progress(listener: ProgressCallback, before: int, total: int) -> ProgressCallback:
-    """A listener of one part that tells of all."""
+    """A listener for one segment that reports progress of the whole run."""
     return lambda done, _, values: listener(before + done, total, values)
 
 
-def describe_segment(part: Segment, clip: PreparedClip, *, name: str) -> Iterator[str]:
-    """What is to be filled, and from which view of the source, a line each."""
+def describe_segment(segment: Segment, clip: PreparedClip, *, name: str) -> Iterator[str]:
+    """Describes frames, hole and crop of a segment, a line each."""
     count, height, width = clip.hole.shape
-    frames = f"{name}: {count} frames at {width}x{height} ({part.frames[0]} to {part.frames[-1]})"
+    frames = (
+        f"{name}: {count} frames at {width}x{height} ({segment.frames[0]} to {segment.frames[-1]})"
+    )
     if not clip.hole.any():
-        yield f"{frames}, no hole: left as they are"
+        yield f"{frames}, no hole: not changed"
         return
     yield f"{frames}, hole {clip.hole.mean():.1%}"
     view, (h, w) = clip.view, clip.view.source_size
@@ -115,8 +117,8 @@ def describe_segment(part: Segment, clip: PreparedClip, *, name: str) -> Iterato
         f"{name}: trained on {view.width}x{view.height} at {view.left},{view.top} of {w}x{h}: "
         f"{scale:.0%} of the source's resolution"
     )
-    strides = tuple(part.config.window.strides)
-    fitting = strides_that_fit(count, length=part.config.window.length, strides=strides)
+    strides = tuple(segment.config.window.strides)
+    fitting = strides_that_fit(count, length=segment.config.window.length, strides=strides)
     left_out = [str(stride) for stride in strides if stride not in fitting]
     if left_out:
         yield (
@@ -135,25 +137,25 @@ def fit(
     listener: ProgressCallback | None = None,
     updates_after: int = 0,
 ) -> tuple[TrainState | None, Flows | None]:
-    """Obtains flow and carried pixels as needed, and trains, unless these alone are shown.
+    """Obtains flow and propagated pixels as needed, and trains, if the method trains.
 
-    Goes on where the work directory stands.
+    Resumes from the state of the work directory.
 
     Args:
       config: checked by `validate.validate`.
-      workdir: already claimed by this run.
+      workdir: locked by the caller.
       clip: frames and hole at training size.
       features: of `build.features`.
-      flow_file: a flow file to take instead of estimating flow.
-      listener: told of the training's progress instead of a bar.
-      updates_after: of later parts of the run.
+      flow_file: a flow file to use instead of estimating flow.
+      listener: called with the training's progress instead of a progress bar.
+      updates_after: updates of later segments.
 
     Returns:
-      The state after the last update, None where every window has a network of its own
-      or nothing is trained; and the flow, None where no term needs it.
+      The state after the last update, None if every window has its own network or nothing
+      is trained; and the flow, None if no loss needs it.
 
     Raises:
-      InputError: the flow cannot be had.
+      InputError: flow is needed and cannot be obtained.
       NonFiniteLoss, Interrupted: as `fit_clip`.
     """
     flows = propagated = None
@@ -190,31 +192,31 @@ def fit(
 
 
 def render_segments(
-    parts: Sequence[Segment], frames: range, *, step: int | None = None
+    segments: Sequence[Segment], frames: range, *, step: int | None = None
 ) -> Iterator[CompositeFrame]:
-    """Frames of a run, in order; those of two parts are one, blended from both.
+    """Renders frames of a run in order; a frame of two segments is crossfaded.
 
     Args:
-      parts: of the run.
-      frames: numbers of those that are wanted.
-      step: which checkpoint of each part; the newest by default.
+      segments: the segments of the run.
+      frames: numbers of the frames to render.
+      step: the checkpoint of each segment; the newest by default.
 
     Raises:
-      InputError: a part has no such checkpoint, or none.
+      InputError: a segment has no such checkpoint, or none.
     """
-    with_flow = any(build.needs_flow(part.config) for part in parts)
+    with_flow = any(build.needs_flow(segment.config) for segment in segments)
     open_ends: dict[int, tuple[Segment, CompositeFrame]] = {}
-    for number, part in enumerate(parts):
-        later = parts[number + 1].frames if number + 1 < len(parts) else range(0)
-        first = part.frames.start
-        begin, stop = max(frames.start, first), min(frames.stop, part.frames.stop)
+    for number, segment in enumerate(segments):
+        later = segments[number + 1].frames if number + 1 < len(segments) else range(0)
+        first = segment.frames.start
+        begin, stop = max(frames.start, first), min(frames.stop, segment.frames.stop)
         if begin >= stop:
             continue
-        clip = part.workdir.read_clip()
+        clip = segment.workdir.read_clip()
         wanted = range(begin - first, stop - first)
-        rendered = render(part.config, part.workdir, clip, wanted, step=step)
+        rendered = render(segment.config, segment.workdir, clip, wanted, step=step)
         for shown in attach_input(rendered, clip, first=first):
-            if with_flow and shown.flow is None:  # a frame beside others that have flow
+            if with_flow and shown.flow is None:  # other frames have flow
                 still = np.zeros((*shown.hole.shape, len(OFFSETS), 2), np.float32)
                 shown = shown._replace(flow=still)
             if shown.number in open_ends:
@@ -222,10 +224,10 @@ def render_segments(
                 shown = crossfade(
                     same,
                     shown,
-                    segment_ranges.crossfade_weight(before.frames, part.frames, shown.number),
+                    segment_ranges.crossfade_weight(before.frames, segment.frames, shown.number),
                 )
             if shown.number in later:
-                open_ends[shown.number] = part, shown
+                open_ends[shown.number] = segment, shown
             else:
                 yield shown
 
@@ -238,13 +240,13 @@ def render(
     *,
     step: int | None = None,
 ) -> Iterator[RenderedFrame]:
-    """Generates frames from a saved state, the newest by default: training too ends so.
+    """Renders frames from a checkpoint, the newest by default.
 
-    Carried pixels are laid over them, or shown alone, as `config.render` says. A clip
-    without any hole shows its own frames.
+    Propagated pixels are blended with them or shown alone, as `config.render` says. A clip
+    without a hole shows its own frames.
 
     Raises:
-      InputError: there is no such state.
+      InputError: there is no such checkpoint.
     """
     if not clip.hole.any():
         return (RenderedFrame(number, clip.frames[number], None) for number in frames)
@@ -267,7 +269,7 @@ def render(
         return rendered
     propagated = obtain_propagated(workdir, clip, config=config)
     _tell_if_small(propagated)
-    # Always of the same frames, so that a frame does not depend on which others are wanted.
+    # Always the same frames, so that a frame does not depend on which others are rendered.
     some = holdout_frames(propagated.held_out, count=BLEND_FIT_FRAMES)
     sample = build.render_frames(config, params_for, noise, some)
     shares = fit_blend_weights(*holdout_pixels(sample, propagated, clip.frames))
@@ -285,7 +287,7 @@ def _tell_if_small(propagated: Propagated) -> None:
 def show_propagated(
     propagated: Propagated, clip: PreparedClip, frames: Iterable[int]
 ) -> Iterator[RenderedFrame]:
-    """Frames of a clip with propagated pixels in the hole; what was held out is known."""
+    """Frames of a clip with propagated pixels in the hole; held-out pixels are shown as known."""
     everywhere = np.ones(clip.hole.shape[1:], np.float32)
     for number in frames:
         hole = clip.hole[number]

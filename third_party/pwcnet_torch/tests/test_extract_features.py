@@ -62,7 +62,7 @@ def test_bad_input_is_one_line(files, capsys):
         ("none.pt", "image", clip, "yours to bring"),
         ("text.pt", "image", clip, "not a TorchScript file"),
         ("image.pt", "video", clip, "no video network"),
-        ("image.pt", "image", str(folder / "empty.npz"), "no frames"),
+        ("image.pt", "image", str(folder / "empty.npz"), "frames is missing"),
     ]:
         assert run(folder, f"--network={folder / network}", f"--kind={kind}", given) == 2
         told = capsys.readouterr().err

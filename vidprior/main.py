@@ -45,7 +45,8 @@ def main(arguments: Sequence[str]) -> int:
     except (Interrupted, KeyboardInterrupt) as stopped:
         command = shlex.join([sys.executable, "-m", "vidprior.main", *arguments[1:]])
         print(
-            f"{stopped or 'stopped'}. To resume, rerun the command:\n  {command}", file=sys.stderr
+            f"{str(stopped) or 'stopped'}. To resume, rerun the command:\n  {command}",
+            file=sys.stderr,
         )
         return 130
     return 0

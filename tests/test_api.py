@@ -183,5 +183,5 @@ def test_a_clip_of_two_shots_has_two_parts(frames, hole):
     grown = dilate_masks(255 * hole.astype(np.uint8), 2) > 127
     assert np.array_equal(made.frames[~grown], shots[~grown])
     for field in ("flows", "metrics", "state"):
-        with pytest.raises(InputError, match="2 parts: see `parts`"):
+        with pytest.raises(InputError, match="2 segments: see `segments`"):
             getattr(made, field)

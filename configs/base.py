@@ -1,6 +1,6 @@
-"""Every field and its default: the ground that all systems of the paper share.
+"""All fields with their defaults, which the systems of the paper share.
 
-Not run by itself. An overlay states what it changes:
+Not run by itself. Other configurations load it and change fields:
 
     from vidprior.configuration import load
 
@@ -9,8 +9,8 @@ Not run by itself. An overlay states what it changes:
         config.loss.flow = 0.1
         return config
 
-Work directories of earlier versions lack the fields added since, and take these defaults:
-the default of a new field must mean "as before".
+Work directories of earlier versions lack newer fields and take these defaults, so the
+default of a new field must mean "as before".
 """
 
 from ml_collections import ConfigDict

@@ -1,17 +1,17 @@
-"""DIP-Vid-Flow in small: a few minutes on two CPU cores. `make demo` runs it.
+"""A small DIP-Vid-Flow for `make demo`: a few minutes on two CPU cores.
 
     python -m vidprior.main --config=configs/demo.py \
         --video=out/demo_clip/frames --mask=out/demo_clip/masks --workdir=out/demo
 
-No weights to fetch: flow from OpenCV's DIS, no perceptual loss. A new window at
-every update makes the most of few updates, and known pixels are carried into the hole.
+Nothing to download: flow by OpenCV's DIS, no perceptual loss. Not the paper's: a new window
+at every update, and propagated pixels, which make few updates enough.
 """
 
 from vidprior.configuration import load
 
 
 def get_config():
-    """The full method but for the perceptual loss, and what gains beyond it, in small."""
+    """A small network, few updates, propagated pixels, no perceptual loss."""
     config = load("flow")
     config.video.height = 96
     config.video.width = 160

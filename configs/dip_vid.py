@@ -8,5 +8,5 @@ from vidprior.configuration import load
 
 
 def get_config():
-    """The shared ground as it is."""
+    """The defaults."""
     return load("base")

@@ -1,4 +1,4 @@
-"""A preview: configs/footage.py on the whole frame, with a quarter of its updates.
+"""A preview: configs/footage.py on the whole frame, with at most 500 updates.
 
 python -m vidprior.main --config=configs/fast.py \
         --video=VIDEO --mask=MASK --workdir=out/fast
@@ -8,7 +8,7 @@ from vidprior.configuration import load
 
 
 def get_config():
-    """500 updates; more of them later by --config.schedule.num_passes, in the same workdir."""
+    """500 updates. To continue, raise --config.schedule.num_passes in the same workdir."""
     config = load("footage")
     config.video.crop = "frame"
     config.mask.dilate = 0

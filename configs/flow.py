@@ -3,15 +3,15 @@
     python -m vidprior.main --config=configs/flow.py \
         --video=VIDEO --mask=MASK --workdir=out/flow
 
-Needs PWC-Net's weights for the flow and VGG16's for the perceptual loss; a run
-without them stops and says how to get them, and how to do without.
+Needs the weights of PWC-Net for flow and of VGG16 for the perceptual loss. A run without them
+stops and prints how to get them, and how to do without.
 """
 
 from vidprior.configuration import load
 
 
 def get_config():
-    """The published schedule: 20 passes of 50 windows, and the median window after each."""
+    """The published schedule: 20 passes of 50 windows, each followed by the median window."""
     config = load("base")
     config.flow.estimator = "pwcnet"
     config.window.strides = (1, 3, 5)

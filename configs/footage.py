@@ -1,19 +1,19 @@
-"""Your own footage, with nothing to fetch: a crop around the hole, a grown mask and a soft seam.
+"""For your own footage: training on a crop around the hole, and a soft seam.
 
     python -m vidprior.main --config=configs/footage.py \
         --video=VIDEO --mask=MASK --workdir=out/footage
 
-At most 2,000 updates, where the paper spends 100,000: a new window at every update, Muon,
-averaged parameters, and propagated pixels as targets and in the result. The frames are those of
-the best of ten passes by held-out error; training stops early when none gets better. What each
-switch gains: docs/research/quality.md.
+Beyond the paper: a new window at every update, Muon, EMA, propagated pixels. At most 2,000
+updates, where the paper has 100,000, and nothing to download. After each of ten passes, the
+held-out error is measured, and the best parameters render. Training stops early when the best
+score is older than half of the steps. docs/research/quality.md lists what each switch gains.
 """
 
 from vidprior.configuration import load
 
 
 def get_config():
-    """The image loss on known pixels, and on those that are propagated along the flow."""
+    """Image loss on known pixels, and on propagated pixels in the hole."""
     config = load("dip_vid")
     config.video.split_at_cuts = True
     config.video.max_segment_frames = 100
@@ -30,5 +30,5 @@ def get_config():
     config.render.propagated_pixels = "blend"
     config.video.crop = "hole"
     config.mask.dilate = 8  # so that no rim of the object stays
-    config.render.feather = 8.0  # the result fades into the source over that ring
+    config.render.feather = 8.0  # the result is crossfaded with the source over that ring
     return config

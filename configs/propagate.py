@@ -1,10 +1,9 @@
-"""No training: known pixels carried into the hole, in seconds.
+"""No training: known pixels propagated into the hole, seconds a frame.
 
     python -m vidprior.main --config=configs/propagate.py \
         --video=VIDEO --mask=MASK --workdir=out/propagate
 
-What no frame shows is filled from its rim. Not a system of the paper: a baseline, and a
-preview.
+Content that no frame shows is filled from the rim of the hole. Not a system of the paper.
 """
 
 from vidprior.configuration import load

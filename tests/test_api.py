@@ -11,6 +11,8 @@ from vidprior.errors import InputError
 from vidprior.imaging.dilation import dilate_masks
 from vidprior.io import footage
 
+pytestmark = pytest.mark.slow  # compiles
+
 T, SIZE = 7, (40, 60)
 
 
@@ -86,7 +88,6 @@ def test_the_rate_of_a_saved_video(result, tmp_path):
     assert float(footage.read_frames(tmp_path / "a.mp4").rate) == pytest.approx(29.97003, abs=1e-5)
 
 
-@pytest.mark.slow
 def test_flow_one_mask_for_all_and_training_size(frames, hole):
     config = tiny(loss__consistency=1.0, render__resolution="training")
     made = vidprior.inpaint(frames, hole[0], config)
@@ -95,7 +96,6 @@ def test_flow_one_mask_for_all_and_training_size(frames, hole):
     assert made.metrics[-1].keys() == {"update", "pass", "image", "consistency", "total"}
 
 
-@pytest.mark.slow
 def test_a_work_directory_keeps_the_run(result, frames, hole, tmp_path):
     told = []
     for _ in range(2):
@@ -110,7 +110,6 @@ def test_a_work_directory_keeps_the_run(result, frames, hole, tmp_path):
         vidprior.inpaint(frames, ~hole, tiny(), workdir=tmp_path / "run")
 
 
-@pytest.mark.slow
 def test_a_network_for_every_window_has_no_single_state(frames, hole):
     config = tiny(schedule__reset_per_window=True, schedule__median_window="none")
     config.window.length = 1
@@ -140,7 +139,7 @@ def test_arrays_that_cannot_be_are_refused(frames, hole, change, says):
 
 @pytest.mark.parametrize("field", ["video__start", "video__stop", "video__max_frames"])
 def test_ranges_are_for_files(frames, hole, field):
-    with pytest.raises(InputError, match="part of the array"):
+    with pytest.raises(InputError, match="pass a slice of the array"):
         vidprior.inpaint(frames, hole, tiny(**{field: 3}))
 
 
@@ -159,7 +158,7 @@ def test_other_names_are_no_attributes():
         vidprior.nothing  # noqa: B018
 
 
-def test_carried_pixels_alone_leave_no_state(frames, hole):
+def test_propagated_pixels_alone_leave_no_state(frames, hole):
     config = tiny(method="propagate", render__resolution="training")
     alone = vidprior.inpaint(frames, hole, config)
     assert alone.state is alone.flows is None
@@ -167,7 +166,6 @@ def test_carried_pixels_alone_leave_no_state(frames, hole):
     assert alone.frames.shape == (T, 32, 48, 3)
 
 
-@pytest.mark.slow
 def test_a_clip_of_two_shots_has_two_parts(frames, hole):
     """Shots of 3 and 4 frames: 1 and 2 windows of 3, and as many updates."""
     shots = frames // 4

@@ -163,7 +163,7 @@ def test_what_the_tools_of_the_torch_environment_use_needs_numpy_alone():
 
 
 def loaded_by(statement):
-    """The modules that a fresh process has loaded after a statement."""
+    """The names of all modules that a new Python has loaded after a statement."""
     finished = subprocess.run(
         [sys.executable, "-c", f"import sys; {statement}; print(*sorted(sys.modules))"],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -181,9 +181,17 @@ def test_the_package_and_its_errors_are_at_hand_without_jax():
 
 
 def test_running_the_program_loads_no_torch():
-    loaded = loaded_by("import vidprior.main")
-    assert "vidprior.main" in loaded
+    loaded = loaded_by("import vidprior.main, vidprior.doctor, vidprior.run.commands")
+    assert "vidprior.run.pipeline" in loaded
     assert {name for name in loaded if name.partition(".")[0] in ("torch", "torchvision")} == set()
+
+
+def test_a_slip_on_the_command_line_is_told_before_anything_heavy_is_loaded():
+    loaded = loaded_by(
+        "from vidprior import main; assert main.main(['vidprior', '--confg=x']) == 2"
+    )
+    assert "vidprior.command_line" in loaded
+    assert {"jax", "flax", "orbax", "scipy", "cv2", "numpy"} & set(loaded) == set()
 
 
 def test_configurations_are_known_at_the_edge_alone():

@@ -62,7 +62,7 @@ def overlap(first, second):
 
 
 @pytest.mark.slow
-def test_a_painted_frame_is_carried_both_ways(clip, tmp_path):
+def test_a_painted_frame_is_tracked_both_ways(clip, tmp_path):
     folder, truth = clip
     made = run(
         "--video", folder / "frames", "--output", tmp_path / "m",
@@ -86,7 +86,7 @@ def test_the_best_of_several_painted_frames_is_taken(tool, clip):
     """Each frame takes the mask that fits it best; here both do."""
     folder, truth = clip
     footage = open_footage(folder / "frames")
-    masks, confidence = tool.carried_masks(footage, {0: truth[0], 6: truth[6]}, width=128)
+    masks, confidence = tool.tracked_masks(footage, {0: truth[0], 6: truth[6]}, width=128)
     assert confidence[[0, 6]].tolist() == [1, 1]
     assert min(overlap(m, t) for m, t in zip(masks, truth, strict=True)) > 0.85
 

@@ -46,7 +46,7 @@ def box_masks(boxes: Mapping[int, tuple[float, ...]], count: int, size: tuple[in
     return masks
 
 
-def carried_masks(
+def tracked_masks(
     footage: Footage, painted: Mapping[int, np.ndarray], *, width: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """[T, H, W] bool and confidence [T] of masks [H, W] bool painted in some frames."""
@@ -136,7 +136,7 @@ def make(flags: argparse.Namespace) -> None:
         painted[number] = mask > 127
         if not painted[number].any():
             raise InputError(f"{path}: nothing is painted")
-    masks, confidence = carried_masks(footage, painted, width=flags.width)
+    masks, confidence = tracked_masks(footage, painted, width=flags.width)
     _write(flags.output, footage, masks, confidence)
 
 

@@ -36,18 +36,17 @@ from vidprior.types import Flows
 
 
 class SegmentResult(NamedTuple):
-    """What led to the frames of a part of the clip, that was fitted by itself.
+    """Flow, losses and network of one segment of the clip.
 
     Attributes:
-      frames: their numbers.
-      flows: the estimated flow of the frames at training size, in pixels of it, as the
-        training used it; None where no term needs flow, or there is no hole.
-      metrics: the losses, unweighted, and their weighted sum `total`, one dictionary for
-        every `log.every` updates, with the number of the `update` and of the `pass`.
-      state: the network's parameters and the optimiser's state after the last update, and
-        the averaged and the best parameters where they are kept; `state.rendered` are
-        those that the frames come from. None where every window has a network of its own
-        (DIP), or nothing is trained.
+      frames: numbers of its frames.
+      flows: estimated flow at training size, in pixels of that size; None if no loss needs
+        flow or there is no hole.
+      metrics: unweighted losses and their weighted sum `total`: one dictionary every
+        `log.every` updates, with the number of the `update` and of the `pass`.
+      state: parameters and optimiser state after the last update, and the EMA and best
+        parameters if they are kept; `state.rendered` are the parameters that rendered the
+        frames. None if every window has its own network (DIP), or nothing is trained.
     """
 
     frames: range
@@ -58,15 +57,14 @@ class SegmentResult(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """A clip whose hole is filled.
+    """A clip with its hole filled.
 
     Attributes:
       frames: [T, h, w, 3] uint8 RGB; outside the grown hole, and in margins that the crop
-        cuts off, they are those given, bit for bit. With `render.resolution` 'training' they
-        have the size of training.
-      parts: what led there: one entry, or one for each part of a clip that was divided
-        (`video.split_at_cuts`, `video.max_segment_frames`).
-      config: the configuration as it was resolved.
+        cuts off, they equal the given frames, bit for bit. With `render.resolution`
+        'training' they have training size.
+      parts: one entry for each segment (`video.split_at_cuts`, `video.max_segment_frames`).
+      config: the configuration that was used.
     """
 
     frames: np.ndarray
@@ -75,24 +73,24 @@ class Result:
 
     @property
     def flows(self) -> Flows | None:
-        """The flow of a clip in one part; see `PartResult`."""
+        """The flow of a clip of one segment; see `SegmentResult`."""
         return self._only().flows
 
     @property
     def metrics(self) -> list[dict[str, float]]:
-        """The losses of a clip in one part; see `PartResult`."""
+        """The losses of a clip of one segment; see `SegmentResult`."""
         return self._only().metrics
 
     @property
     def state(self) -> TrainState | None:
-        """The network of a clip in one part; see `PartResult`."""
+        """The network of a clip of one segment; see `SegmentResult`."""
         return self._only().state
 
     def _only(self) -> SegmentResult:
         if len(self.parts) > 1:
             raise InputError(
-                f"the clip was divided into {len(self.parts)} parts: see `parts` of the result, or "
-                f"set video.split_at_cuts to False and video.max_segment_frames to 0"
+                f"the clip has {len(self.parts)} segments: see `parts` of the result, or set "
+                f"video.split_at_cuts to False and video.max_segment_frames to 0"
             )
         return self.parts[0]
 
@@ -108,12 +106,12 @@ class Result:
 
         Args:
           path: .mp4, .mov or .mkv; without a suffix, a folder.
-          rate: frames per second, of a video; `config.video.image_fps` by default.
-          lossless: every bit as it is; .mkv alone.
+          rate: frames per second of a video; `config.video.image_fps` by default.
+          lossless: keep every bit; for .mkv only.
           pixel_aspect: width of a pixel over its height.
 
         Raises:
-          InputError: the suffix is another, or the file cannot be written.
+          InputError: the suffix is unknown, or the file cannot be written.
         """
         path = pathlib.Path(path)
         if not path.suffix:
@@ -141,23 +139,22 @@ def inpaint(
 
     Args:
       frames: [T, h, w, 3] uint8 RGB.
-      hole: [T, h, w] bool, or [h, w] for all frames; True where content is to go.
-      config: a configuration, or the name or path of one; 'footage' by default, which
-        grows the hole by `mask.dilate`. Fields of `video` that choose frames of a file
-        must stand at their defaults: give a part of the array instead.
-      on_progress: called with (updates done, updates in all, newest losses by name);
-        without it, a progress bar is shown on a terminal.
-      workdir: keeps the run, and goes on with it when called again; a temporary folder
-        by default.
+      hole: [T, h, w] bool, or [h, w] for all frames; True where content is to be removed.
+      config: a configuration, or its name or path; 'footage' by default, which grows the
+        hole by `mask.dilate`. Fields of `video` that select frames of a file must have
+        their defaults: pass a slice of the array instead.
+      on_progress: called with (updates done, total updates, newest losses by name);
+        without it, a terminal shows a progress bar.
+      workdir: folder of the run; call again to resume. A temporary folder by default.
 
     Returns:
-      The clip with its hole filled, and what led there.
+      The clip with its hole filled, and flow, losses and network of each segment.
 
     Raises:
-      InputError: arrays of another shape or type, a configuration that no run can use, a
-        file that is missing, or a work directory of another run.
-      NonFiniteLoss: the training has diverged.
-      Interrupted: Ctrl-C; with a `workdir` the run can go on.
+      InputError: arrays of another shape or type, an invalid configuration, a missing file,
+        or a work directory of another run.
+      NonFiniteLoss: training diverged.
+      Interrupted: Ctrl-C; with `workdir`, call again to resume.
     """
     with _in_python():
         return _inpaint(frames, hole, config, on_progress, workdir)
@@ -203,7 +200,7 @@ def _inpaint(
 
 @contextlib.contextmanager
 def _in_python() -> Iterator[None]:
-    """Says in Python's words what errors say in those of the command line."""
+    """Rewrites messages about flags into messages about arguments and fields."""
     try:
         yield
     except InputError as error:
@@ -211,7 +208,7 @@ def _in_python() -> Iterator[None]:
 
 
 def in_python(message: str) -> str:
-    """A message about flags, about arguments and fields instead.
+    """A message about flags, rewritten for Python callers.
 
     `--config.mask.dilate=8` becomes `config.mask.dilate = 8`, and `--workdir` `workdir`.
     """
@@ -227,7 +224,7 @@ def _resolve(given: ConfigDict | str | None) -> Any:
     fields = config.video
     if fields.start or fields.stop is not None or fields.max_frames is not None:
         raise InputError(
-            "video.start, video.stop and video.max_frames choose frames of a file: give a part "
+            "video.start, video.stop and video.max_frames select frames of a file: pass a slice "
             "of the array instead"
         )
     return config

@@ -1,7 +1,7 @@
-"""The command line's words: the mode and the configuration first, then everything else.
+"""Parses the command line: first mode and configuration, then all other flags.
 
-What may be overridden depends on the configuration, and which configuration is meant depends
-on the mode. So these two are parsed first, and all other flags against them.
+The fields that can be overridden depend on the configuration, and the configuration depends
+on the mode. So these two are parsed first.
 """
 
 import os
@@ -27,8 +27,8 @@ usage:
   vidprior --mode=doctor
 
 configurations (--config, a name or a .py file):
-  footage     your own clip: trains on the surroundings of the hole; begin here
-  propagate   no training: known pixels of other frames alone; seconds
+  footage     your own clip; trains on a crop around the hole. Start here
+  propagate   no training: known pixels of other frames only; seconds a frame
   fast        500 updates: a preview of footage
   flow        DIP-Vid-Flow, the full method of the paper
   dip_vid, dip_vid_3dcn, dip    the paper's baselines
@@ -52,12 +52,12 @@ class Request(NamedTuple):
 
     Attributes:
       mode: one of `MODES`.
-      config: the configuration with its overrides; None where none was given.
-      overridden: names of the fields that were overridden, such as 'render.format'.
+      config: the configuration with its overrides; None if none was given.
+      overridden: names of the overridden fields, such as 'render.format'.
       video, mask, flows, workdir, published, truth: paths, or None.
       checkpoint: the number of an update, or None.
       frames: the text of --frames, or None.
-      protocol: name of the way to measure.
+      protocol: name of the evaluation protocol.
     """
 
     mode: str
@@ -75,13 +75,13 @@ class Request(NamedTuple):
 
 
 def parse(arguments: Sequence[str]) -> Request:
-    """Parses the words of a command line, the program's name first.
+    """Parses the arguments of a command line, the program's name first.
 
-    Old names of fields are taken with a note on stderr; see `configuration.RENAMED`.
+    Old names of fields are accepted with a note on stderr; see `configuration.RENAMED`.
 
     Raises:
-      InputError: one line that names the word at fault.
-      SystemExit: after the help was printed.
+      InputError: an argument is invalid; one line that names it.
+      SystemExit: after printing the help.
     """
     words = [arguments[0], *_renamed([_with_home(word) for word in arguments[1:]])]
     if any(re.fullmatch(r"--?(help|helpfull|helpshort|h)", word) for word in words[1:]):
@@ -93,7 +93,7 @@ def parse(arguments: Sequence[str]) -> Request:
         fields = _overrides(rest)
         name = first["config"].value
         if name is None and first["mode"].value == "render" and fields:
-            name = "base"  # it only carries the fields: the work directory has the rest
+            name = "base"  # only the overridden fields are used; the work directory has the rest
         others = define_others()
         if name is not None:
             config = configuration.load(name)
@@ -117,7 +117,7 @@ def parse(arguments: Sequence[str]) -> Request:
 
 
 def define_first() -> flags.FlagValues:
-    """The flags that decide how the others are read."""
+    """The flags that decide how the others are parsed."""
     values = flags.FlagValues()
     flags.DEFINE_enum("mode", "train", MODES, "What to do.", flag_values=values)
     flags.DEFINE_string("config", None, "A name or a .py file.", flag_values=values)
@@ -125,20 +125,20 @@ def define_first() -> flags.FlagValues:
 
 
 def define_others() -> flags.FlagValues:
-    """All flags but those of `define_first` and the fields of a configuration."""
+    """All flags except those of `define_first` and the fields of a configuration."""
     values = flags.FlagValues()
 
     def text(name: str, description: str, default: str | None = None) -> None:
         flags.DEFINE_string(name, default, description, flag_values=values)
 
     text("video", "A video file or a folder of frames.")
-    text("mask", "What is to go: a video, a folder, or one image for all frames.")
+    text("mask", "What to remove: a video, a folder, or one image for all frames.")
     text("flows", "A flow file; by default, flow is estimated.")
-    text("workdir", "Folder of the run; it is made if it is missing.")
+    text("workdir", "Folder of the run; created if missing. Rerun to resume.")
     text("frames", "Frames to render, FIRST:STOP; all by default.")
     text("published", "A network in the published layout, .npz.")
-    text("truth", "True frames to evaluate against.")
-    text("protocol", "How to measure; see docs/research/evaluation.md.", "hole")
+    text("truth", "True frames for --mode=evaluate.")
+    text("protocol", "Evaluation protocol; see docs/research/evaluation.md.", "hole")
     flags.DEFINE_integer(
         "checkpoint", None, "Update to render; the newest by default.", flag_values=values
     )
@@ -146,7 +146,7 @@ def define_others() -> flags.FlagValues:
 
 
 def help_text(*, full: bool = False) -> str:
-    """What `--help` prints, or `--helpfull` with every field."""
+    """The text of `--help`, or of `--helpfull`, with all fields."""
     described = configuration.describe_fields()
     shown = described if full else {field: described[field] for field in _COMMON}
     named = [values[name] for values in (define_first(), define_others()) for name in values]
@@ -165,7 +165,7 @@ def _with_home(word: str) -> str:
 
 
 def _renamed(words: Sequence[str]) -> list[str]:
-    """The words with today's names of fields."""
+    """The arguments with new names of fields."""
     renamed: list[str] = []
     pending: str | None = None  # an old field whose value is the next word
     for word in words:
@@ -201,7 +201,7 @@ def _note(old: str, new: str) -> None:
 
 
 def _overrides(words: Sequence[str]) -> list[tuple[str, range]]:
-    """Fields that are overridden, and the places of flag and value."""
+    """Overridden fields, and the positions of flag and value."""
     found = []
     for place, word in enumerate(words):
         match = re.match(r"--?(?:no)?config\.([^=]+)(=?)", word)
@@ -213,7 +213,7 @@ def _overrides(words: Sequence[str]) -> list[tuple[str, range]]:
 def _last_of_each_tuple(
     words: Sequence[str], fields: Sequence[tuple[str, range]], config: ConfigDict
 ) -> list[str]:
-    """The words without a tuple that is given again later, which would be joined to it."""
+    """The arguments without tuples that are given again later; absl would concatenate them."""
     outdone = {
         place
         for number, (field, places) in enumerate(fields)
@@ -225,10 +225,10 @@ def _last_of_each_tuple(
 
 
 def frame_range(text: str | None, count: int) -> range:
-    """The frames that --frames names, of a clip of `count`.
+    """The frames that --frames selects from a clip of `count` frames.
 
     Raises:
-      InputError: it is no range, or not within the clip.
+      InputError: it is no range, or outside the clip.
     """
     if text is None:
         return range(count)
@@ -246,7 +246,7 @@ def frame_range(text: str | None, count: int) -> range:
 
 
 def render_overrides(request: Request) -> dict[str, Any]:
-    """The fields of `render` that the command line changes for a saved run, by name.
+    """The fields of `render` that the command line overrides for a saved run, by name.
 
     Raises:
       InputError: a field of another section is overridden.

@@ -1,4 +1,4 @@
-"""Finding, loading and storing configurations. No other module takes a whole one apart."""
+"""Finds, loads and stores configurations."""
 
 import importlib.util
 import json
@@ -12,7 +12,7 @@ import ml_collections
 from vidprior.errors import InputError
 
 _PACKAGE = pathlib.Path(__file__).resolve().parent
-# Fields that earlier versions called otherwise: their name today, and the values that changed.
+# Old names of fields and their new names, and values that changed.
 RENAMED: Mapping[str, str] = {
     "video.dilate": "mask.dilate",
     "video.rate": "video.image_fps",
@@ -39,15 +39,15 @@ _RENAMED_VALUES: Mapping[tuple[str, Any], tuple[str, Any]] = {
     ("render.format", "lossless"): ("render.format", "ffv1"),
 }
 
-# Beside the package in a checkout, inside it once installed from a wheel.
+# Next to the package in a checkout; inside it if installed from a wheel.
 _FOLDERS = (_PACKAGE / "configs", _PACKAGE.parent / "configs")
 
 
 def find(name: str) -> pathlib.Path:
-    """The file of a configuration, given by path or by the name of a shipped one.
+    """The file of a configuration, given by path or by the name of a shipped configuration.
 
     Raises:
-      InputError: when there is neither.
+      InputError: there is no such file.
     """
     path = pathlib.Path(name)
     if path.suffix == ".py" and path.is_file():
@@ -67,7 +67,8 @@ def find(name: str) -> pathlib.Path:
 def load(name: str) -> ml_collections.ConfigDict:
     """Runs `get_config()` of the configuration `name` (see `find`).
 
-    Overlays begin with `config = load("base")` and change fields.
+    Raises:
+      InputError: there is no such file, or it fails.
     """
     path = find(name)
     spec = importlib.util.spec_from_file_location(f"vidprior_config_{path.stem}", path)
@@ -79,7 +80,7 @@ def load(name: str) -> ml_collections.ConfigDict:
         return module.get_config()
     except InputError:
         raise
-    except Exception as error:  # whatever a person's file may do
+    except Exception as error:  # a user's file may raise anything
         reason = (str(error).strip() or "no reason given").splitlines()[0]
         old = [name for name in RENAMED if f"config.{name} " in path.read_text()]
         if old and isinstance(error, AttributeError):
@@ -90,16 +91,16 @@ def load(name: str) -> ml_collections.ConfigDict:
 
 
 def from_stored(fields: Mapping[str, Any], *, where: pathlib.Path) -> ml_collections.ConfigDict:
-    """The configuration that `to_dict` gave, in this version or an earlier one.
+    """The inverse of `to_dict`, also for configurations of earlier versions.
 
-    Fields that are newer than it stand at the defaults of `base`, which mean "as before".
+    Missing fields take the defaults of `base`.
 
     Args:
       fields: as read from JSON.
       where: the file it was read from, for messages.
 
     Raises:
-      InputError: when it has a field that this version does not know.
+      InputError: a field is unknown to this version.
     """
     base = dict(flatten(to_dict(load("base"))))
     today = dict(renamed(field, value) for field, value in flatten(fields))
@@ -110,7 +111,7 @@ def from_stored(fields: Mapping[str, Any], *, where: pathlib.Path) -> ml_collect
 
 
 def renamed(field: str, value: Any) -> tuple[str, Any]:
-    """A field and its value by their names of today; see `RENAMED`."""
+    """The new name of a field, and its new value; see `RENAMED`."""
     try:
         return _RENAMED_VALUES[field, value]
     except (KeyError, TypeError):  # no such pair, or a list, which has no new meaning
@@ -118,12 +119,12 @@ def renamed(field: str, value: Any) -> tuple[str, Any]:
 
 
 def is_renamed(field: str, value: Any) -> bool:
-    """Whether a field or its value has another name today."""
+    """Whether a field or its value has been renamed."""
     return (field, value) in _RENAMED_VALUES or field in RENAMED
 
 
 def describe_fields() -> dict[str, str]:
-    """Every field of `base` with its default and its comment, as written there."""
+    """Every field of `base` with its default and its comment."""
     pattern = r"^    config\.([\w.]+) = (?!ConfigDict)(?:placeholder\(\w+\)|(.*?))(?:  # (.*))?$"
     lines = re.finditer(pattern, find("base").read_text(), re.MULTILINE)
     return {line[1]: f"{line[2]}: {line[3] or ''}".rstrip(": ") for line in lines}
@@ -142,14 +143,14 @@ def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_overrides(config: ml_collections.ConfigDict, fields: Sequence[str]) -> None:
-    """Refuses fields that the configuration does not have.
+    """Refuses unknown fields.
 
     Args:
       config: a whole configuration.
       fields: such as 'loss.flow'.
 
     Raises:
-      InputError: with ml_collections' suggestion, and the fields that there are.
+      InputError: a field is unknown; with ml_collections' suggestion and the known fields.
     """
     for field in fields:
         section: Any = config
@@ -171,7 +172,7 @@ def check_overrides(config: ml_collections.ConfigDict, fields: Sequence[str]) ->
 
 
 def holds_tuple(config: ml_collections.ConfigDict, field: str) -> bool:
-    """Whether a field, such as 'window.strides', holds several values."""
+    """Whether a field, such as 'window.strides', holds a tuple."""
     value: Any = config
     for name in field.split("."):
         value = value[name]
@@ -179,7 +180,7 @@ def holds_tuple(config: ml_collections.ConfigDict, field: str) -> bool:
 
 
 def to_dict(config: ml_collections.ConfigDict) -> dict[str, Any]:
-    """The configuration as JSON holds it: tuples become lists."""
+    """The configuration as JSON: tuples become lists."""
     return json.loads(config.to_json())
 
 

@@ -1,4 +1,4 @@
-"""Shows the package's log on a terminal: the command line's part of logging."""
+"""Shows the log of the package on a terminal."""
 
 import contextlib
 import logging
@@ -19,7 +19,7 @@ class _Handler(logging.Handler):
 
 @contextlib.contextmanager
 def shows_log() -> Iterator[None]:
-    """Within it, every line of the logger `vidprior` is shown on stderr."""
+    """A context in which the logger `vidprior` writes to stderr."""
     log, handler = logging.getLogger("vidprior"), _Handler()
     level, propagate = log.level, log.propagate
     log.addHandler(handler)

@@ -1,4 +1,4 @@
-"""What a machine has and lacks: versions, devices, codecs, weights, extras; and the remedies."""
+"""Examines the machine: versions, devices, codecs, weights, extras; with remedies."""
 
 import importlib.metadata
 import os
@@ -22,17 +22,17 @@ LIBRARIES = (
     "scikit-image", "opencv-python-headless", "av", "pillow", "ml-collections", "absl-py",
     "pooch", "tqdm",
 )  # fmt: skip
-# Libraries that are asked for by themselves, and by which name.
+# Optional libraries, and the extra that installs them.
 EXTRAS = {"tensorboard": "tensorboard", "matplotlib": "figures", "jinja2": "figures"}
 
 
 class Finding(NamedTuple):
-    """One thing looked at.
+    """One result of the examination.
 
     Attributes:
-      subject: what it is.
+      subject: what was examined.
       state: what was found.
-      advice: what to do about it, one line; empty where all is well.
+      advice: what to do, one line; empty if all is well.
     """
 
     subject: str
@@ -41,10 +41,10 @@ class Finding(NamedTuple):
 
 
 def examine(config: ConfigDict | None = None) -> Iterator[Finding]:
-    """Looks at everything, in the order in which it is worth reading.
+    """Examines everything, the most important first.
 
     Args:
-      config: says where weights are; 'flow' by default, which wants them all.
+      config: names the weights; 'flow' by default, which needs all of them.
     """
     fields = configuration.load("flow") if config is None else config
     yield Finding("vidprior", vidprior.__version__)
@@ -61,7 +61,7 @@ def examine(config: ConfigDict | None = None) -> Iterator[Finding]:
 
 
 def report(findings: Iterator[Finding]) -> Iterator[str]:
-    """The findings as lines of text, each piece of advice below what it is about."""
+    """The findings as lines of text, each with its advice below."""
     for subject, state, advice in findings:
         yield f"{'--' if advice else 'ok'}  {subject}: {state}"
         if advice:
@@ -98,7 +98,7 @@ def _machine() -> Finding:
 
 
 def _has_nvidia() -> bool:
-    """Whether the driver shows a GPU, be JAX able to use it or not."""
+    """Whether the driver shows a GPU, whether or not JAX can use it."""
     return shutil.which("nvidia-smi") is not None or any(pathlib.Path("/dev").glob("nvidia[0-9]*"))
 
 
@@ -109,8 +109,8 @@ def _codecs() -> Iterator[Finding]:
     ):
         missing = [name for name in names if not known(name)]
         advice = (
-            f"PyAV lacks {', '.join(missing)}: python -m pip install --force-reinstall av, whose "
-            f"wheels bring FFmpeg's libraries with them"
+            f"PyAV lacks {', '.join(missing)}: python -m pip install --force-reinstall av; its "
+            f"wheels contain FFmpeg"
         )
         yield Finding(
             f"video, {what}",

@@ -1,4 +1,4 @@
-"""The command line: reads the words, runs one mode, prints what came of it.
+"""The command line: parses the arguments, runs one mode, prints the paths of the result.
 
 python -m vidprior.main --config=configs/footage.py --video=V --mask=M --workdir=DIR
 python -m vidprior.main --mode=render --workdir=DIR [--checkpoint=STEP] [--frames=10:40]
@@ -11,26 +11,29 @@ python -m vidprior.main --mode=doctor
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from absl import logging as absl_logging
 
-from vidprior import command_line, console, doctor, runtime
+from vidprior import command_line, console, runtime
 from vidprior.command_line import Request
 from vidprior.errors import InputError, Interrupted, NonFiniteLoss
-from vidprior.run import commands
-from vidprior.run.workdir import Workdir
+
+# Loaded where a mode needs them: with JAX they take a second, and a slip in a flag takes none.
+if TYPE_CHECKING:
+    from vidprior.run.workdir import Workdir
 
 
 def main(arguments: Sequence[str]) -> int:
     """Runs one mode.
 
     Args:
-      arguments: the program's name, and the words behind it.
+      arguments: the program's name, and its arguments.
 
     Returns:
-      The exit code: 0; 1 where training diverged; 2 where the input is at fault, after one
-      line; 130 where a person stopped it.
+      The exit code: 0; 1 if training diverged; 2 for invalid input, after one line; 130 if
+      the user stopped it.
     """
     absl_logging.set_verbosity(absl_logging.FATAL)  # JAX and Orbax report every step they take
     try:
@@ -49,12 +52,17 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(request: Request) -> None:
-    """Runs the mode that is asked for, and prints its result on stdout."""
+    """Runs the requested mode, and prints its result on stdout."""
     if request.mode == "doctor":
+        from vidprior import doctor
+
         print("\n".join(doctor.report(doctor.examine(request.config))))
         return
     if not request.workdir:
         raise InputError("--workdir is missing")
+    from vidprior.run import commands
+    from vidprior.run.workdir import Workdir
+
     workdir = Workdir(request.workdir)
     inputs = {
         name: path and os.path.abspath(path)
@@ -87,7 +95,7 @@ def _run(request: Request) -> None:
         _print_results(commands.train(request.config, workdir, inputs))
 
 
-def _evaluate(workdir: Workdir, request: Request) -> None:
+def _evaluate(workdir: "Workdir", request: Request) -> None:
     # Here, since SciPy and scikit-image would take half a second of every start.
     from vidprior.evaluation import evaluate, protocols, tables
 
@@ -102,7 +110,7 @@ def _evaluate(workdir: Workdir, request: Request) -> None:
     print(f"measures: {workdir.evaluation_file}")
 
 
-def _print_results(paths: commands.Paths) -> None:
+def _print_results(paths: Mapping[str, object]) -> None:
     print(f"result:     {paths['result']}")
     print(f"frames:     {paths['frames']}/*.png, at training size")
     print(f"comparison: {paths['comparison']}")
@@ -115,7 +123,7 @@ def run() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     if code:
-        # Threads of a failed save would still print tracebacks after our one line.
+        # Otherwise threads of a failed save print tracebacks after our one line.
         os._exit(code)
 
 

@@ -1,11 +1,12 @@
-"""How this process uses the machine: XLA's options and its cache, malloc, facts of memory."""
+"""How this process uses the machine: XLA's options and its cache, malloc, facts of memory.
+
+The command line needs it before anything else, so JAX is imported where it is asked.
+"""
 
 import ctypes
 import os
 import pathlib
 import sys
-
-import jax
 
 CompilerOptions = dict[str, str | bool]
 
@@ -13,10 +14,12 @@ CompilerOptions = dict[str, str | bool]
 def compiler_options() -> CompilerOptions:
     """Options for `jax.jit` on the default device.
 
-    On a CPU XLA hands convolutions to a library that takes half as long again as XLA's own
-    routine. What is left to it: matrix products, and sums, which it adds up pairwise. XLA
-    itself adds one number after the other, and is wrong by 1e-5 of a loss.
+    On a CPU, XLA gives convolutions to a library that takes half as long again as XLA's own
+    routine. Only matrix products and sums are left to that library. It sums pairwise; XLA
+    sums one number after the other, with an error of 1e-5 of a loss.
     """
+    import jax
+
     if jax.default_backend() != "cpu":
         return {}
     kinds = ("LIBRARY_FUSION_TYPE_REDUCE", "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT")
@@ -30,6 +33,8 @@ def keep_compiled() -> None:
     home directory there is no such cache. Call it before anything is compiled: JAX looks once
     whether there is such a folder.
     """
+    import jax
+
     if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]
         return
     try:
@@ -44,12 +49,12 @@ M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
 
 
 def keep_memory() -> bool:
-    """Keeps memory that is given back, for the next update that asks for as much.
+    """Makes malloc keep freed memory for the next update.
 
-    XLA asks for an update's temporaries anew each time, and glibc would fetch large
-    pieces from the system, zeroed a page at a time. Now all come from one heap that does
-    not shrink. Call it before threads start: each would have a heap of its own, and none but
-    the first takes large pieces.
+    XLA allocates the temporaries of each update anew, and glibc would get large blocks from
+    the system, zeroed page by page. With this, all come from one heap that does not shrink.
+    Call it before threads start: each would get its own heap, and only the first takes large
+    blocks.
 
     Returns:
       Whether the C library has such settings.
@@ -70,6 +75,8 @@ def machine_memory() -> int | None:
 
 def memory_limit() -> int | None:
     """Bytes of the default device, on a CPU the machine's; None where it does not tell."""
+    import jax
+
     device = jax.devices()[0]
     if device.platform == "cpu":
         return machine_memory()
@@ -81,6 +88,8 @@ def peak_memory() -> int | None:
 
     None where it does not tell (a CPU under Windows).
     """
+    import jax
+
     stats = jax.devices()[0].memory_stats() or {}
     if "peak_bytes_in_use" in stats:
         return stats["peak_bytes_in_use"]

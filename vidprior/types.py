@@ -1,15 +1,15 @@
-"""The containers that modules hand to each other, and the glossary of the project.
+"""The containers that modules exchange, and the conventions of the project.
 
 Letters
     T  frames of the clip            N  frames of a window
     H  rows, W  columns              C  colour channels, RGB
-    K  flow offsets d, in the order of `OFFSETS` unless a container says otherwise
-    P  pairs (i, j) of a window whose flow and consistency are judged
+    K  flow offsets d, in the order of `OFFSETS` unless a container has its own
+    P  pairs (i, j) of a window with flow and consistency losses
 
-Layouts are channels last. Colour is RGB; as `uint8` it lies in 0..255, as
-`float32` in [0, 1]. `hole` is 1 (True) where content is missing: the paper's
-M is its opposite. Flow is (x, y) in pixels of the array that it indexes:
-`flow[i]` with offset d moves a pixel of frame i to its place in frame i + d.
+Arrays are channels last. Colour is RGB: `uint8` in 0..255, `float32` in [0, 1]. `hole` is
+1 (True) where content is missing; the paper's M is its opposite. Flow is (x, y) in pixels
+of the array that it indexes: `flow[i]` with offset d leads from a pixel of frame i to its
+place in frame i + d.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,12 +25,12 @@ OFFSETS = (1, -1, 3, -3, 5, -5)
 Array = jax.Array | np.ndarray
 Params = Mapping[str, Any]  # a tree of arrays
 
-# VGG16 with its parameters bound: [N, H, W, 3] in [0, 1] to one [N, h, w, c] per layer.
+# VGG16 with its parameters: maps [N, H, W, 3] in [0, 1] to one [N, h, w, c] per layer.
 Features = Callable[[jax.Array], tuple[jax.Array, ...]]
 
 
 class Flows(NamedTuple):
-    """Estimated optical flow of a clip, on the host: the contents of a flow file.
+    """Estimated optical flow of a clip, on the host: the content of a flow file.
 
     Attributes:
       offsets: [K] int32, the frame distance d of each flow, never 0.
@@ -38,7 +38,7 @@ class Flows(NamedTuple):
       reliable: [K, T, H, W] bool, the paper's O: forward and backward flow agree.
       exists: [K, T] bool, False where frame i + d lies outside the clip.
       estimator: name of the estimator and what identifies its weights.
-      source_sha256: hash of the frames that the flow was estimated from.
+      source_sha256: hash of the clip's frames; see `flow_file.frames_sha256`.
     """
 
     offsets: np.ndarray
@@ -50,12 +50,12 @@ class Flows(NamedTuple):
 
 
 class Origins(NamedTuple):
-    """Where the pixels of a hole come from; n of them, in the order of `np.nonzero(hole)`.
+    """Where the n pixels of a hole come from, in the order of `np.nonzero(hole)`.
 
     Attributes:
-      frame: [n, M] int32, of the clip; -1 for none.
-      place: [n, M, 2] float32, (x, y) there, in pixels of the clip.
-      weight: [n, M] float32, in the mean; with what has no origin it sums to 1.
+      frame: [n, M] int32, number of a frame of the clip; -1 for none.
+      place: [n, M, 2] float32, (x, y) in that frame, pixels.
+      weight: [n, M] float32, in the mean; the rest, up to 1, has no origin.
     """
 
     frame: np.ndarray
@@ -64,15 +64,14 @@ class Origins(NamedTuple):
 
 
 class Propagated(NamedTuple):
-    """A clip whose hole is filled by known pixels of the clip, on the host.
+    """A clip whose hole is filled with propagated pixels, on the host.
 
     Attributes:
-      frames: [T, H, W, 3] uint8; those of the clip, but for the hole and held-out pixels.
-      confidence: [T, H, W] float16 in [0, 1]: trust in a propagated pixel; 0 at
-        all others.
-      held_out: [T, H, W] bool, known pixels that are treated as missing too, so that errors
-        can be measured on them; none of them in the hole.
-      origins: of the hole's pixels; None where they were not kept.
+      frames: [T, H, W, 3] uint8; those of the clip outside the hole and held-out pixels.
+      confidence: [T, H, W] float16 in [0, 1], of propagated pixels; 0 elsewhere.
+      held_out: [T, H, W] bool, held-out pixels: known, but filled like the hole, so that
+        errors can be measured there; never in the hole.
+      origins: of the hole's pixels; None in files of earlier versions.
     """
 
     frames: np.ndarray
@@ -83,22 +82,22 @@ class Propagated(NamedTuple):
 
 @struct.dataclass
 class DeviceClip:
-    """Everything of a clip that an update reads, resident on the device.
+    """Everything that an update reads, resident on the device.
 
     Attributes:
       frames: [T, H, W, 3] uint8.
       hole: [T, H, W] bool.
       noise: [T, H, W, 1] float32 in [0, 0.1), the fixed input of the generator.
-      flow: [K, T, H, W, 2] float16 or float32, pixels; None without flow terms.
+      flow: [K, T, H, W, 2] float16 or float32, pixels; None without flow losses.
       flow_known: [K, T, H, W] bool, M^f and O together: outside the holes of both
-        frames and reliable. The flow loss looks here.
-      flow_hole: [K, T, H, W] bool, 1 - M^f. The consistency loss looks here.
+        frames, and reliable. Mask of the flow loss.
+      flow_hole: [K, T, H, W] bool, 1 - M^f. Mask of the consistency loss.
       flow_scale: [K] float32, pixels for one unit of the network's flow output.
-      features: VGG features of the frames, one [T, h, w, c] per layer; None when the
-        perceptual term is off or its targets are computed anew in every update.
-      feature_hole: one [T, h, w] bool per layer; None when the term is off.
-      propagated: [T, H, W, 3] uint8, as of `Propagated`; None when the term is off.
-      confidence: [T, H, W] float16, as of `Propagated`; None when the term is off.
+      features: VGG features of the frames, one [T, h, w, c] per layer; None without the
+        perceptual loss, or if each update computes them.
+      feature_hole: one [T, h, w] bool per layer; None without the perceptual loss.
+      propagated: [T, H, W, 3] uint8, as in `Propagated`; None without that loss.
+      confidence: [T, H, W] float16, as in `Propagated`; None without that loss.
     """
 
     frames: Array
@@ -115,7 +114,7 @@ class DeviceClip:
 
 
 class Window(NamedTuple):
-    """Which frames one update sees, as index arrays: data, never Python branches.
+    """The frames of one update as index arrays: data, never Python branches.
 
     A list of windows is the same container with a leading axis.
 
@@ -147,7 +146,7 @@ class Batch(NamedTuple):
       features: one [N, h, w, c] per VGG layer, or None.
       feature_hole: one [N, h, w, 1] per VGG layer, 0 or 1, or None.
       propagated: [N, H, W, 3] in [0, 1], or None.
-      confidence: [N, H, W, 1] in [0, 1], 0 where pixels are known to the training, or None.
+      confidence: [N, H, W, 1] in [0, 1], 0 where training knows the pixel, or None.
     """
 
     noise: jax.Array

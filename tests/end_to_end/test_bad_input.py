@@ -373,7 +373,7 @@ def test_work_directory_in_a_read_only_folder(command, clip, tmp_path):
     workdir.parent.mkdir()
     with read_only(workdir.parent):
         finished = command.obediently(*TINY, *clip.inputs, f"--workdir={workdir}")
-    assert_one_error(finished, f"cannot make {workdir}: Permission denied")
+    assert_one_error(finished, f"cannot create {workdir}: Permission denied")
     assert not workdir.exists()
 
 
@@ -382,7 +382,10 @@ def test_work_directory_in_a_read_only_folder(command, clip, tmp_path):
     ("arguments", "says"),
     [
         (["--mode=render"], "cannot lock {}: Permission denied"),
-        (["--mode=render", "--frames=1:3"], "cannot make {}/render_000030_1-3: Permission denied"),
+        (
+            ["--mode=render", "--frames=1:3"],
+            "cannot create {}/render_000030_1-3: Permission denied",
+        ),
         ([*TINY, "--config.schedule.num_passes=4"], "cannot lock {}: Permission denied"),
     ],
 )

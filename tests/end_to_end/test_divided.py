@@ -103,9 +103,9 @@ def test_every_part_has_a_work_directory_of_its_own(divided):
 
 def test_it_is_told_what_the_parts_are(divided):
     told = (divided.parent / "stderr").read_text()
-    assert "part 1 of 4: 6 frames at 48x32 (0 to 5), no hole: left as they are" in told
-    assert "part 2 of 4: 8 frames at 48x32 (6 to 13), hole 10.9%" in told
-    assert f"plan: {TOTAL} updates of {TOTAL} and {2 * TOTAL} in later parts" in told
+    assert "segment 1 of 4: 6 frames at 48x32 (0 to 5), no hole: not changed" in told
+    assert "segment 2 of 4: 8 frames at 48x32 (6 to 13), hole 10.9%" in told
+    assert f"plan: {TOTAL} updates of {TOTAL} and {2 * TOTAL} in later segments" in told
     assert "GiB at most so far" in told
 
 
@@ -149,7 +149,9 @@ def assert_same_divided_run(first, second):
         assert metrics(one) == metrics(other)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGKILL, marks=pytest.mark.long), signal.SIGINT]
+)
 def test_a_run_that_is_stopped_in_its_second_segment_goes_on_to_the_same_bits(
     number, command, divided, film, tmp_path
 ):
@@ -215,12 +217,12 @@ def test_what_belongs_to_one_clip_is_refused_in_one_line(command, divided, film,
     published = ("--mode=import", f"--published={tmp_path / 'net.npz'}")
     assert_one_error(command(*asked, *published), "4 parts", "--config.video.split_at_cuts=False")
     exported = command("--mode=export", f"--workdir={divided}", published[1])
-    assert_one_error(exported, "divided into 4 parts", PARTS[0])
+    assert_one_error(exported, "has 4 segments", PARTS[0])
     assert not (tmp_path / "run").exists()
 
 
-def test_carried_pixels_stay_within_their_shot(command, film, tmp_path):
-    """Each shot has a colour of its own; what is carried or filled in has that of its shot."""
+def test_propagated_pixels_stay_within_their_shot(command, film, tmp_path):
+    """Each shot has a colour of its own; what is propagated or filled in has that of its shot."""
     workdir = tmp_path / "run"
     command.succeed(
         f"--config={ROOT / 'configs/propagate.py'}", *film.inputs, f"--workdir={workdir}",

@@ -1,4 +1,4 @@
-"""Carried pixels through the real command: alone, in training, and over the network's."""
+"""Propagated pixels through the real command: alone, in training, and blended."""
 
 import re
 import shutil
@@ -26,19 +26,19 @@ def rendered(folder):
     return np.stack(list(pictures(folder / "result").values()))
 
 
-def test_carried_pixels_alone_need_no_training(command, clip, tmp_path):
+def test_propagated_pixels_alone_need_no_training(command, clip, tmp_path):
     run = tmp_path / "run"
     words = (*SMALLEST[:2], "--config.model.channels=(8,)")
     told = command.succeed("--config=propagate", *words, *clip.inputs, f"--workdir={run}").stderr
     assert "propagated from other frames with confidence" in told
     assert "device:" not in told
     assert not (run / "checkpoints").exists()
-    carried = Workdir(run).read_propagated(clip.hole)
-    assert carried.held_out.any()  # known pixels, shown as they are
+    stored = Workdir(run).read_propagated(clip.hole)
+    assert stored.held_out.any()  # known pixels, shown as they are
     known = Workdir(run).read_clip().frames
-    expected = np.where(clip.hole[..., None], carried.frames, known)
+    expected = np.where(clip.hole[..., None], stored.frames, known)
     np.testing.assert_array_equal(rendered(run), expected)
-    assert carried.confidence[clip.hole].mean() > 0.2
+    assert stored.confidence[clip.hole].mean() > 0.2
 
     command.succeed("--mode=render", f"--workdir={run}", "--frames=2:4")
     np.testing.assert_array_equal(rendered(run / "render_000000_2-4"), expected[2:4])
@@ -46,7 +46,7 @@ def test_carried_pixels_alone_need_no_training(command, clip, tmp_path):
     assert_last_error(told, "no checkpoint yet")
 
 
-def test_carried_pixels_teach_and_are_laid_over(command, clip, trained, tmp_path):
+def test_propagated_pixels_are_targets_and_are_blended(command, clip, trained, tmp_path):
     run = tmp_path / "run"
     words = (
         "--config.propagation.holdout=True", "--config.checkpoint.keep_best=True",
@@ -61,14 +61,14 @@ def test_carried_pixels_teach_and_are_laid_over(command, clip, trained, tmp_path
     assert found
     assert max(map(float, found)) <= 1.01 * float(deviation)
     assert {"image", "flow", "consistency", "propagated"} <= metrics(run)[-1].keys()
-    carried = Workdir(run).read_propagated(clip.hole)
+    stored = Workdir(run).read_propagated(clip.hole)
     shown = {"blend": rendered(run)}
     for way in ("none", "only"):
         command.succeed(
             "--mode=render", f"--workdir={run}", f"--config.render.propagated_pixels={way}"
         )
         shown[way] = rendered(run)
-    np.testing.assert_array_equal(shown["only"][clip.hole], carried.frames[clip.hole])
+    np.testing.assert_array_equal(shown["only"][clip.hole], stored.frames[clip.hole])
     assert (shown["none"] != rendered(trained)).any()  # the term has changed the network
     # Somewhere between both, pixel by pixel.
     low, high = np.minimum(shown["none"], shown["only"]), np.maximum(shown["none"], shown["only"])

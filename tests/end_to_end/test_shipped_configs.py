@@ -99,8 +99,8 @@ def test_the_configurations_are_the_systems_that_they_say(command, clip, tmp_pat
             "length": 5,
         },
     }
-    carried = expected["demo"] | {"terms": {"image", "propagated"}}
-    expected["fast"] = expected["footage"] = carried
+    propagates = expected["demo"] | {"terms": {"image", "propagated"}}
+    expected["fast"] = expected["footage"] = propagates
     expected["demo"]["terms"].add("propagated")
     expected["propagate"] = {"terms": {"image"}, "conv_ndim": 2, "strides": [1], "length": 1}
     code = (

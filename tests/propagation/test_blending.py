@@ -1,4 +1,4 @@
-"""Shares of carried pixels: by hand, and against a search."""
+"""Blend weights of propagated pixels: by hand, and against a search."""
 
 import numpy as np
 import pytest
@@ -15,23 +15,23 @@ def grey(*values):
     return np.repeat(np.float32(values)[:, None], 3, axis=1)
 
 
-def many(generated, carried, truth, confidence, count=20_000):
+def many(generated, filled, truth, confidence, count=20_000):
     """The same pixel many times."""
     return (
-        *(np.tile(grey(value), (count, 1)) for value in (generated, carried, truth)),
+        *(np.tile(grey(value), (count, 1)) for value in (generated, filled, truth)),
         np.full(count, confidence, np.float32),
     )
 
 
 @pytest.mark.parametrize(("truth", "wanted"), [(100, 1), (0, 0), (25, 0.25), (150, 1), (-50, 0)])
 def test_the_share_is_where_the_truth_lies_between_both(truth, wanted):
-    """Generated 0, carried 100; of 5,000 pixels, 200 are what it leans on: 200 / 5,200 of 1."""
+    """Generated 0, propagated 100; of 5,000 pixels, 200 are what it leans on: 200 / 5,200 of 1."""
     shares = fit_blend_weights(*many(0, 100, truth, 0.9))
     leant = (wanted * 5000 + 200) / 5200 if 0 <= truth <= 100 else None
     assert shares[-1] == pytest.approx(wanted if leant is None else leant, abs=0.002)
 
 
-def test_the_stretch_that_speaks_most_for_what_is_carried_counts():
+def test_the_stretch_that_favours_propagated_pixels_most_counts():
     """The network is right in three quarters of the clip, and wrong in the last."""
     good, bad = many(0, 100, 0, 0.9, count=3000), many(0, 100, 100, 0.9, count=1000)
     shares = fit_blend_weights(*(np.concatenate(pair) for pair in zip(good, bad, strict=True)))
@@ -42,12 +42,12 @@ def test_a_network_that_gains_in_one_stretch_alone_is_not_shown():
     """Shares fitted in three stretches lose in the fourth what they seemed to gain."""
     random = np.random.default_rng(0)
     truth = grey(*random.uniform(80, 120, 20_000))
-    carried = truth + 5 * random.standard_normal((20_000, 1)).astype(np.float32)
+    filled = truth + 5 * random.standard_normal((20_000, 1)).astype(np.float32)
     network = truth + 60 * random.standard_normal((20_000, 1)).astype(np.float32)
     trust = np.full(20_000, 0.15, np.float32)
-    np.testing.assert_array_equal(fit_blend_weights(network, carried, truth, trust), 1)
+    np.testing.assert_array_equal(fit_blend_weights(network, filled, truth, trust), 1)
     better = truth + 4 * random.standard_normal((20_000, 1)).astype(np.float32)
-    shares = fit_blend_weights(better, carried, truth, trust)
+    shares = fit_blend_weights(better, filled, truth, trust)
     assert shares[3] == pytest.approx(4**2 / (4**2 + 5**2), abs=0.05)
 
 
@@ -88,12 +88,12 @@ def test_a_few_pixels_are_little_evidence():
 @given(st.integers(0, 2**32 - 1))
 def test_no_other_share_is_better_where_pixels_are_many(seed):
     random = np.random.default_rng(seed)
-    generated, carried = random.uniform(0, 255, (2, 60_000, 3))
-    truth = carried + random.uniform(-0.9, 0) * (carried - generated) + random.normal(0, 5)
-    best = fit_blend_weights(generated, carried, truth, np.full(60_000, 0.5))[5]
+    generated, filled = random.uniform(0, 255, (2, 60_000, 3))
+    truth = filled + random.uniform(-0.9, 0) * (filled - generated) + random.normal(0, 5)
+    best = fit_blend_weights(generated, filled, truth, np.full(60_000, 0.5))[5]
 
     def error(s):
-        return np.sqrt(np.square(s * carried + (1 - s) * generated - truth).mean())
+        return np.sqrt(np.square(s * filled + (1 - s) * generated - truth).mean())
 
     assert error(best) <= min(error(s) for s in np.linspace(0, 1, 21)) + 2
 
@@ -105,10 +105,10 @@ def test_shares_go_over_into_each_other():
     assert weight_for(np.zeros((2, 3), np.float16), shares).shape == (2, 3)
 
 
-def test_what_is_carried_is_laid_over_by_its_share():
+def test_propagated_pixels_are_blended_by_their_weight():
     """Confidence 0.85 is the middle of the last class, and has its share: a quarter of the way."""
     shares = np.array([0, 0, 0, 0, 0, 0, 0.25], np.float32)
-    generated, carried = np.full((2, 1, 3), 10, np.uint8), np.full((2, 1, 3), 2, np.uint8)
-    mixed = blend(generated, carried, np.array([[0.85], [0.0]], np.float16), shares)
+    generated, filled = np.full((2, 1, 3), 10, np.uint8), np.full((2, 1, 3), 2, np.uint8)
+    mixed = blend(generated, filled, np.array([[0.85], [0.0]], np.float16), shares)
     assert mixed.dtype == np.float32
     np.testing.assert_allclose(mixed[:, 0], [[8] * 3, [10] * 3], atol=1e-2)

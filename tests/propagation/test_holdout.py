@@ -55,7 +55,7 @@ def test_it_never_touches_the_hole(seed, density):
     assert moved.sum() <= 0.3 * (~hole).sum()
 
 
-def test_of_half_a_frame_a_part_is_rehearsed():
+def test_of_half_a_frame_a_part_is_held_out():
     hole = np.zeros((4, 20, 40), bool)
     hole[:, :, :20] = True
     moved = holdout_mask(hole, seed=0)
@@ -73,7 +73,7 @@ def test_without_a_hole_or_without_room_there_is_none():
     assert not holdout_mask(np.ones((2, 8, 8), bool), seed=0).any()
 
 
-def test_frames_that_rehearse_are_spread_over_the_clip():
+def test_frames_with_held_out_pixels_are_spread_over_the_clip():
     """Of frames 2 to 9, every second; all of them where there are fewer than are wanted."""
     hole = np.zeros((12, 4, 4), bool)
     hole[2:10, 1, 1] = True

@@ -53,14 +53,14 @@ def painted():
 @pytest.mark.parametrize("start", [0, 3, T - 1])
 def test_the_motion_is_found_both_ways(scene, painted, start):
     frames, to_next, to_previous, motions = scene
-    carried = track_mask(painted, start, frames, to_next, to_previous)
+    tracked = track_mask(painted, start, frames, to_next, to_previous)
     back = cv2.invertAffineTransform(motions[start])
     corners = np.array([[25, 20, 1], [50, 20, 1], [25, 40, 1], [60, 26, 1]], float)
     for number in range(T):
         expected = corners @ compose(motions[number], back).T
-        assert np.abs(corners @ carried.motion[number].T - expected).max() < 0.1
-    assert carried.confidence[start] == 1
-    assert (carried.confidence > 0.8).all()
+        assert np.abs(corners @ tracked.motion[number].T - expected).max() < 0.1
+    assert tracked.confidence[start] == 1
+    assert (tracked.confidence > 0.8).all()
 
 
 @pytest.fixture(scope="module")
@@ -103,12 +103,12 @@ def test_an_object_is_found_again(passing, start):
     random = np.random.default_rng(3)
     frames[2:4] = random.integers(0, 256, frames[2:4].shape)
     to_next[1:4], to_previous[2:5] = 20, 20
-    carried = track_mask(places[start], start, frames, to_next, to_previous)
-    assert (carried.confidence[2:4] < CONFIDENT).all()
+    tracked = track_mask(places[start], start, frames, to_next, to_previous)
+    assert (tracked.confidence[2:4] < CONFIDENT).all()
     seen = [t for t in range(T) if t not in (2, 3)]
-    assert (carried.confidence[seen] > 0.95).all()
+    assert (tracked.confidence[seen] > 0.95).all()
     for t in seen:
-        assert np.array_equal(move_mask(places[start], carried.motion[t]), places[t])
+        assert np.array_equal(move_mask(places[start], tracked.motion[t]), places[t])
 
 
 def test_another_object_in_its_place_costs_confidence(scene, painted):
@@ -132,8 +132,8 @@ def test_an_object_that_is_gone_is_lost(passing):
 
 def test_an_object_of_one_colour_has_no_likeness(painted):
     still = np.zeros((T, H, W, 2), np.float32)
-    carried = track_mask(painted, 0, np.full((T, H, W, 3), 7, np.uint8), still, still)
-    assert carried.confidence.tolist() == [1, 0, 0, 0, 0, 0]
+    tracked = track_mask(painted, 0, np.full((T, H, W, 3), 7, np.uint8), still, still)
+    assert tracked.confidence.tolist() == [1, 0, 0, 0, 0, 0]
 
 
 def test_moving_by_whole_pixels(painted):

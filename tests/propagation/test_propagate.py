@@ -1,4 +1,4 @@
-"""Known pixels carried into the hole, against the truth of moving pictures."""
+"""Known pixels propagated into the hole, against the truth of moving pictures."""
 
 import cv2
 import numpy as np

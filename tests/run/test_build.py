@@ -226,19 +226,19 @@ def test_updates_are_counted_beforehand(name, changes, count, updates):
         ({"render__propagated_pixels": "only"}, True),
     ],
 )
-def test_pixels_are_carried_where_a_term_or_the_result_takes_them(changes, needed):
+def test_pixels_are_propagated_where_a_term_or_the_result_takes_them(changes, needed):
     config = configured("dip_vid", **changes)
     assert build.needs_propagated(config) is needed
     assert build.trains(config) is (config.method == "train")
 
 
-def test_the_clip_holds_carried_pixels_for_their_term_alone():
-    rehearsal = np.zeros((1, 4, 4), bool)
-    rehearsal[0, 2, 2] = True
-    carried = Propagated(np.ones((1, 4, 4, 3), np.uint8), np.ones((1, 4, 4), np.float16), rehearsal)
-    arrays = (carried.frames, np.zeros((1, 4, 4), bool), np.zeros((1, 4, 4, 1), np.float32))
+def test_the_clip_holds_propagated_pixels_for_their_loss_alone():
+    held_out = np.zeros((1, 4, 4), bool)
+    held_out[0, 2, 2] = True
+    filled = Propagated(np.ones((1, 4, 4, 3), np.uint8), np.ones((1, 4, 4), np.float16), held_out)
+    arrays = (filled.frames, np.zeros((1, 4, 4), bool), np.zeros((1, 4, 4, 1), np.float32))
     for weight in (0.0, 1.0):
         config = configured("dip_vid", loss__propagated=weight, render__propagated_pixels="blend")
-        made = build.clip(config, *arrays, flows=None, features=None, propagated=carried)
+        made = build.clip(config, *arrays, flows=None, features=None, propagated=filled)
         assert (made.propagated is not None) is bool(weight)
-        assert np.array_equal(made.hole, rehearsal)  # a hole to the training
+        assert np.array_equal(made.hole, held_out)  # a hole to the training

@@ -102,5 +102,5 @@ def test_nothing_to_export(tmp_path, workdir, config, clip):
     with pytest.raises(InputError, match="no checkpoint yet"):
         exchange.export_published(tmp_path / "net.npz", workdir, clip, config=config)
     config.schedule.reset_per_window = True
-    with pytest.raises(InputError, match="no one network"):
+    with pytest.raises(InputError, match="no single network"):
         exchange.export_published(tmp_path / "net.npz", workdir, clip, config=config)

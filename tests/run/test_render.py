@@ -145,26 +145,26 @@ def test_composite_takes_the_hole_from_the_network():
     assert np.array_equal(render.composite(image[2], known[2], hole[2]), result[2])
 
 
-def carried_clip():
-    """Three frames of 2x2: carried colours 100, 101, 102; one pixel each of a hole, trusted."""
-    carried = np.stack([np.full((2, 2, 3), 100 + n, np.uint8) for n in range(3)])
+def propagated_clip():
+    """Three frames of 2x2: propagated colours 100, 101, 102; one pixel each of a hole, trusted."""
+    filled = np.stack([np.full((2, 2, 3), 100 + n, np.uint8) for n in range(3)])
     confidence = np.zeros((3, 2, 2), np.float16)
     confidence[:, 0, 0] = 1
-    rehearsal = np.zeros((3, 2, 2), bool)
-    rehearsal[:, 0, 1] = rehearsal[2, 1, 1] = True
-    return Propagated(carried, confidence, rehearsal)
+    held_out = np.zeros((3, 2, 2), bool)
+    held_out[:, 0, 1] = held_out[2, 1, 1] = True
+    return Propagated(filled, confidence, held_out)
 
 
 def shown(*numbers):
     return [render.RenderedFrame(n, np.full((2, 2, 3), 10 * n, np.uint8), None) for n in numbers]
 
 
-def test_carried_pixels_are_laid_over_by_their_share():
+def test_propagated_pixels_are_blended_by_their_weight():
     """Half of what is trusted: (10 n + 100 + n) / 2, to even; nothing outside the hole."""
     shares = np.float32([1, 0, 0, 0, 0, 0, 0.5])
     hole = np.zeros((3, 2, 2), bool)
     hole[:, 0, 0] = True
-    for frame in render.blend_propagated(shown(1, 2), carried_clip(), shares, hole):
+    for frame in render.blend_propagated(shown(1, 2), propagated_clip(), shares, hole):
         number = frame.number
         assert (frame.image[0, 0] == np.rint((11 * number + 100) / 2)).all()
         assert (frame.image[1] == 10 * number).all()
@@ -172,13 +172,13 @@ def test_carried_pixels_are_laid_over_by_their_share():
         assert frame.image.dtype == np.uint8
 
 
-def test_what_was_rehearsed_is_gathered_from_the_frames_shown():
-    propagated = carried_clip()
+def test_held_out_pixels_are_gathered_from_the_frames_shown():
+    propagated = propagated_clip()
     propagated.confidence[2, 1, 1] = 0.25
     truth = np.full((3, 2, 2, 3), 7, np.uint8)
-    generated, carried, known, confidence = render.holdout_pixels(shown(0, 2), propagated, truth)
+    generated, filled, known, confidence = render.holdout_pixels(shown(0, 2), propagated, truth)
     assert generated[:, 0].tolist() == [0, 20, 20]
-    assert carried[:, 0].tolist() == [100, 102, 102]
+    assert filled[:, 0].tolist() == [100, 102, 102]
     assert (known == 7).all()
     assert confidence.tolist() == [0, 0, 0.25]
     assert [x.shape for x in render.holdout_pixels([], propagated, truth)] == [(0, 3)] * 3 + [(0,)]

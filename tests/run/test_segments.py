@@ -129,7 +129,7 @@ def test_windows_fit_a_short_shot_at_the_smallest_stride(config, open_source):
 def test_a_single_frame_of_which_flow_alone_would_be_learnt_is_refused(config, open_source):
     config.loss.flow, config.loss.image = 0.1, 0.0
     config.video.start, config.video.stop = CUT - 1, CUT + 3
-    with pytest.raises(InputError, match="nothing to train for"):
+    with pytest.raises(InputError, match="all losses have weight 0"):
         divided(open_source(config), config)
 
 
@@ -284,7 +284,7 @@ def test_a_divided_run_is_claimed_and_found_again(config, open_source, frames, t
     assert stored[1].config.video.start == CUT
     assert np.array_equal(stored[1].workdir.read_clip().frames, frames[CUT:])
     assert all(part.workdir.read_header().has_hole for part in stored)
-    with pytest.raises(InputError, match=r"divided into 2 parts.*parts/000000-000005"):
+    with pytest.raises(InputError, match=r"has 2 segments.*parts/000000-000005"):
         workdir.read_clip()
 
 
@@ -345,7 +345,9 @@ def test_an_undivided_run_is_not_taken_for_a_divided_one(config, open_source, fr
 
 
 def test_a_flow_file_is_for_a_run_in_one_part(config, open_source, tmp_path):
-    with pytest.raises(InputError, match=r"flows\.npz: .* 2 parts; .*split_at_cuts=False"):
+    with pytest.raises(
+        InputError, match=r"flows\.npz: .* one segment, .* has 2; .*split_at_cuts=False"
+    ):
         claim(config, open_source(config), Workdir(tmp_path / "run"),
               asked={**ASKED, "flows": "flows.npz"})  # fmt: skip
     assert not (tmp_path / "run").exists()

@@ -101,7 +101,7 @@ def test_a_folder_is_held_by_one(tmp_path):
         (held.path / "kept").touch()
         assert held.path == tmp_path / "run"
         with (
-            pytest.raises(InputError, match=f"another process is at work in {held.path}"),
+            pytest.raises(InputError, match=f"another process is using {held.path}"),
             Workdir(tmp_path / "run").lock(),
         ):
             pass
@@ -230,7 +230,7 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path, config, clip):
 def test_a_file_in_the_way_is_named(tmp_path, config, clip):
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file", tmp_path / "file" / "run"):
-        with pytest.raises(InputError, match="cannot make") as caught:
+        with pytest.raises(InputError, match="cannot create") as caught:
             Workdir(path).open_run(config, INPUTS, clip)
         assert str(path) in str(caught.value)
 

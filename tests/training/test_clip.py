@@ -78,12 +78,12 @@ def test_without_flow_and_features_the_rest_stays_empty(inputs):
     assert made.propagated is made.confidence is None
 
 
-def test_carried_pixels_are_taken_as_they_are(inputs):
+def test_propagated_pixels_are_taken_as_they_are(inputs):
     frames, hole, noise, _ = inputs
-    carried = Propagated(255 - frames, hole.astype(np.float16) / 2, ~hole)
-    made = clip.make_clip(frames, hole, noise, propagated=carried)
-    assert np.array_equal(made.propagated, carried.frames)
-    assert np.array_equal(made.confidence, carried.confidence)
+    pixels = Propagated(255 - frames, hole.astype(np.float16) / 2, ~hole)
+    made = clip.make_clip(frames, hole, noise, propagated=pixels)
+    assert np.array_equal(made.propagated, pixels.frames)
+    assert np.array_equal(made.confidence, pixels.confidence)
     assert (made.propagated.dtype, made.confidence.dtype) == (np.uint8, np.float16)
 
 

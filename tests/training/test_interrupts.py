@@ -16,7 +16,7 @@ def test_the_first_signal_is_a_wish_and_the_second_an_order(capsys):
         assert not stop.asked
         os.kill(os.getpid(), signal.SIGINT)
         assert stop.asked
-        assert "once more" in capsys.readouterr().err
+        assert "press Ctrl-C again" in capsys.readouterr().err
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
 

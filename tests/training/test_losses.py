@@ -7,6 +7,8 @@ import pytest
 
 from vidprior.training import losses
 
+pytestmark = pytest.mark.slow  # compiles
+
 
 def test_image_loss_by_hand():
     # One frame of two pixels. Known: errors 0.1, 0.2 and 0; hole: anything.
@@ -33,10 +35,10 @@ def test_flow_loss_by_hand():
 def test_propagated_loss_by_hand():
     # One frame of two pixels: errors 0.1, 0.2 and 0 at confidence 0.5; anything at none.
     prediction = jnp.array([[[[0.5, 0.6, 0.3], [0.9, 0.9, 0.9]]]])
-    carried = jnp.array([[[[0.4, 0.8, 0.3], [0.1, 0.2, 0.3]]]])
+    filled = jnp.array([[[[0.4, 0.8, 0.3], [0.1, 0.2, 0.3]]]])
     confidence = jnp.array([[[[0.5], [0.0]]]])
     # 0.5 (0.01 + 0.04) / 6: confidence weighs the square.
-    assert losses.propagated_loss(prediction, carried, confidence) == pytest.approx(0.025 / 6)
+    assert losses.propagated_loss(prediction, filled, confidence) == pytest.approx(0.025 / 6)
 
 
 def test_consistency_loss_by_hand():

@@ -43,7 +43,7 @@ def test_device_and_memory_are_told_and_the_state_is_left_alone(compiled, capsys
 def test_too_little_memory_is_warned_of(compiled, capsys, monkeypatch, available, warned):
     monkeypatch.setattr(throughput.runtime, "memory_limit", lambda: available)
     compiled()
-    assert ("warning: that is more than there is" in capsys.readouterr().err) == warned
+    assert ("warning: this exceeds the available memory" in capsys.readouterr().err) == warned
 
 
 @pytest.fixture
@@ -67,12 +67,14 @@ def told(capsys, monkeypatch):
 
 
 def test_the_second_call_tells_the_time_that_is_left(told):
-    """Updates 10 to 20, then 20 to 40 in 5 s: 60 are left, and 40 in later parts: 25 s."""
+    """Updates 10 to 20, then 20 to 40 in 5 s: 60 are left, and 40 in later segments: 25 s."""
     first, second, third = told(
         [(20, 10, 50), (40, 20, 5), (60, 20, 5)], done=10, total=100, after=40
     )
     assert first == third == ""
-    assert "plan: 90 updates of 100 and 40 in later parts, about 25 s left at 4 updates/s" in second
+    assert (
+        "plan: 90 updates of 100 and 40 in later segments, about 25 s left at 4 updates/s" in second
+    )
     assert "compiled in 7 s; " in second
     assert re.search(r"\d\.\d\d GiB at most so far", second)
 

@@ -18,6 +18,8 @@ from vidprior.model.generator import Generator
 from vidprior.training import losses, train_step, windows
 from vidprior.types import DeviceClip, Prediction
 
+pytestmark = pytest.mark.slow  # compiles
+
 SIZE = (16, 24)
 LENGTH = 3
 WEIGHTS = {"image": 1.0, "flow": 0.1, "consistency": 1.0, "perceptual": 0.01}
@@ -140,7 +142,7 @@ def test_terms_compare_each_pair_with_its_own_flow(clip, listed, index):
     assert terms["perceptual"] == pytest.approx(perceptual, rel=1e-5)
 
 
-def test_carried_pixels_are_those_of_the_frames(clip, listed):
+def test_propagated_pixels_are_those_of_the_frames(clip, listed):
     window = windows.select(listed, 23)
     batch = windows.gather(clip, window)
     prediction = random_prediction()
@@ -209,7 +211,7 @@ def test_forward_backward_and_every_stride_share_one_compilation(fit, traced, cl
     assert traced.count == 1
 
 
-@pytest.mark.parametrize("channels", [(), pytest.param((4,), marks=pytest.mark.slow)])
+@pytest.mark.parametrize("channels", [(), pytest.param((4,), marks=pytest.mark.long)])
 def test_scanned_updates_are_single_updates(random_params, clip, listed, channels):
     generator = Generator(channels=channels)
     # Both paths add up in different orders. Adam's first steps are mere signs, which would

@@ -1,4 +1,4 @@
-"""A work directory's result against the truth."""
+"""Evaluates the result of a work directory against the truth."""
 
 import os
 from collections.abc import Sequence
@@ -18,17 +18,17 @@ from vidprior.run.workdir import Workdir
 
 
 def evaluate(workdir: Workdir, truth_path: str, *, protocol: protocols.Protocol) -> dict[str, Any]:
-    """Measures the work directory's result and stores the measures beside it.
+    """Measures the result of a work directory and writes the measures there.
 
-    What belongs together is one clip: a shot, as far as it is seen through one crop.
+    Each scene counts as a clip: consecutive frames of a shot with the same crop.
 
     Returns:
-      An evaluation as `scores` describes it, of one clip with the work directory's name,
-      or of several, with the numbers of their frames.
+      An evaluation as described in `tables`: of one clip with the work directory's name, or
+      of several, named by their frames.
 
     Raises:
-      InputError: when there is no result yet, it does not fit the truth, or either does
-        not fit the protocol.
+      InputError: there is no result yet, it does not fit the truth, or either does not fit
+        the protocol.
     """
     config, _, divided = segments.stored_run(workdir)
     count = divided[-1].frames.stop
@@ -61,7 +61,7 @@ def evaluate(workdir: Workdir, truth_path: str, *, protocol: protocols.Protocol)
 def measure_at_source(
     workdir: Workdir, truth: np.ndarray, found: Sequence["Scene"]
 ) -> dict[str, Any] | None:
-    """What is seen of the hole at the source's size, as of `picture.measure`.
+    """Measures the hole at source size; see `picture.measure`.
 
     Args:
       workdir: of the run.
@@ -69,7 +69,7 @@ def measure_at_source(
       found: the run's scenes.
 
     Returns:
-      None where the truth or the result has another size than the source, or the mask is gone.
+      The measures; None if truth or result do not have source size, or the mask is missing.
 
     Raises:
       InputError: the result or the mask cannot be read.
@@ -94,11 +94,11 @@ def measure_at_source(
 
 
 class Scene(NamedTuple):
-    """Frames that belong together.
+    """Consecutive frames of one shot with the same crop.
 
     Attributes:
       frames: their numbers in the run.
-      view: through which all of them are seen.
+      view: crop and resize from the source.
       hole: [T, H, W] bool.
     """
 

@@ -1,7 +1,7 @@
-"""What a viewer sees of a filled hole, at the source's own size: detail, stillness, the rim.
+"""Measures of a filled hole at source size: sharpness, flicker, error at the rim.
 
-Frames are [T, h, w, 3] uint8 RGB, `hole` is [T, h, w] bool; every measure is of 255, and
-nothing is rescaled.
+Frames are [T, h, w, 3] uint8 RGB, `hole` is [T, h, w] bool. Measures are in grey levels of
+255, and nothing is rescaled.
 """
 
 import math
@@ -12,18 +12,18 @@ import numpy as np
 
 from vidprior.evaluation import metrics
 
-# Pixels within the hole's border that sharpness leaves out: there the seam counts.
+# Pixels inside the hole's border that sharpness leaves out, since they contain the seam.
 _SEAM = 2
 
 
 def sharpness(truth: np.ndarray, result: np.ndarray, hole: np.ndarray) -> float | None:
     """The detail of the result's hole over that of the truth: 1 is as sharp.
 
-    Detail is the mean absolute Laplacian (four neighbours) over the pixels of all frames
-    that lie in the hole eroded by two pixels; beyond the sides of the picture it goes on.
+    Detail is the mean absolute Laplacian (four neighbours) over all frames, in the hole
+    eroded by two pixels. The sides of the picture do not erode the hole.
 
     Returns:
-      The ratio; None where no hole is that wide, or the truth is flat.
+      The ratio; None if no hole is wide enough, or the truth is flat.
     """
     made = true = 0.0
     for t in np.flatnonzero(hole.any(axis=(1, 2))):
@@ -34,13 +34,13 @@ def sharpness(truth: np.ndarray, result: np.ndarray, hole: np.ndarray) -> float 
 
 
 def flicker(truth: np.ndarray, result: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """How much of the result's change from frame to frame is not the truth's.
+    """The difference between the frame-to-frame changes of result and truth.
 
-    That is the mean absolute difference of both changes, over pixels that are hole in both
-    frames. A blur gains nothing by it: what it does not show does not move along.
+    It is the mean absolute difference of both changes, over pixels that are hole in both
+    frames. Blur gains nothing: detail that is missing does not move either.
 
     Returns:
-      [T-1] float64; NaN where no pixel is hole in both.
+      [T-1] float64; NaN if no pixel is hole in both frames.
     """
     values = np.full(max(len(truth) - 1, 0), np.nan)
     for t in range(len(values)):
@@ -54,7 +54,7 @@ def flicker(truth: np.ndarray, result: np.ndarray, hole: np.ndarray) -> np.ndarr
 
 
 def rim(truth: np.ndarray, result: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """The mean absolute error of the hole's pixels that touch known ones, diagonally too.
+    """The mean absolute error of hole pixels that touch known ones, also diagonally.
 
     Returns:
       [T] float64; NaN where there are none.
@@ -69,11 +69,11 @@ def rim(truth: np.ndarray, result: np.ndarray, hole: np.ndarray) -> np.ndarray:
 
 
 def measure(truth: np.ndarray, result: np.ndarray, hole: np.ndarray) -> dict[str, Any]:
-    """All that is seen of a hole at the source's size.
+    """All measures of a hole at source size.
 
     Returns:
-      width, height; psnr_hole and ssim_hole (as of `metrics`), sharpness, flicker, rim: means
-      over frames, None where there is nothing to be measured.
+      width, height; psnr_hole and ssim_hole (as in `metrics`), sharpness, flicker, rim: means
+      over frames, None if there is nothing to measure.
     """
     return {
         "width": truth.shape[2],
@@ -98,9 +98,6 @@ def _laplacian(frame: np.ndarray) -> np.ndarray:
 
 
 def _erode(hole: np.ndarray, pixels: int) -> np.ndarray:
-    """[h, w] bool: what stays of a hole without so many rows and columns at its border.
-
-    Beyond the sides of the picture the hole is taken to go on.
-    """
+    """[h, w] bool: a hole eroded by so many pixels, but not at the sides of the picture."""
     square = np.ones((2 * pixels + 1,) * 2, np.uint8)
     return cv2.erode(hole.astype(np.uint8), square, borderValue=1) > 0

@@ -1,4 +1,4 @@
-"""Expected errors brought to what is found where the truth is known.
+"""Corrects expected errors by the errors found on held-out pixels.
 
 Letters
     n  pixels     B  classes of expected error
@@ -8,27 +8,27 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Between the classes, of 255; each stands for the middle of its range.
+# Borders of the classes, of 255; each class is represented by the middle of its range.
 _EDGES = (4.0, 6.0, 8.0, 10.0, 13.0, 17.0, 22.0, 30.0, 45.0)
 _CENTRES = np.sqrt(np.multiply((2.0, *_EDGES), (*_EDGES, 70.0)))
-# A class leans on what is expected, as if by so many pixels of its own: those of one moment
-# err together.
+# Each class is regularised towards the expected error with the weight of this many pixels,
+# since errors of one moment are correlated.
 _LEANING = 500.0
-# Errors are never taken to be more than so many times larger or smaller than expected.
-_MOST = 4.0
+# The largest correction factor, and the inverse of the smallest.
+_MOST = 2.0
 
 
 class Calibration(NamedTuple):
-    """How many times larger than expected errors are.
+    """The ratio of found to expected errors.
 
     Attributes:
-      factor: [B] float64, for each class of expected error; between them it is interpolated.
+      factor: [B] float64, for each class of expected error; interpolated between classes.
     """
 
     factor: np.ndarray
 
     def __call__(self, error: np.ndarray) -> np.ndarray:
-        """Expected errors, of 255, any shape, corrected; float32."""
+        """Corrects expected errors, of 255, of any shape; returns float32."""
         corrected: np.ndarray = error * np.interp(error, _CENTRES, self.factor)
         return corrected.astype(np.float32)
 
@@ -37,14 +37,14 @@ NOTHING_KNOWN = Calibration(np.ones(len(_CENTRES)))
 
 
 def calibrate(expected: np.ndarray, found: np.ndarray) -> Calibration:
-    """Compares expected errors with those that are found.
+    """Compares expected errors with found ones.
 
-    The factor of a class is the root of the mean of (found / expected)^2, in which 500 pixels
-    more speak for 1.
+    The factor of a class is the root mean square of found / expected, with 500 additional
+    pixels of ratio 1.
 
     Args:
       expected: [n] float, of 255, above 0.
-      found: [n] float, the deviations from the truth.
+      found: [n] float, deviations from the truth, of 255.
     """
     kind = np.digitize(expected, _EDGES)
     ratio = np.square(found / expected, dtype=np.float64)

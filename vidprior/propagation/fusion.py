@@ -1,11 +1,10 @@
-"""Candidates for the pixels of a hole, and how they are fused.
+"""Averages several candidates for the pixels of a hole by their expected errors.
 
-Several ways lead to the colour of a pixel that is missing. Each comes with the error that
-is to be expected of it; their mean, weighted by a power of it, is better than the best of
-them, since they err differently.
+Each candidate has an expected error. Their mean, weighted by a power of it, is better than
+the best candidate, since their errors differ.
 
 Letters
-    n  pixels of one frame that are wanted, in the order of `np.nonzero`     K  candidates
+    n  wanted pixels of one frame, in the order of `np.nonzero`     K  candidates
 """
 
 from collections.abc import Sequence
@@ -13,10 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Weights fall with the cube of the expected error: between the inverse variance of errors
-# that know nothing of each other (2), which blurs, and the best candidate alone.
+# Weights are the inverse cube of the expected error: between inverse variance (2), optimal
+# for independent errors, which blurs, and the best candidate only.
 _POWER = 3
-# Expected error, of 255, at which confidence is one half.
+# Expected error, of 255, at confidence 1/2.
 _HALF = 10.0
 
 
@@ -25,10 +24,10 @@ class Candidates(NamedTuple):
 
     Attributes:
       colour: [n, 3] float32 RGB, 0 to 255.
-      error: [n] float32, the expected deviation from the truth, of 255; infinite where there
-        is no candidate.
-      place: [n, 2] float32, (x, y) in pixels of the frame that it was sampled in.
-      frame: the number of that one; -1 for none, which has no places.
+      error: [n] float32, expected deviation from the truth, of 255; infinite where there is
+        no candidate.
+      place: [n, 2] float32, (x, y) in the frame that was sampled, pixels.
+      frame: number of that frame; -1 for none, without places.
     """
 
     colour: np.ndarray
@@ -38,12 +37,12 @@ class Candidates(NamedTuple):
 
 
 class Fused(NamedTuple):
-    """The mean of several candidates.
+    """The weighted mean of several candidates.
 
     Attributes:
       colour: [n, 3] float32 RGB, 0 to 255.
       error: [n] float32, expected, of 255.
-      weight: [K, n] float32, of each candidate; sums to 1 over them.
+      weight: [K, n] float32, of each candidate; sums to 1 over K.
     """
 
     colour: np.ndarray
@@ -54,11 +53,11 @@ class Fused(NamedTuple):
 def fuse(candidates: Sequence[Candidates]) -> Fused:
     """The weighted mean of several candidates.
 
-    Weights are proportional to error^-3. The expected error is the weighted root mean square:
-    errors of one clip are alike, so that the mean is not taken to be better than its parts.
+    Weights are proportional to error^-3. The expected error is the weighted RMS: errors within
+    a clip are correlated, so the mean is not assumed to be better than its candidates.
 
     Args:
-      candidates: of one frame; of every pixel, at least one is to be finite.
+      candidates: of one frame; every pixel needs one with a finite error.
     """
     error = np.stack([candidate.error for candidate in candidates])
     weight = (error.min(axis=0) / error) ** _POWER
@@ -71,12 +70,12 @@ def fuse(candidates: Sequence[Candidates]) -> Fused:
 
 
 def confidence(error: np.ndarray) -> np.ndarray:
-    """How far a pixel of an expected error, of 255, is trusted: 1 / (1 + (error / 10)^2)."""
+    """The confidence 1 / (1 + (error / 10)^2) for an expected error, of 255."""
     return 1 / (1 + np.square(error / _HALF))
 
 
 def expected_error(confidence: np.ndarray) -> np.ndarray:
-    """The error, of 255, that is expected of pixels of a confidence in [0, 1]; 255 at most."""
+    """The inverse of `confidence`: the expected error, of 255, at most 255."""
     least = 1 / (1 + np.square(255 / _HALF))
     trust = np.maximum(confidence.astype(np.float32), least)
     error: np.ndarray = _HALF * np.sqrt(1 / trust - 1)

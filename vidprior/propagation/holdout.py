@@ -1,17 +1,17 @@
-"""Known pixels that are treated as if they were missing, so that errors can be measured.
+"""Held-out pixels: known pixels treated as missing, so that errors can be measured.
 
-A rehearsal hole is the clip's own hole, moved: of the same shape, with the same motion,
-where the truth is known. What fills it says how far the filling of the real one can be
-trusted. Its pixels are known all the same, so that the result loses nothing by it.
+They form the clip's own hole, moved to where the truth is known: the same shape, the same
+motion. Errors there show how far the filled hole can be trusted. The result shows held-out
+pixels as they are, so it loses nothing.
 """
 
 import zlib
 
 import numpy as np
 
-# Places that are tried; the one that rehearses most is taken.
+# Random moves that are tried; the one that holds out most pixels is taken.
 _TRIES = 64
-# But no more than this share of what is known: there must be enough left to learn from.
+# The largest share of known pixels to hold out, so that enough are left to learn from.
 _MOST = 0.3
 
 
@@ -21,11 +21,11 @@ def holdout_mask(hole: np.ndarray, *, seed: int, frames: int | None = None) -> n
     Args:
       hole: [T, H, W] bool.
       seed: of the run.
-      frames: hold out in so many frames at most, in the middle of the clip; in all by default.
+      frames: hold out in at most this many frames, in the middle of the clip; all by default.
 
     Returns:
-      [T, H, W] bool, no pixel of it in `hole`, and at most 30 % of those that are known; empty
-      where `hole` is empty or leaves no room.
+      [T, H, W] bool, disjoint from `hole`, at most 30 % of the known pixels; empty if `hole`
+      is empty or leaves no room.
     """
     random = np.random.default_rng([seed, zlib.crc32(b"rehearsal")])
     best, room = np.zeros_like(hole), _MOST * (~hole).sum()
@@ -53,13 +53,13 @@ def holdout_frames(rehearsal: np.ndarray, *, count: int) -> list[int]:
 
 
 def _delayed(count: int, random: np.random.Generator) -> np.ndarray:
-    """Frame numbers that begin anywhere, and turn about at the ends, so that nothing jumps."""
+    """Frame numbers from a random start, reversing at the ends, so that nothing jumps."""
     there_and_back = np.concatenate([np.arange(count), np.arange(count)[::-1]])
     return np.roll(there_and_back, int(random.integers(2 * count)))[:count]
 
 
 def _moved(hole: np.ndarray, down: int, right: int) -> np.ndarray:
-    """Masks shifted by whole pixels; what leaves the frame is gone."""
+    """Masks shifted by whole pixels, clipped at the frame."""
     _, height, width = hole.shape
     moved = np.zeros_like(hole)
     moved[:, max(down, 0) : height + min(down, 0), max(right, 0) : width + min(right, 0)] = hole[

@@ -1,10 +1,10 @@
-"""Known pixels found by laying another frame over this one, however far away in time.
+"""Aligns another frame, however far away in time, with this one, and samples its pixels.
 
-Most of what a hole hides moves as the camera does. The camera's motion between two frames
-is a homography, found from points of interest outside the hole; flow then tells what it
-leaves, such as parallax, and is continued into the hole from its surroundings. No error
-adds up from frame to frame, and how well both frames agree around a pixel tells how far
-the one may stand in for the other there.
+Most of what a hole hides moves with the camera. The camera's motion between two frames is a
+homography, fitted to points of interest outside the hole. Flow measures the residual
+motion, such as parallax, and is extrapolated into the hole from its surroundings. Errors do
+not accumulate from frame to frame, and the difference of both frames around a pixel predicts
+the error there.
 
 Letters
     H  rows     W  columns     k  points of interest     n  wanted pixels of one frame
@@ -23,26 +23,25 @@ from vidprior.imaging.laplace import normalized_blur
 from vidprior.imaging.sampling import grid, sample
 from vidprior.propagation.fusion import Candidates
 
-# Points of interest kept of a frame, and how weak a corner may be.
+# Number of points of interest of a frame, and SIFT's contrast threshold.
 _POINTS, _CONTRAST = 800, 0.01
-# Pixels about what is unknown where no point is looked for, and no flow believed.
+# Pixels around unknown ones in which no points are detected and no flow is used.
 _RIM = 3
-# Pixels by which a point may miss the homography; how many, and which share of those that
-# look alike, must not.
+# Inlier distance of the homography, pixels; and the least number of inliers and their least
+# share of all matches.
 _MISS, _FEWEST, _SHARE = 1.0, 20, 0.25
-# How far the surroundings of a pixel reach, of the picture's height: where flow and
-# differences are looked at, and where colours are compared.
+# Standard deviations of the Gaussians around a pixel, relative to the picture's height: for
+# flow and differences, and for colour correction.
 _REACH, _COLOUR_REACH = 1 / 25, 1 / 30
-# Colours of two frames are brought together by what they differ on average, but one pixel
-# counts for so much at most, of 255.
+# The largest difference of a pixel, of 255, that colour correction uses.
 _MOST = 30.0
-# Flow counts half where it leaves a difference of so many grey levels, after a blur by
-# so many pixels.
+# Flow has half its weight where it leaves a difference of this many grey levels, after a blur
+# by this many pixels.
 _HALF_TRUST, _TRUST_BLUR = 8.0, 2.0
-# Expected error of a pixel, of 255, for one of the mean difference around it.
+# Expected error of a pixel relative to the mean difference around it.
 _PER_DIFFERENCE = 2.0
 _KNOWN = 0.999
-# Pixels of a side that flow is estimated on, where the picture has as many.
+# The least side of a box on which flow is estimated, in pixels, if the picture has as many.
 _SMALLEST = 64
 
 
@@ -59,7 +58,7 @@ class Points(NamedTuple):
 
 
 def find_points(grey: np.ndarray, hole: np.ndarray) -> Points:
-    """Points of interest outside the hole.
+    """Detects points of interest outside the hole.
 
     Args:
       grey: [H, W] uint8.
@@ -73,9 +72,9 @@ def find_points(grey: np.ndarray, hole: np.ndarray) -> Points:
 
 
 def camera_motion(one: Points, other: Points) -> np.ndarray | None:
-    """The homography from one frame to another, [3, 3] float64; None where there is none.
+    """The homography from one frame to another, [3, 3] float64; None if none is found.
 
-    It must hold for 20 points at least, and for a quarter of those that look alike.
+    It needs at least 20 inliers, and a quarter of all matches.
     """
     if min(len(one.place), len(other.place)) < _FEWEST:
         return None
@@ -90,18 +89,18 @@ def camera_motion(one: Points, other: Points) -> np.ndarray | None:
     )
     if motion is None or holds.sum() < max(_FEWEST, _SHARE * len(alike)):
         return None
-    # Beyond a horizon, points would come back on the other side.
+    # Otherwise points beyond a horizon would reappear on the other side.
     return motion if np.linalg.det(motion) > 0 else None
 
 
 class KnownFrame(NamedTuple):
-    """A frame, as far as it is known by now.
+    """A frame as known so far.
 
     Attributes:
-      image: [H, W, 3] uint8; filled somehow where it is not known.
+      image: [H, W, 3] uint8; filled provisionally where it is not known.
       grey: [H, W] uint8, the same in grey.
-      known: [H, W] bool: given, or filled well.
-      error: [H, W] float32, expected, of 255; 0 where the frame was given.
+      known: [H, W] bool: given, or accepted by a pass.
+      error: [H, W] float32, expected, of 255; 0 for given pixels.
     """
 
     image: np.ndarray
@@ -119,22 +118,22 @@ def align_frame(
     number: int,
     estimator: Any,
 ) -> Candidates | None:
-    """What another frame, laid over this one, shows of its wanted pixels.
+    """Samples another frame, aligned with this one, at its wanted pixels.
 
-    Its colours are brought to those of this frame by the mean difference about each pixel.
-    The expected error is sqrt(1 + (2 d)^2 + s^2), with d the mean absolute difference that
-    is left about the pixel, where both are known, and s the error of what is sampled.
+    Colours are corrected by the mean difference around each pixel. The expected error is
+    sqrt(1 + (2 d)^2 + s^2), where d is the remaining mean absolute difference around the
+    pixel, where both frames are known, and s the error of the sampled pixel.
 
     Args:
       here: the frame.
-      there: the other one.
+      there: the other frame.
       motion: [3, 3], from the frame to the other.
       wanted: [H, W] bool, unknown pixels of the frame, at least one.
       number: of the other frame.
       estimator: OpenCV's DIS, of `dis.make_dis`.
 
     Returns:
-      The candidates; None where the other frame shows nothing of them.
+      The candidates; None if the other frame shows none of these pixels.
     """
     height = len(wanted)
     box = box_around(wanted, margin=math.ceil(2 * height * _REACH) + _RIM, least=_SMALLEST)
@@ -166,11 +165,11 @@ def _place_there(
     wanted: np.ndarray,
     estimator: Any,
 ) -> np.ndarray | None:
-    """[h, w, 2] float32: the place (x, y) of every pixel of a box in the other frame.
+    """[h, w, 2] float32: the place (x, y) in the other frame of every pixel of a box.
 
-    That is where the camera's motion leads, and flow from there. Flow is measured where
-    both frames are known, and continued from there, most from where it explains what is
-    seen. None where the other frame shows nothing that is wanted.
+    It is the camera's motion plus residual flow. Flow is measured where both frames are
+    known, and extrapolated from there, weighted towards flow that explains the picture. None
+    if the other frame shows no wanted pixel.
     """
     grey, known = np.ascontiguousarray(here.grey[box]), here.known[box]
     place = grid(*box)

@@ -1,9 +1,9 @@
-"""A hole filled from its rim inwards, in passes.
+"""Fills a hole from its rim inwards, in passes.
 
-Each pass fills all that is still unknown, and takes for known what is expected to be
-right; the next one, more lenient, builds on it. So motion that was continued from the rim is
-measured, agreement is judged close by, and content travels over several frames. What was
-filled carries its own error, so that errors are not forgotten on the way.
+Each pass fills all unknown pixels, and accepts as known those with a small expected error;
+the next, more lenient pass builds on them. So motion that was extrapolated from the rim is
+measured in the next pass, agreement is judged close by, and content travels over several
+frames. Filled pixels keep their expected error, so that errors accumulate.
 
 Letters
     T  frames     H  rows     W  columns     n  unknown pixels of one frame
@@ -22,33 +22,33 @@ from vidprior.propagation.fusion import Candidates, fuse
 from vidprior.propagation.homography import KnownFrame, align_frame
 from vidprior.types import Origins
 
-# Frames that are laid over one another are so far apart, either way.
+# Distances between frames that are aligned, in both directions.
 DISTANCES = (1, 2, 3, 5, 8, 13, 21, 34)
 _PRESET = "medium"
-# Origins kept of a pixel: those of most weight.
+# Origins kept for each pixel: those with the largest weight.
 ORIGINS = 3
-# Expected error of what is filled from the rim, of 255: beside it, and what is added to it
-# at a distance of the picture's height.
+# Expected error of pixels filled from the rim, of 255: at the rim, and its growth over a
+# distance of the picture's height.
 _AT_RIM, _PER_HEIGHT = 12.0, 240.0
-# A frame whose share is below this everywhere, though it shows half of what is unknown, is
-# not asked again.
+# A frame whose weight is below this everywhere, although it shows half of the unknown pixels,
+# is not used again.
 _NOTHING, _MUCH = 0.02, 0.5
 
-# The camera's motion from one frame to another, [3, 3]; None where there is none.
+# The camera's motion from one frame to another, [3, 3]; None if unknown.
 Motion = Callable[[int, int], np.ndarray | None]
 
 
 class _Filling(NamedTuple):
-    """What a pass found for the unknown pixels of a frame.
+    """The result of a pass for the unknown pixels of a frame.
 
     Attributes:
       colour: [n, 3] float32.
       error: [n] float32, expected, of 255.
-      guessed: [n] bool: mostly continued from the rim.
-      frame: [n, M] int32, origins, as of `Origins`.
-      place: [n, M, 2] float32.
-      weight: [n, M] float32.
-      useless: numbers of frames that need not be asked again.
+      guessed: [n] bool: mostly filled from the rim.
+      frame: [n, M] int32, origins, as in `Origins`.
+      place: [n, M, 2] float32, as in `Origins`.
+      weight: [n, M] float32, as in `Origins`.
+      useless: numbers of frames that need not be used again.
     """
 
     colour: np.ndarray
@@ -61,10 +61,10 @@ class _Filling(NamedTuple):
 
 
 class Peeling:
-    """A clip that becomes known, pass by pass.
+    """A clip whose hole is filled pass by pass.
 
     Attributes:
-      image: [T, H, W, 3] uint8, the clip, filled as far as it goes.
+      image: [T, H, W, 3] uint8, the clip as filled so far.
       error: [T, H, W] float32, expected, of 255; 0 outside the hole.
       known: [T, H, W] bool.
       origins: of the hole's pixels.
@@ -78,13 +78,13 @@ class Peeling:
         *,
         wanted: np.ndarray | None = None,
     ):
-        """Takes a clip.
+        """Starts with a hole filled from its rim.
 
         Args:
           frames: [T, H, W, 3] uint8; what they show in the hole has no effect.
           hole: [T, H, W] bool.
           motion: of the camera.
-          wanted: [T, H, W] bool, the part of the hole that is to be filled; all by default.
+          wanted: [T, H, W] bool, the part of the hole to fill; all by default.
         """
         self.image = fill_from_rim(frames, hole)
         self.known = ~hole
@@ -105,12 +105,12 @@ class Peeling:
         self._grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in self.image]
         self._dis = ThreadDis(_PRESET, *hole.shape[1:])
         self._useless: set[tuple[int, int]] = set()
-        self._changed = set(range(len(hole)))  # since they were last laid over others
+        self._changed = set(range(len(hole)))  # frames that changed since the last pass
 
     def fill(self) -> None:
-        """Fills what is unknown, by what is known."""
+        """Fills all unknown pixels from known ones."""
         numbers = [number for number in self._numbers if self._may_change(number)]
-        # All of them see the same state: that before this pass.
+        # All frames see the state before this pass.
         for number, found in zip(numbers, list(in_threads(self._fill_frame, numbers)), strict=True):
             unknown = self._unknown(number)
             row = self._row[number][unknown]
@@ -124,7 +124,7 @@ class Peeling:
         self._changed = set()
 
     def accept(self, limit: float) -> None:
-        """Takes for known, as they are, pixels of at most so large an expected error, of 255."""
+        """Accepts as known the pixels with an expected error of at most `limit`, of 255."""
         for number in self._numbers:
             good = (self.error[number] <= limit) & ~self._guessed[number]
             taken = self._unknown(number) & good
@@ -133,7 +133,7 @@ class Peeling:
                 self._changed.add(number)
 
     def close(self) -> None:
-        """Continues into what is left from all around it, when no pass is to follow."""
+        """After the last pass: fills the remaining guesses from all sides."""
         for number in self._numbers:
             left = self._guessed[number] & self._unknown(number)
             if left.any() and not left.all():
@@ -182,7 +182,7 @@ class Peeling:
         return _Filling(colour, error, guessed, *self._trace(candidates[1:], weight[1:]), useless)
 
     def _from_rim(self, number: int, unknown: np.ndarray) -> Candidates:
-        """What the frame itself suggests; there is always that."""
+        """Candidates from the frame's own surroundings; they always exist."""
         hole = self._hole[number]
         distance = np.full(hole.shape, max(hole.shape), np.float32)
         if not hole.all():
@@ -195,10 +195,10 @@ class Peeling:
     def _trace(
         self, candidates: list[Candidates], weight: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Origins of the candidates of most weight, [K, n]: of each what it was filled from.
+        """Origins of the candidates with the largest weight, [K, n].
 
-        A place in what was filled itself leads on to the first origin of the nearest pixel,
-        and as far from there.
+        A place inside filled content is replaced by the first origin of the nearest pixel,
+        with the same offset from it.
         """
         count = weight.shape[1]
         frame = np.full((count, ORIGINS), -1, np.int32)
@@ -226,6 +226,6 @@ class Peeling:
 
 
 def fill_from_rim(frames: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """Every frame filled from its rim; a frame that is all hole repeats the nearest other."""
+    """Fills every frame from its rim; a frame that is all hole copies the nearest other."""
     filled = np.where(hole[..., None], 0, frames).astype(np.uint8)
     return filled if hole.all() else fill_hole(filled, hole)

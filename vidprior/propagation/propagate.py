@@ -1,11 +1,11 @@
-"""Known pixels propagated into the hole: no training, no network.
+"""Propagates known pixels into the hole, without a network.
 
-What lies behind the hole is taken to move as its surroundings do. Other frames are laid
-over this one by the camera's motion and by flow (`homography`), and what they show is fused
-by the errors that are to be expected (`fusion`), from the rim inwards (`peeling`).
+The background behind the hole is assumed to move as its surroundings do. Other frames are
+aligned with each frame by the camera's motion and by flow (`homography`). Their pixels are
+averaged by expected error (`fusion`), from the rim of the hole inwards (`peeling`).
 
-The same passes fill known pixels that are held out. There the truth tells how many passes
-are good, and how much larger than expected errors are (`calibration`).
+The same passes fill held-out pixels. Their truth decides how many passes run, and corrects
+the expected errors (`calibration`).
 
 Letters
     T  frames     H  rows     W  columns
@@ -27,12 +27,11 @@ from vidprior.propagation.homography import Points, camera_motion, find_points
 from vidprior.propagation.peeling import Motion, Peeling, fill_from_rim
 from vidprior.types import Propagated
 
-# Largest expected error, of 255, of what a pass takes for known.
+# The largest expected error, of 255, that each pass accepts as known.
 LIMITS = (8.0, 10.0, 12.0, 14.0, 17.0, 20.0, 26.0, 36.0, math.inf)
-# Frames at most so far apart are laid over one another as they are where the camera's
-# motion is not found.
+# If the camera's motion is not found, frames at most this far apart are aligned without it.
 _NEIGHBOURS = 3
-# Passes are as good as others up to this ratio of squared errors.
+# Passes count as equally good up to this ratio of squared errors.
 _AS_GOOD = 1.01
 
 
@@ -44,12 +43,12 @@ def propagate(
     Args:
       frames: [T, H, W, 3] uint8; what they show in the hole has no effect.
       hole: [T, H, W] bool.
-      holdout: [T, H, W] bool, known pixels that are to be filled as if they were missing;
-        none by default. They serve the hole all the same.
+      holdout: [T, H, W] bool, known pixels to fill as well, as if they were missing; none by
+        default. They are still used to fill the hole.
 
     Returns:
-      The filled frames, a confidence of 1 / (1 + (e / 10)^2) where an error e, of 255,
-      is to be expected, and where the hole's pixels came from.
+      The filled frames, the confidence 1 / (1 + (e / 10)^2) for an expected error e, of 255,
+      and the origins of the hole's pixels.
 
     Raises:
       InputError: frames too small for flow.
@@ -66,7 +65,7 @@ def propagate(
     passes, calibration = len(LIMITS), NOTHING_KNOWN
     image, error = result.image, result.error
     if holdout.any():
-        passes, held = _rehearse(frames, hole, holdout, motion)
+        passes, held = _fill_held_out(frames, hole, holdout, motion)
         truth = frames[holdout].astype(np.float32)
         found = np.sqrt(np.square(held.image[holdout] - truth).mean(axis=-1))
         calibration = calibrate(held.error[holdout], found)
@@ -83,26 +82,26 @@ def propagate(
 
 
 class _Held(NamedTuple):
-    """What is held out, filled.
+    """Held-out pixels, filled.
 
     Attributes:
       image: [T, H, W, 3] uint8.
-      error: [T, H, W] float32, expected, of 255, above 0 where pixels are held out.
+      error: [T, H, W] float32, expected, of 255; above 0 at held-out pixels.
     """
 
     image: np.ndarray
     error: np.ndarray
 
 
-def _rehearse(
+def _fill_held_out(
     frames: np.ndarray, hole: np.ndarray, holdout: np.ndarray, motion: Motion
 ) -> tuple[int, _Held]:
-    """Fills what is held out by as many passes as bring it nearest to the truth.
+    """Fills held-out pixels with the number of passes that comes closest to the truth.
 
-    Of passes that are as good as the best, the last: it leaves least to be guessed.
+    Of equally good numbers the largest, since it leaves the least to guess.
 
     Returns:
-      How many, and what they filled.
+      The number of passes, and what they filled.
     """
     peeling = Peeling(frames, hole | holdout, motion, wanted=holdout)
     truth = frames[holdout].astype(np.float32)
@@ -118,12 +117,12 @@ def _rehearse(
 
 
 def _motion(filled: np.ndarray, hole: np.ndarray) -> Motion:
-    """The camera's motion between frames [T, H, W, 3], from what they show beside the hole."""
+    """The camera's motion between frames [T, H, W, 3], from points outside the hole."""
     greys = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in filled]
     pairs = zip(greys, hole, strict=True)
     points: list[Points] = list(in_threads(lambda pair: find_points(*pair), pairs))
 
-    # Kept for later passes. Two threads may both find one: they find the same.
+    # Cached for later passes. If two threads compute the same entry, they get the same value.
     @functools.cache
     def motion(here: int, there: int) -> np.ndarray | None:
         if here > there:

@@ -1,12 +1,12 @@
-"""Propagated pixels at the size of the source.
+"""Propagated pixels at source size.
 
-Where a pixel comes from is found at training size; its colour is sampled once, where it
-stands in the source, so that it is as sharp as the source. What the training size says of
-colours holds on average: it knows of light and of what lies under several frames. Close to
-the border of the hole, known pixels have a say.
+The origin of a pixel is found at training size; its colour is sampled once, in the source, so
+it is as sharp as the source. On average, colours match the picture at training size, which
+contains lighting and the mean of several frames. Close to the border of the hole, known
+pixels are mixed in.
 
 Letters
-    h, w  rows and columns of the source, or of a box of it     H, W  of the trained picture
+    h, w  rows and columns of the source, or of a box of it     H, W  at training size
     M     origins of a pixel
 """
 
@@ -22,34 +22,33 @@ from vidprior.imaging.sampling import grid, sample
 from vidprior.propagation.fusion import expected_error
 from vidprior.types import Origins, Propagated
 
-# A frame of the source [h, w, 3] uint8 and its hole [h, w] bool, by number; None where it is
-# out of reach.
+# A source frame [h, w, 3] uint8 and its hole [h, w] bool, by number; None if out of reach.
 Lookup = Callable[[int], tuple[np.ndarray, np.ndarray] | None]
 
-# Pixels about the hole that are looked at.
+# Pixels around the hole that are processed.
 _MARGIN = 12
-# Weight of sampled pixels below which there are none.
+# Samples with a smaller weight are ignored.
 _LEAST = 0.01
 _KNOWN = 0.999
-# Reach, in pixels of the trained picture, of what is corrected by it.
+# Standard deviation of the colour correction, in pixels at training size.
 _CORRECTION = 0.7
-# Expected errors, of 255, up to which sampled detail is shown in full, and from which on it
-# is not shown.
+# Sampled detail is shown in full up to the first expected error, of 255, and not at all from
+# the second on.
 _SHARP, _SOFT = 40.0, 120.0
-# Known pixels are continued over the border of the hole by a blur of so many pixels, for so
-# many; the error to be expected for each pixel from the border; the least of what is there.
-_RIM_BLUR, _RIM_WIDTH, _RIM_ERROR, _LEAST_ERROR = 1.5, 5.0, 12.0, 4.0
+# Known pixels are extrapolated across the border of the hole: standard deviation and reach in
+# pixels, expected error for each pixel of distance, and the least error of filled pixels.
+_RIM_BLUR, _RIM_WIDTH, _RIM_ERROR, _LEAST_ERROR = 1.5, 5.0, 25.0, 4.0
 
 
 class Detail(NamedTuple):
-    """Where the pixels of a frame come from.
+    """The origins of a frame's pixels.
 
     Attributes:
-      frame: [H, W, M] int32, numbers in the run; -1 for none.
-      place: [H, W, M, 2] float32, (x, y) there, in pixels of the trained picture.
+      frame: [H, W, M] int32, frame numbers in the run; -1 for none.
+      place: [H, W, M, 2] float32, (x, y) in that frame, pixels at training size.
       weight: [H, W, M] float32.
       error: [H, W] float32, expected, of 255.
-      share: [H, W] float32 in [0, 1], how much of them is shown.
+      share: [H, W] float32 in [0, 1], weight of propagated pixels in the result.
     """
 
     frame: np.ndarray
@@ -62,13 +61,13 @@ class Detail(NamedTuple):
 def trace_frame(
     propagated: Propagated, hole: np.ndarray, number: int, share: np.ndarray
 ) -> Detail | None:
-    """Where the pixels of a frame come from; None where nothing tells.
+    """The origins of a frame's pixels; None if they were not kept.
 
     Args:
       propagated: of the clip.
       hole: [T, H, W] bool.
-      number: of the frame in the clip, by which origins are counted too.
-      share: [H, W] in [0, 1], how much of propagated pixels is shown.
+      number: of the frame in the clip; origins use the same numbers.
+      share: [H, W] in [0, 1], weight of propagated pixels in the result.
     """
     if propagated.origins is None:
         return None
@@ -81,7 +80,7 @@ def trace_frame(
     place = np.zeros((*missing.shape, kept, 2), np.float32)
     weight = np.zeros((*missing.shape, kept), np.float32)
     frame[missing], place[missing], weight[missing] = origins
-    # Source pixels of the border may lie beyond the trained picture's hole.
+    # At source size the hole may extend beyond the hole at training size.
     known = np.stack([expected_error(propagated.confidence[number]), share], axis=-1)
     around = normalized_blur(known.astype(np.float32), missing, 1.0)
     error, shown = np.moveaxis(np.where(missing[..., None], known, around), -1, 0)
@@ -98,16 +97,16 @@ def add_detail(
     view: Transform,
     lookup: Lookup,
 ) -> np.ndarray:
-    """Gives an enlarged picture the detail of the source in the hole.
+    """Adds detail sampled from the source to an enlarged picture, in the hole.
 
     Args:
       generated: [h, w, 3] uint8, `image` enlarged into the source.
-      image: [H, W, 3] uint8, generated.
+      image: [H, W, 3] uint8, the picture at training size.
       source: [h, w, 3] uint8.
       hole: [h, w] bool.
       detail: of the frame.
-      view: from the source to the trained picture.
-      lookup: frames of the source.
+      view: crop and resize from the source.
+      lookup: returns source frames.
 
     Returns:
       [h, w, 3] uint8, a new array, equal to `generated` outside the hole.
@@ -134,10 +133,10 @@ def add_detail(
 def sample_origins(
     detail: Detail, *, view: Transform, box: tuple[slice, slice], lookup: Lookup
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The weighted mean of what origins show in the source, where they show known pixels.
+    """The weighted mean of the source at the origins, where these are known pixels.
 
     Returns:
-      Colours [h, w, 3] float32 of a box of the source, and their weights in all, [h, w]
+      Colours [h, w, 3] float32 of a box of the source, and the sums of weights [h, w]
       float32; 0 where there are none.
     """
     shape = tuple(side.stop - side.start for side in box)
@@ -160,10 +159,10 @@ def sample_origins(
 def _origins_in(
     number: int, detail: Detail, *, view: Transform, box: tuple[slice, slice]
 ) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray]:
-    """Places in one frame of the source, for the part of a box that comes from it.
+    """Places in one source frame, for the part of a box that comes from it.
 
-    Between pixels of the trained picture displacements are interpolated, of those alone that
-    come from this frame.
+    Between pixels at training size, displacements are interpolated among those that come from
+    this frame.
 
     Returns:
       The part, as slices of the box; places (x, y) [h, w, 2] and weights [h, w], float32.
@@ -201,7 +200,7 @@ def _within(box: tuple[slice, slice], crop: tuple[slice, slice]) -> tuple[slice,
 def _covered(
     taken: tuple[slice, slice], view: Transform, box: tuple[slice, slice]
 ) -> tuple[tuple[slice, slice], np.ndarray]:
-    """The part of a box that pixels of the trained picture cover, and its (x, y), [h, w, 2]."""
+    """The part of a box covered by pixels at training size, and its (x, y), [h, w, 2]."""
     (height, width), sides = view.size, []
     for side, whole, start, count, length in zip(
         taken, box, (view.top, view.left), (height, width), (view.height, view.width), strict=True
@@ -225,7 +224,7 @@ def _correction(
     view: Transform,
     box: tuple[slice, slice],
 ) -> np.ndarray:
-    """[h, w, 3]: what brings the mean of a picture's hole to that of the trained picture."""
+    """[h, w, 3]: the correction of local means in the hole to those at training size."""
     rows, columns = box
     inner = (
         slice(rows.start - view.top, rows.stop - view.top),
@@ -241,7 +240,7 @@ def _correction(
 
 
 def _enlarge(small: np.ndarray, view: Transform, box: tuple[slice, slice]) -> np.ndarray:
-    """A box [h, w, ...] of the source from a field [H, W, ...] float32, bilinear."""
+    """Enlarges a field [H, W, ...] float32 to a box [h, w, ...] of the source, bilinearly."""
     (height, width) = view.size
     rows = (np.arange(box[0].start, box[0].stop) - view.top + 0.5) * height / view.height - 0.5
     columns = (np.arange(box[1].start, box[1].stop) - view.left + 0.5) * width / view.width - 0.5
@@ -257,7 +256,7 @@ def _with_rim(
     hole: np.ndarray,
     box: tuple[slice, slice],
 ) -> np.ndarray:
-    """Lets known pixels speak for those beside them, by the errors that are to be expected."""
+    """Mixes extrapolated known pixels into the border of the hole, by expected errors."""
     mask = hole.astype(np.uint8)
     distance = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[box]
     continued = normalized_blur(known, ~missing, _RIM_BLUR)

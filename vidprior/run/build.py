@@ -1,4 +1,4 @@
-"""From configuration to parts: the edge where fields become arguments."""
+"""From a configuration to network, optimiser, losses and schedule: fields become arguments."""
 
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -32,17 +32,17 @@ from vidprior.training.train_step import (
 )
 from vidprior.types import Array, DeviceClip, Features, Flows, Params, Propagated, Window
 
-# Of a device's memory, what VGG's features of a clip may take.
+# The share of a device's memory that VGG features of a clip may take.
 FEATURES_SHARE = 0.25
 
 
 def needs_flow(config: ConfigDict) -> bool:
-    """Whether any term with a weight looks at flow."""
+    """Whether any loss with a weight needs flow."""
     return bool(config.loss.flow or config.loss.consistency)
 
 
 def needs_propagated(config: ConfigDict) -> bool:
-    """Whether known pixels are to be carried into the hole."""
+    """Whether propagated pixels are needed."""
     wanted = config.loss.propagated or config.propagation.holdout
     return bool(wanted) or not trains(config) or config.render.propagated_pixels != "none"
 
@@ -53,7 +53,7 @@ def trains(config: ConfigDict) -> bool:
 
 
 def generator(config: ConfigDict) -> Generator:
-    """The network that `config.model` describes; with a flow head if any term needs it."""
+    """The network that `config.model` describes, with a flow head if any loss needs it."""
     return Generator(
         channels=tuple(config.model.channels),
         skip_channels=config.model.skip_channels,
@@ -65,7 +65,7 @@ def generator(config: ConfigDict) -> Generator:
 
 
 def noise(config: ConfigDict, workdir: Workdir, hole: np.ndarray) -> np.ndarray:
-    """The fixed input of a clip whose hole is [T, H, W]: kept by the run, or from the seed."""
+    """The fixed input of a clip whose hole is [T, H, W]: stored with the run, or from the seed."""
     kept = workdir.read_noise(hole)
     if kept is not None:
         return kept
@@ -83,9 +83,9 @@ def clip(
     features: Features | None,
     propagated: Propagated | None = None,
 ) -> DeviceClip:
-    """All that updates read, on the device, but for VGG's features; see `feature_filler`.
+    """Everything that an update reads but VGG features (see `feature_filler`), on the device.
 
-    A rehearsal hole is a hole to them.
+    Held-out pixels are part of the hole here.
     """
     return make_clip(
         frames,
@@ -101,16 +101,16 @@ def clip(
 def feature_filler(
     config: ConfigDict, features: Features | None, clip: DeviceClip
 ) -> Callable[[DeviceClip, Array | Iterable[int]], DeviceClip]:
-    """What gives a clip the VGG features of some frames: `FeatureStore.fill`, if they are kept."""
+    """A function that adds VGG features of some frames: `FeatureCache.fill`, if they are kept."""
     if features is None or not keeps_features(config, features, clip.frames.shape[:3]):
         return lambda clip, _: clip
     return FeatureCache(features, clip.frames).fill
 
 
 def keeps_features(config: ConfigDict, features: Features, shape: tuple[int, ...]) -> bool:
-    """Whether a clip's VGG features are computed once and kept, or anew in every update.
+    """Whether a clip's VGG features are computed once and kept, or in every update.
 
-    Unless the configuration says: where they take at most `FEATURES_SHARE` of the memory.
+    By default they are kept if they take at most `FEATURES_SHARE` of the memory.
 
     Args:
       config: the configuration.
@@ -133,7 +133,7 @@ def prepared_clip(
     features: Features | None,
     propagated: Propagated | None = None,
 ) -> DeviceClip:
-    """`clip` of what a run has prepared, with the noise that it keeps or draws."""
+    """`clip` for a prepared clip, with the run's noise."""
     return clip(
         config,
         prepared.frames,

@@ -1,4 +1,4 @@
-"""clip.npz: a clip at training size, ready to be fitted."""
+"""clip.npz: the prepared clip at training size."""
 
 import json
 import pathlib
@@ -13,7 +13,7 @@ from vidprior.io.npz import load_npz, save_npz
 
 CLIP_VERSION = 1
 MAX_CLIP_BYTES = 2**35
-# The members of clip.npz but for its frames: kind and number of dimensions.
+# The members of clip.npz except `frames`: kind and number of dimensions.
 _HEADER = {
     "version": ("i", 0),
     "hole": ("b", 3),
@@ -25,7 +25,7 @@ _HEADER = {
 
 
 class ClipHeader(NamedTuple):
-    """What `clip.npz` tells without its frames being read; as in `PreparedClip`.
+    """What `clip.npz` contains besides frames and hole; other fields as in `PreparedClip`.
 
     Attributes:
       shape: (T, H, W).
@@ -41,20 +41,20 @@ class ClipHeader(NamedTuple):
 
     @property
     def view(self) -> Transform:
-        """The crop and resize that led to the clip."""
+        """The crop and resize from the source."""
         return Transform.from_dict(json.loads(self.transform))
 
 
 class PreparedClip(NamedTuple):
-    """A clip at training size, as `clip.npz` holds it.
+    """A clip at training size: the content of `clip.npz`.
 
     Attributes:
       frames: [T, H, W, 3] uint8 RGB.
       hole: [T, H, W] bool.
-      source_sha256: identity of the frames.
+      source_sha256: identity of the frames; see `flow_file.frames_sha256`.
       rate: frames per second, numerator and denominator.
       pixel_aspect: width of a pixel over its height, numerator and denominator.
-      transform: the crop and resize that led here, as JSON.
+      transform: the crop and resize from the source, as JSON.
     """
 
     frames: np.ndarray
@@ -66,17 +66,17 @@ class PreparedClip(NamedTuple):
 
     @property
     def view(self) -> Transform:
-        """The crop and resize that led here."""
+        """The crop and resize from the source."""
         return Transform.from_dict(json.loads(self.transform))
 
 
 def write_clip(path: pathlib.Path, clip: PreparedClip) -> None:
-    """Writes the file, in full or not at all."""
+    """Writes the file, whole or not at all."""
     save_npz(path, version=CLIP_VERSION, **clip._asdict())
 
 
 def read_clip(path: pathlib.Path) -> PreparedClip:
-    """The whole clip.
+    """Reads the whole clip.
 
     Raises:
       InputError: the file is missing, damaged or not a clip.
@@ -92,7 +92,7 @@ def read_clip(path: pathlib.Path) -> PreparedClip:
 
 
 def read_header(path: pathlib.Path) -> ClipHeader:
-    """What the file tells without its frames; errors as of `read_clip`."""
+    """Reads the file without its frames; errors as `read_clip`."""
     return _checked(path, load_npz(path, fields=_HEADER, max_bytes=MAX_CLIP_BYTES))
 
 

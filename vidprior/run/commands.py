@@ -1,6 +1,6 @@
-"""One function for each thing that is done with a work directory.
+"""One function for each operation on a work directory.
 
-The command line and the Python entry both end here.
+The command line and the Python entry both call these.
 """
 
 import logging
@@ -30,22 +30,22 @@ log = logging.getLogger("vidprior")
 
 Paths = Mapping[str, pathlib.Path]
 
-# Where the inputs of a run lie: 'video', 'mask' and 'flows'; None for arrays, or where not given.
+# Paths of a run's inputs: 'video', 'mask' and 'flows'; None for arrays, or if not given.
 Inputs = Mapping[str, str | None]
 
 
 def require_parts(config: ConfigDict, *, has_flow: bool) -> Features | None:
-    """Checks everything that needs no footage, so that nothing of it fails later.
+    """Checks the configuration and what it needs, before any footage is read.
 
     Args:
       config: of the run.
-      has_flow: whether its flow is at hand already.
+      has_flow: whether its flow exists already.
 
     Returns:
-      VGG16, or None where the perceptual term is off.
+      VGG16, or None without the perceptual loss.
 
     Raises:
-      InputError: a field, a file, a program or a package is not as needed.
+      InputError: a field is invalid, or a file, program or package is missing.
     """
     validate.validate(config)
     tensorboard.require(config.log.tensorboard)
@@ -67,16 +67,16 @@ def fit(
     on_progress: ProgressCallback | None = None,
     on_fitted: Callable[[Fitted], None] = lambda fitted: None,
 ) -> list[Segment]:
-    """Fits the segments of a source, or resumes where the work directory stands.
+    """Fits the segments of a source, or resumes the run of the work directory.
 
     Args:
       source: the footage and its masks.
       config: checked by `require_parts`.
       workdir: locked by the caller.
-      inputs: paths to remember; a flow file is taken from here.
+      inputs: paths to store with the run; the flow file is read from here.
       features: of `require_parts`.
       on_progress: called with the training's progress, instead of a progress bar.
-      on_fitted: called with what came of each segment.
+      on_fitted: called after each segment.
 
     Raises:
       InputError: the footage, the mask or the work directory cannot be used.
@@ -107,14 +107,14 @@ def frames_of(
     folder: str | os.PathLike[str],
     step: int | None = None,
 ) -> Iterator[CompositeFrame]:
-    """Frames of a fitted run, at the size of the source where `render.resolution` says so.
+    """Renders frames of a fitted run, at the size that `render.resolution` says.
 
     Args:
       split: the segments of the run.
-      frames: numbers of the frames that are wanted.
+      frames: numbers of the frames to render.
       config: of the run.
       source: of the run; None for the size of training.
-      folder: where frames of the source may lie meanwhile.
+      folder: for a temporary file of source frames.
       step: the checkpoint; the newest, or the best that was kept, by default.
     """
     rendered = pipeline.render_segments(split, frames, step=step)
@@ -124,7 +124,7 @@ def frames_of(
 
 
 def train(config: ConfigDict, workdir: Workdir, inputs: Inputs) -> Paths:
-    """Fits a video and writes the result; see `inpaint`.
+    """Fits a video and writes the result.
 
     Returns:
       The paths of what was written, by name; see `outputs.write_results`.
@@ -152,8 +152,8 @@ def render(
 
     Args:
       workdir: of the run.
-      overrides: fields of `render` that change, by name.
-      choose: from the number of frames to those that are wanted.
+      overrides: fields of `render` to change, by name.
+      choose: maps the number of frames of the run to the frames to render.
       step: the checkpoint; the newest, or the best that was kept, by default.
       inputs: paths that replace those of the run.
 
@@ -166,8 +166,8 @@ def render(
     validate.validate(config)
     if step is not None and config.schedule.reset_per_window:
         raise InputError(
-            "--checkpoint chooses one network, but this run has one for every window "
-            "(schedule.reset_per_window): leave it out"
+            "--checkpoint selects one network, but this run has one for every window "
+            "(schedule.reset_per_window): omit it"
         )
     count = split[-1].frames.stop
     frames = choose(count)
@@ -181,7 +181,7 @@ def render(
         if not video or not mask:
             raise InputError(
                 f"{workdir.path} was begun from arrays: give their --video and --mask, or render "
-                f"at training size by --config.render.resolution=training"
+                f"at training size with --config.render.resolution=training"
             )
         size = split[0].workdir.read_header().view.source_size
         source = sources.reopen_source(video, mask, size, config=config)
@@ -190,7 +190,7 @@ def render(
 
 
 def _check_result(folder: Workdir, source: Source, *, config: ConfigDict) -> None:
-    """Tries to write the result before anything is computed, and tells what it will not keep."""
+    """Tests that the result can be written, and logs what it cannot keep of the source."""
     if config.render.resolution != "source":
         return
     fallback = Fraction(config.video.image_fps).limit_denominator(1001)
@@ -205,7 +205,7 @@ def _check_result(folder: Workdir, source: Source, *, config: ConfigDict) -> Non
 
 
 def _step_name(split: list[Segment], step: int | None) -> str:
-    """The checkpoint in the name of a folder: its update, if all segments have the same."""
+    """The checkpoint in a folder's name: its update, if all segments render the same one."""
     if step is not None:
         return f"{step:06d}"
     if len(split) > 1:
@@ -240,20 +240,19 @@ def _write(
 def import_network(
     config: ConfigDict, workdir: Workdir, inputs: Inputs, published: str | None
 ) -> None:
-    """A network of the published code as the state of a new work directory."""
+    """Imports a network of the published code into a new work directory."""
     video, mask = _require_inputs(inputs)
     if not published:
         raise InputError("--published is missing: an .npz made by tools/convert_official.py")
     validate.validate(config)
     if workdir.config_file.exists():
-        raise InputError(f"{workdir.path} holds a run already: choose another --workdir")
+        raise InputError(f"{workdir.path} already contains a run: choose another --workdir")
     source = sources.open_source(video, mask, config=config)
     split = segments.split(source, config=config, workdir=workdir)
     if len(split) > 1:
         raise InputError(
-            f"{published}: a network belongs to a clip that is fitted as a whole, but this one has "
-            f"{len(split)} segments; --config.video.split_at_cuts=False "
-            f"--config.video.max_segment_frames=0"
+            f"{published}: a network belongs to one segment, but this clip has {len(split)}; set "
+            f"--config.video.split_at_cuts=False --config.video.max_segment_frames=0"
         )
     config = split[0].config
     (clip,) = segments.read_clips(source, split)
@@ -264,7 +263,7 @@ def import_network(
 
 
 def export_network(workdir: Workdir, published: str | None, *, step: int | None) -> int:
-    """Writes a saved state in the published layout; returns the number of its update."""
+    """Writes a checkpoint in the published layout; returns its number of updates."""
     if not published:
         raise InputError("--published is missing: the .npz to write")
     config = configuration.from_stored(workdir.read_config()[0], where=workdir.config_file)

@@ -1,4 +1,4 @@
-"""Networks that the published code has trained, in and out of a work directory."""
+"""Imports and exports networks of the published code."""
 
 import os
 from typing import NamedTuple
@@ -36,13 +36,13 @@ def read_published(
     """Reads a published network.
 
     Args:
-      path: an `.npz` of `tools/convert_official.py --noise=...`: the parameters under
-        their published names, and `noise` [T, 1, H, W].
-      clip: that the network was trained on.
-      config: of such a network, for example configs/flow.py for colour and flow.
+      path: an `.npz` written by `tools/convert_official.py --noise=...`: the parameters
+        under their published names, and `noise` [T, 1, H, W].
+      clip: the clip that the network was trained on.
+      config: of its system, for example configs/flow.py for colour and flow.
 
     Raises:
-      InputError: when the file is damaged, or fits the configuration or the clip not.
+      InputError: the file is damaged, or does not fit the configuration or the clip.
     """
     ours = to_published(build.initial_params(config), conv_ndim=config.model.conv_ndim)
     fields = {name: ("f", array.ndim) for name, array in ours.items()}
@@ -61,7 +61,7 @@ def read_published(
 
 
 def import_published(published: Published, workdir: Workdir, *, config: ConfigDict) -> None:
-    """Makes a network the state of a claimed work directory, before its first update."""
+    """Saves a network as the initial state of a locked work directory."""
     workdir.write_noise(published.noise)
     state = build.initial_state(config, published.params)
     saved = checkpoints.Checkpoints(workdir.checkpoints, keep=config.checkpoint.keep)
@@ -76,23 +76,23 @@ def export_published(
     config: ConfigDict,
     step: int | None = None,
 ) -> int:
-    """Writes a saved state as `read_published` reads it.
+    """Writes a checkpoint in the format that `read_published` reads.
 
     Args:
       path: the `.npz` to write.
       workdir: of the run.
       clip: of the run.
       config: of the run.
-      step: which checkpoint; the newest by default.
+      step: number of updates of the checkpoint; the newest by default.
 
     Returns:
-      The checkpoint's number.
+      The checkpoint's number of updates.
 
     Raises:
-      InputError: when there is no such checkpoint, or the file cannot be written.
+      InputError: there is no such checkpoint, or the file cannot be written.
     """
     if config.schedule.reset_per_window:
-        raise InputError("a run with a network for every window has no one network to export")
+        raise InputError("a run with a network for every window has no single network to export")
     saved = checkpoints.Checkpoints(workdir.checkpoints)
     if not saved.steps():
         raise InputError(f"{workdir.path} has no checkpoint yet: train first")

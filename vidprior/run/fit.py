@@ -1,6 +1,6 @@
-"""Fits networks to a prepared clip: one for all of it, or one for every window.
+"""Fits one network to a prepared clip, or a fresh network to every window.
 
-Fields of the configuration become arguments of the training loop here.
+Here fields of the configuration become arguments of the training loop.
 """
 
 import functools
@@ -31,7 +31,7 @@ from vidprior.types import Array, Features, Flows, Params, Propagated
 
 # Frames, spread over the clip, whose held-out pixels score the parameters after every pass.
 SELECTION_FRAMES = 12
-# Passes after which a network must gain something over propagated pixels.
+# Passes after which the network must improve on propagated pixels.
 _TRIAL_PASSES = 2
 
 
@@ -50,20 +50,20 @@ def fit_clip(
 
     Args:
       config: the resolved configuration.
-      workdir: already claimed by this run.
+      workdir: locked by the caller.
       prepared: frames and hole at training size.
-      flows: of the clip; None when no term needs them.
-      features: VGG16; None when the perceptual term is off.
-      propagated: pixels propagated into the hole; None when no term needs them.
-      listener: told of progress, with the newest losses, instead of a person.
-      updates_after: of later segments of the run, for the time that is announced.
+      flows: of the clip; None if no loss needs them.
+      features: VGG16; None without the perceptual loss.
+      propagated: of the clip; None if not needed.
+      listener: called with progress and the newest losses, instead of a progress bar.
+      updates_after: updates of later segments, for the time estimate.
 
     Returns:
-      The state after the last update; with `checkpoint.keep_best` a run may end early.
+      The state after the last update; with `checkpoint.keep_best` training may stop early.
 
     Raises:
-      NonFiniteLoss: the last checkpoint before is kept.
-      Interrupted: after saving.
+      NonFiniteLoss: training diverged; the previous checkpoint is kept.
+      Interrupted: the user stopped the run; its state was saved.
     """
     windows = build.list_windows(config, len(prepared.frames))
     schedule = build.schedule(config, windows, len(prepared.frames))
@@ -88,9 +88,9 @@ def fit_clip(
     scale = None if clip.flow_scale is None else np.asarray(clip.flow_scale).tolist()
 
     def save(state: TrainState, rows: Sequence[Row]) -> None:
-        saved.save(state, {"flow_scale": scale, "rows": list(rows)})
+        saved.save_in_background(state, {"flow_scale": scale, "rows": list(rows)})
 
-    with _open_tensorboard(config, workdir, begin=begin) as board:
+    with saved, _open_tensorboard(config, workdir, begin=begin) as board:
         loop = Loop(
             fit=Fit(build.train_step(config, features, updates=total), length=_length(schedule)),
             clip=clip,
@@ -112,7 +112,7 @@ def fit_clip(
 
 
 def _newest(config: ConfigDict, saved: Checkpoints) -> tuple[TrainState, Sequence[Row]]:
-    """The newest state, or the one before the first update; and losses not yet in a row."""
+    """The newest checkpoint, or the initial state; and losses not yet recorded."""
     state = build.initial_state(config, build.initial_params(config))
     if saved.steps():
         state = saved.restore(saved.steps()[-1], state)
@@ -145,9 +145,9 @@ def fit_windows(
 ) -> None:
     """Fits a fresh network to every window: the DIP baseline (appendix C.1).
 
-    Windows are fitted in groups, of one unless the configuration says otherwise. A group's
-    checkpoint holds the best parameters of its windows and stays for good: together they are
-    the result. Arguments and errors as of `fit_clip`.
+    Windows are fitted in groups of `schedule.windows_at_once`. The checkpoint of a group
+    contains the best parameters of its windows and is kept: together these are the result.
+    Arguments and errors as in `fit_clip`.
     """
     windows = build.list_windows(config, len(prepared.frames))
     count, updates = len(windows.frames), config.schedule.updates_per_window
@@ -191,11 +191,11 @@ def fit_windows(
 def _window_networks(
     config: ConfigDict, numbers: np.ndarray, save: Callable[..., None], *, begin: int
 ) -> Iterator[Network]:
-    """Fresh networks for some windows, group by group; `begin` updates are those of others."""
+    """Fresh networks for some windows, in groups; other windows have had `begin` updates."""
     updates, group = config.schedule.updates_per_window, config.schedule.windows_at_once or 1
     for start in range(0, len(numbers), group):
         own = numbers[start : start + group]
-        # The last group is filled up, so that all groups share one compiled update.
+        # The last group is padded, so that all groups share one compiled update.
         filled = np.resize(own, group)
         yield Network(
             _fresh(config, filled, updates=updates),
@@ -225,7 +225,7 @@ def _repeat(numbers: np.ndarray, updates: int) -> Schedule:
 
 
 def _fresh(config: ConfigDict, numbers: np.ndarray, *, updates: int) -> TrainState:
-    """Networks for some windows, before their first update, that remember their best parameters."""
+    """Networks for some windows before their first update, keeping their best parameters."""
     optimizer = build.optimizer(config, updates=updates)
 
     def one(params: Params) -> TrainState:
@@ -239,7 +239,7 @@ def _fresh(config: ConfigDict, numbers: np.ndarray, *, updates: int) -> TrainSta
 def _score(
     config: ConfigDict, noise: Array, prepared: PreparedClip, propagated: Propagated | None
 ) -> Callable[[Params], float] | None:
-    """Mean square error, of 0 to 255, of what will be shown; NaN where nothing is held out."""
+    """Held-out MSE of what would be shown, in grey levels of 255; NaN if nothing is held out."""
     if propagated is None or not config.checkpoint.keep_best:
         return None
     frames = holdout_frames(propagated.held_out, count=SELECTION_FRAMES)
@@ -261,7 +261,7 @@ def _score(
 def _error_without(
     config: ConfigDict, prepared: PreparedClip, propagated: Propagated | None
 ) -> float:
-    """The score of propagated pixels without a network; infinite where it is not compared."""
+    """The score of propagated pixels without a network; infinite if not compared."""
     compared = config.checkpoint.keep_best and config.render.propagated_pixels == "blend"
     if propagated is None or not compared:
         return math.inf
@@ -280,7 +280,7 @@ def _preview(
     prepared: PreparedClip,
     board: TensorBoard,
 ) -> Callable[[Params, int], None] | None:
-    """Writes a few frames, spread over the clip, beside each other."""
+    """Writes a preview: a few frames, spread over the clip."""
     if not config.log.preview_frames:
         return None
     frames = preview_frames(len(noise), config.log.preview_frames)
@@ -294,6 +294,6 @@ def _preview(
 
 
 def preview_frames(num_frames: int, count: int) -> list[int]:
-    """Numbers of at most `count` frames, spread over a clip; its ends are left out."""
+    """Numbers of at most `count` frames, spread over a clip without its ends."""
     spread = np.linspace(0, num_frames - 1, count + 2)[1:-1]
     return sorted(set(spread.astype(int).tolist()))

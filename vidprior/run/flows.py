@@ -1,4 +1,4 @@
-"""The optical flow of a run: from its work directory, a file, or an estimator."""
+"""The optical flow of a run: from its work directory, a flow file, or an estimator."""
 
 import logging
 import pathlib
@@ -24,15 +24,15 @@ PWCNET_URL = "http://content.sniklaus.com/github/pytorch-pwc/network-default.pyt
 
 
 def describe_visibility(clip: PreparedClip, flows: Flows) -> str:
-    """How much of the hole is never seen, in a line."""
+    """One line: the share of the hole that no frame shows."""
     to = {int(offset): flow for offset, flow in zip(flows.offsets, flows.flow, strict=True)}
     unseen = never_seen(clip.hole, to[1], to[-1])
     share = unseen.sum() / clip.hole.sum()
     if not unseen.any():
-        return "hole: as far as the flow tells, each of its pixels is seen in some frame"
+        return "hole: according to the flow, each of its pixels is seen in some frame"
     worst = int(unseen.sum(axis=(1, 2)).argmax())
     return (
-        f"hole: as far as the flow tells, {share:.1%} of its pixels are seen in no frame (most in "
+        f"hole: according to the flow, {share:.1%} of its pixels are seen in no frame (most in "
         f"frame {worst}): there the network can only guess"
     )
 
@@ -41,15 +41,15 @@ def require_estimator(config: ConfigDict) -> None:
     """Checks, before anything is written, that the chosen flow estimator can run.
 
     Raises:
-      InputError: naming what is missing, how to get it, and how to do without.
+      InputError: something is missing; with how to get it and how to do without.
     """
     if config.flow.estimator != "pwcnet":
         return
     if not PWCNET.is_file():
         raise InputError(
             f"PWC-Net is not part of an installed vidprior ({PWCNET} is missing): run from a "
-            f"checkout, or take OpenCV's estimator by --config.flow.estimator=dis, or a flow file "
-            f"by --flows"
+            f"checkout, or use OpenCV's estimator with --config.flow.estimator=dis, or a flow file "
+            f"with --flows"
         )
     weights, python = config.flow.pwcnet_weights, config.flow.pwcnet_python
     remedies = []
@@ -60,8 +60,8 @@ def require_estimator(config: ConfigDict) -> None:
     if remedies:
         raise InputError(
             f"PWC-Net needs its environment at {python} and its weights at {weights} (licensed for "
-            f"non-commercial use): run {' and '.join(remedies)}; or take OpenCV's estimator by "
-            f"--config.flow.estimator=dis, or a flow file by --flows"
+            f"non-commercial use): run {' and '.join(remedies)}; or use OpenCV's estimator with "
+            f"--config.flow.estimator=dis, or a flow file with --flows"
         )
 
 
@@ -69,7 +69,7 @@ def check_flows(workdir: Workdir, clip: PreparedClip, given: str) -> None:
     """Checks, before anything is written, that a flow file belongs to the clip and the run.
 
     Raises:
-      InputError: naming what differs.
+      InputError: it does not; with what differs.
     """
     flows = _load_flows(pathlib.Path(given), clip)
     if workdir.flows_file.exists():
@@ -77,19 +77,19 @@ def check_flows(workdir: Workdir, clip: PreparedClip, given: str) -> None:
         if not np.array_equal(kept.flow, flows.flow):
             raise InputError(
                 f"{workdir.path} was begun with another flow than {given}: choose another "
-                f"--workdir, or leave --flows out"
+                f"--workdir, or omit --flows"
             )
 
 
 def obtain_flows(
     workdir: Workdir, clip: PreparedClip, *, config: ConfigDict, given: str | None
 ) -> Flows:
-    """The clip's flow: from the work directory, the file that was given, or the estimator.
+    """The clip's flow: from the work directory, the given file, or the estimator.
 
-    The work directory keeps it, so that a run goes on with the flow it began with.
+    The work directory stores it, so that a run resumes with the same flow.
 
     Raises:
-      InputError: when a file does not belong to the clip, or the estimator fails.
+      InputError: a file does not belong to the clip, or the estimator fails.
     """
     if not workdir.flows_file.exists():
         if given is None:
@@ -139,7 +139,7 @@ def estimate_flows(workdir: Workdir, clip: PreparedClip, *, config: ConfigDict) 
 def _run_pwcnet(
     workdir: Workdir, frames: np.ndarray, clip: PreparedClip, *, config: ConfigDict
 ) -> None:
-    """Runs the isolated estimator; torch never enters this process."""
+    """Runs the estimator as a separate process; torch is never imported here."""
     shown = workdir.path / ".flow_input.npz"
     save_npz(shown, frames=frames, source_sha256=clip.source_sha256)
     command = [

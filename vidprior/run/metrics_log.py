@@ -1,4 +1,4 @@
-"""metrics.jsonl: a line of JSON for every so many updates."""
+"""metrics.jsonl: one line of JSON every `log.every` updates."""
 
 import json
 import pathlib
@@ -19,10 +19,10 @@ def append(path: pathlib.Path, row: Mapping[str, Any]) -> None:
 
 
 def read(path: pathlib.Path) -> list[dict[str, float]]:
-    """The rows of metrics.jsonl, but for a last one that a crash cut off.
+    """The rows of metrics.jsonl, without a last one that a crash truncated.
 
     Raises:
-      InputError: a row is not what a run writes.
+      InputError: another row is invalid.
     """
     try:
         lines = path.read_text().splitlines()
@@ -45,7 +45,7 @@ def read(path: pathlib.Path) -> list[dict[str, float]]:
 
 
 def forget_after(path: pathlib.Path, step: int) -> None:
-    """Drops the lines of updates that a resumed run is going to do again."""
+    """Drops the lines of updates that a resumed run repeats."""
     if not path.exists():
         return
     try:
@@ -61,4 +61,4 @@ def _update_of(row: str) -> float:
     try:
         return float(json.loads(row)["update"])
     except (ValueError, KeyError, TypeError):
-        return float("inf")  # a line that a crash cut off
+        return float("inf")  # a line that a crash truncated

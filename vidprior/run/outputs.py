@@ -1,4 +1,4 @@
-"""What a person gets to see: final frames, videos and previews."""
+"""Writes results: final frames, videos and previews."""
 
 import contextlib
 import itertools
@@ -21,7 +21,7 @@ from vidprior.types import OFFSETS
 SHOWN_OFFSET = OFFSETS.index(1)
 
 
-# By the format of the result, its name in a work directory.
+# Name of the result in a work directory, by format.
 RESULTS = {
     "mp4": "result.mp4",
     "mkv": "result.mkv",
@@ -34,12 +34,12 @@ RESULTS = {
 def attach_input(
     rendered: Iterable[RenderedFrame], clip: PreparedClip, *, first: int = 0
 ) -> Iterator[CompositeFrame]:
-    """Rendered frames of a clip, with what they are shown beside.
+    """Adds the input, hole and crop to rendered frames.
 
     Args:
       rendered: numbered in the clip.
-      clip: a run, or a part of it.
-      first: the number in the run of its first frame.
+      clip: of a segment of the run, or all of it.
+      first: number of its first frame in the run.
     """
     view = clip.view
     for number, image, flow, detail in rendered:
@@ -72,22 +72,22 @@ def write_results(
 ) -> dict[str, pathlib.Path]:
     """Writes the result, result/ and comparison.mp4 into a folder, in one pass.
 
-    result/ holds PNG files at training size, for measuring; their names are the frames'
-    numbers in the run.
+    result/ contains PNG files at training size, for evaluation, named by the frames' numbers
+    in the run.
 
     Args:
-      folder: made if it is missing.
-      shown: frames in order, at least one; taken one at a time. The result has the size
-        of those that are finished, and that of training for others.
+      folder: created if missing.
+      shown: frames in order, at least one; consumed one at a time. The result has source
+        size if they have `at_source`, else training size.
       rate: frames per second.
       pixel_aspect: width of a pixel over its height.
-      footage: the range of the source that is shown; gives times, and audio.
+      footage: the rendered range of the source; gives times, sound and tags.
       with_audio: copy the audio of the footage.
       video_format: of the result: 'mp4', 'mkv', 'mov' (H.264), 'ffv1' (.mkv), or
         'png' (a folder of images).
 
     Returns:
-      What was written, by name.
+      The paths, by name.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = {
@@ -107,14 +107,14 @@ def write_results(
         else:
             options = dict(of_clip)
             if footage is not None:
-                beside = check_output(
+                streams = check_output(
                     paths["result"], footage, size=size, video_format=video_format,
                     with_audio=with_audio, **of_clip,
                 )  # fmt: skip
-                opened_beside = open_fitting(footage, beside, with_audio=with_audio)
+                copied = open_fitting(footage, streams, with_audio=with_audio)
                 options |= {
                     "shown_at": footage.shown_at(),
-                    "beside": stack.enter_context(opened_beside),
+                    "beside": stack.enter_context(copied),
                     "colour": footage.colour,
                     "fields": footage.fields if size == footage.size else "",
                 }
@@ -136,21 +136,21 @@ def check_result(
     video_format: str,
     with_audio: bool,
 ) -> Iterator[str]:
-    """Tries, before anything is computed, whether the result can be written.
+    """Tests, before anything is computed, that the result can be written.
 
     Args:
       folder: of the run.
       footage: the source.
       rate: frames per second.
-      video_format, with_audio: as of `write_results`.
+      video_format, with_audio: as in `write_results`.
 
     Yields:
-      What the result will not keep of the source, a line.
+      A line with what the result cannot keep of the source.
 
     Raises:
       InputError: it cannot be written; with what to do.
     """
-    beside = check_output(
+    streams = check_output(
         folder / RESULTS[video_format],
         footage,
         size=footage.size,
@@ -159,15 +159,15 @@ def check_result(
         pixel_aspect=footage.pixel_aspect,
         with_audio=with_audio,
     )
-    if beside.left_out:
+    if streams.left_out:
         other = "" if video_format in ("mkv", "ffv1") else "; mkv may (--config.render.format)"
-        yield f"note: {RESULTS[video_format]} does not keep {', '.join(beside.left_out)}{other}"
+        yield f"note: {RESULTS[video_format]} does not keep {', '.join(streams.left_out)}{other}"
 
 
 def write_preview(
     path: pathlib.Path, rendered: Iterable[RenderedFrame], clip: PreparedClip
 ) -> np.ndarray:
-    """Writes one picture, and returns it, [H, W, 3] uint8: a row of panels for each frame."""
+    """Writes and returns one picture [H, W, 3] uint8 with a row of panels for each frame."""
     path.parent.mkdir(exist_ok=True)
     picture = np.concatenate(
         [side_by_side(*panels(shown)) for shown in attach_input(rendered, clip)]

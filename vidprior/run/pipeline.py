@@ -1,4 +1,4 @@
-"""One run from its parts: what the command line and the Python entry share."""
+"""Fits and renders the segments of a run; shared by the command line and the Python entry."""
 
 import contextlib
 import logging
@@ -37,18 +37,18 @@ from vidprior.types import OFFSETS, Features, Flows, Params, Propagated
 
 log = logging.getLogger("vidprior")
 
-# Frames, spread over the clip, whose rehearsal tells how much of carried pixels is shown.
+# Frames, spread over the clip, on whose held-out pixels blend weights are fitted.
 BLEND_FIT_FRAMES = 24
 
 
 class Fitted(NamedTuple):
-    """What came of a part of a run, or of all of it.
+    """A fitted segment.
 
     Attributes:
       part: its frames, configuration and work directory.
-      state: after the last update; None where every window has a network of its own, or
-        nothing is trained.
-      flows: None where no term needs them.
+      state: after the last update; None if every window has its own network, or nothing is
+        trained.
+      flows: None if no loss needs them.
     """
 
     part: Segment
@@ -63,9 +63,9 @@ def fit_segments(
     flow_file: str | None = None,
     listener: ProgressCallback | None = None,
 ) -> Iterator[Fitted]:
-    """Fits one part after the other; arguments and errors are those of `fit`.
+    """Fits the segments one after the other; arguments and errors as in `fit`.
 
-    A part without any hole is left as it is. The listener counts the updates of all.
+    A segment without a hole is not fitted. The listener counts the updates of all segments.
     """
     holes = [part.workdir.read_header().has_hole for part in parts]
     updates = [
@@ -74,13 +74,13 @@ def fit_segments(
     ]
     for number, part in enumerate(parts):
         clip = part.workdir.read_clip()
-        name = f"part {number + 1} of {len(parts)}" if len(parts) > 1 else "clip"
+        name = f"segment {number + 1} of {len(parts)}" if len(parts) > 1 else "clip"
         for line in describe_segment(part, clip, name=name):
             log.info(line)
         if not holes[number]:
             yield Fitted(part, None, None)
             continue
-        # A clip in one part has no work directory but the run's, which is held already.
+        # A single segment uses the run's work directory, which is locked already.
         with part.workdir.lock() if len(parts) > 1 else contextlib.nullcontext():
             state, flows = fit(
                 part.config,
@@ -93,20 +93,20 @@ def fit_segments(
                 updates_after=sum(updates[number + 1 :]),
             )
         yield Fitted(part, state, flows)
-        del state, flows  # the next part needs the memory
+        del state, flows  # the next segment needs the memory
 
 
 def _offset_progress(listener: ProgressCallback, before: int, total: int) -> ProgressCallback:
-    """A listener of one part that tells of all."""
+    """A listener for one segment that reports progress of the whole run."""
     return lambda done, _, values: listener(before + done, total, values)
 
 
 def describe_segment(part: Segment, clip: PreparedClip, *, name: str) -> Iterator[str]:
-    """What is to be filled, and from which view of the source, a line each."""
+    """Describes frames, hole and crop of a segment, a line each."""
     count, height, width = clip.hole.shape
     frames = f"{name}: {count} frames at {width}x{height} ({part.frames[0]} to {part.frames[-1]})"
     if not clip.hole.any():
-        yield f"{frames}, no hole: left as they are"
+        yield f"{frames}, no hole: not changed"
         return
     yield f"{frames}, hole {clip.hole.mean():.1%}"
     view, (h, w) = clip.view, clip.view.source_size
@@ -135,25 +135,25 @@ def fit(
     listener: ProgressCallback | None = None,
     updates_after: int = 0,
 ) -> tuple[TrainState | None, Flows | None]:
-    """Obtains flow and carried pixels as needed, and trains, unless these alone are shown.
+    """Obtains flow and propagated pixels as needed, and trains, if the method trains.
 
-    Goes on where the work directory stands.
+    Resumes from the state of the work directory.
 
     Args:
       config: checked by `validate.validate`.
-      workdir: already claimed by this run.
+      workdir: locked by the caller.
       clip: frames and hole at training size.
       features: of `build.features`.
-      flow_file: a flow file to take instead of estimating flow.
-      listener: told of the training's progress instead of a bar.
-      updates_after: of later parts of the run.
+      flow_file: a flow file to use instead of estimating flow.
+      listener: called with the training's progress instead of a progress bar.
+      updates_after: updates of later segments.
 
     Returns:
-      The state after the last update, None where every window has a network of its own
-      or nothing is trained; and the flow, None where no term needs it.
+      The state after the last update, None if every window has its own network or nothing
+      is trained; and the flow, None if no loss needs it.
 
     Raises:
-      InputError: the flow cannot be had.
+      InputError: flow is needed and cannot be obtained.
       NonFiniteLoss, Interrupted: as `fit_clip`.
     """
     flows = propagated = None
@@ -192,15 +192,15 @@ def fit(
 def render_segments(
     parts: Sequence[Segment], frames: range, *, step: int | None = None
 ) -> Iterator[CompositeFrame]:
-    """Frames of a run, in order; those of two parts are one, blended from both.
+    """Renders frames of a run in order; a frame of two segments is crossfaded.
 
     Args:
-      parts: of the run.
-      frames: numbers of those that are wanted.
-      step: which checkpoint of each part; the newest by default.
+      parts: the segments of the run.
+      frames: numbers of the frames to render.
+      step: the checkpoint of each segment; the newest by default.
 
     Raises:
-      InputError: a part has no such checkpoint, or none.
+      InputError: a segment has no such checkpoint, or none.
     """
     with_flow = any(build.needs_flow(part.config) for part in parts)
     open_ends: dict[int, tuple[Segment, CompositeFrame]] = {}
@@ -214,7 +214,7 @@ def render_segments(
         wanted = range(begin - first, stop - first)
         rendered = render(part.config, part.workdir, clip, wanted, step=step)
         for shown in attach_input(rendered, clip, first=first):
-            if with_flow and shown.flow is None:  # a frame beside others that have flow
+            if with_flow and shown.flow is None:  # other frames have flow
                 still = np.zeros((*shown.hole.shape, len(OFFSETS), 2), np.float32)
                 shown = shown._replace(flow=still)
             if shown.number in open_ends:
@@ -238,25 +238,28 @@ def render(
     *,
     step: int | None = None,
 ) -> Iterator[RenderedFrame]:
-    """Generates frames from a saved state, the newest by default: training too ends so.
+    """Renders frames from a checkpoint, the newest by default.
 
-    Carried pixels are laid over them, or shown alone, as `config.render` says. A clip
-    without any hole shows its own frames.
+    Propagated pixels are blended with them or shown alone, as `config.render` says. A clip
+    without a hole shows its own frames.
 
     Raises:
-      InputError: there is no such state.
+      InputError: there is no such checkpoint.
     """
     if not clip.hole.any():
         return (RenderedFrame(number, clip.frames[number], None) for number in frames)
     if not build.trains(config) or config.render.propagated_pixels == "only":
-        return show_propagated(obtain_propagated(workdir, clip, config=config), clip, frames)
+        propagated = obtain_propagated(workdir, clip, config=config)
+        _tell_if_small(propagated)
+        return show_propagated(propagated, clip, frames)
     params_for = saved_params(config, workdir, step=step)
     noise = build.noise(config, workdir, clip.hole)
     rendered = build.render_frames(config, params_for, noise, frames)
     if config.render.propagated_pixels == "none":
         return rendered
     propagated = obtain_propagated(workdir, clip, config=config)
-    # Always of the same frames, so that a frame does not depend on which others are wanted.
+    _tell_if_small(propagated)
+    # Always the same frames, so that a frame does not depend on which others are rendered.
     some = holdout_frames(propagated.held_out, count=BLEND_FIT_FRAMES)
     sample = build.render_frames(config, params_for, noise, some)
     shares = fit_blend_weights(*holdout_pixels(sample, propagated, clip.frames))
@@ -281,10 +284,18 @@ def saved_params(
     return lambda _: params
 
 
+def _tell_if_small(propagated: Propagated) -> None:
+    if propagated.origins is None:
+        log.info(
+            "note: an earlier version propagated the pixels of this run, and did not keep where "
+            "they come from: they are shown at training size"
+        )
+
+
 def show_propagated(
     propagated: Propagated, clip: PreparedClip, frames: Iterable[int]
 ) -> Iterator[RenderedFrame]:
-    """Frames of a clip with propagated pixels in the hole; what was held out is known."""
+    """Frames of a clip with propagated pixels in the hole; held-out pixels are shown as known."""
     everywhere = np.ones(clip.hole.shape[1:], np.float32)
     for number in frames:
         hole = clip.hole[number]

@@ -1,4 +1,4 @@
-"""The propagated pixels of a run: from its work directory, or made for it."""
+"""The propagated pixels of a run: from its work directory, or computed."""
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -10,15 +10,15 @@ from vidprior.run.clip_file import PreparedClip
 from vidprior.run.workdir import Workdir
 from vidprior.types import Propagated
 
-# Frames in which pixels are held out where no network needs them.
+# Frames with held-out pixels if no network is trained.
 _HELD_OUT_FRAMES = 12
 
 
 def obtain_propagated(workdir: Workdir, clip: PreparedClip, *, config: ConfigDict) -> Propagated:
-    """Known pixels propagated into the hole: from the work directory, or made for it.
+    """The propagated pixels: from the work directory, or computed and stored there.
 
-    With `propagation.holdout` a network is judged by what is held out; where there is none,
-    it is held out in some frames, which tell how to propagate.
+    With `propagation.holdout`, pixels are held out in all frames, to score a network. Without
+    training, they are held out in some frames, to calibrate propagation.
 
     Raises:
       InputError: the file is damaged, or the frames are too small for flow.

@@ -1,4 +1,4 @@
-"""propagated.npz: known pixels propagated into the hole of a clip, and where they come from."""
+"""propagated.npz: the propagated pixels of a clip, and their origins."""
 
 import pathlib
 
@@ -10,7 +10,7 @@ from vidprior.run.clip_file import MAX_CLIP_BYTES
 from vidprior.types import Origins, Propagated
 
 NAME = "propagated.npz"
-# What earlier versions called the file, and in it the held-out pixels.
+# The names of the file, and of held-out pixels in it, in earlier versions.
 NAME_BEFORE, _HELD_OUT_BEFORE = "carried.npz", "rehearsal"
 
 _PIXELS = {"frames": ("u", 4), "confidence": ("f", 3)}
@@ -18,7 +18,7 @@ _ORIGINS = {"origin_frame": ("i", 2), "origin_place": ("f", 3), "origin_weight":
 
 
 def write(path: pathlib.Path, propagated: Propagated) -> None:
-    """Writes the file, in full or not at all."""
+    """Writes the file, whole or not at all."""
     arrays = propagated._asdict()
     origins = arrays.pop("origins")
     if origins is not None:
@@ -27,10 +27,10 @@ def write(path: pathlib.Path, propagated: Propagated) -> None:
 
 
 def read(path: pathlib.Path, hole: np.ndarray) -> Propagated:
-    """Reads the file, of this version or an earlier one, which kept no origins.
+    """Reads the file of this version or an earlier one, which had no origins.
 
     Args:
-      path: it is there.
+      path: an existing file.
       hole: [T, H, W] bool of the clip.
 
     Raises:

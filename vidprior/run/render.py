@@ -1,4 +1,4 @@
-"""From a fitted state to frames: Equation 1, and the final composite."""
+"""Renders frames with fitted parameters (Equation 1), and composites them."""
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,7 +20,7 @@ class RenderedFrame(NamedTuple):
 
     Attributes:
       number: of the frame in the clip, from 0.
-      image: [H, W, 3] uint8, all of it generated, but for carried pixels in the hole.
+      image: [H, W, 3] uint8, generated everywhere, with propagated pixels in the hole.
       flow: [H, W, K, 2] float32 in units of the clip's flow scale, or None.
       detail: where propagated pixels come from, frames numbered as in the clip; or None.
     """
@@ -32,16 +32,16 @@ class RenderedFrame(NamedTuple):
 
 
 class CompositeFrame(NamedTuple):
-    """A generated frame, and what it is generated for, on the host.
+    """A rendered frame with its input and crop, on the host.
 
     Attributes:
       number: of the frame in the run, from 0.
-      image, flow: as of `Frame`.
+      image, flow: as in `RenderedFrame`.
       known: [H, W, 3] uint8, the input.
       hole: [H, W] bool.
-      view: from the source to this picture of it.
-      detail: as of `RenderedFrame`, but frames are numbered as in the run.
-      at_source: [h, w, 3] uint8, the frame at the size of its source; None before that.
+      view: crop and resize from the source.
+      detail: as in `RenderedFrame`, but with frames numbered as in the run.
+      at_source: [h, w, 3] uint8, the final frame at source size; None until it is made.
     """
 
     number: int
@@ -60,16 +60,16 @@ class CompositeFrame(NamedTuple):
 
     @property
     def result(self) -> np.ndarray:
-        """The final frame, at the size of its source if it is finished."""
+        """The final frame: at source size if that is made, else at training size."""
         return self.composed if self.at_source is None else self.at_source
 
 
 def crossfade(first: CompositeFrame, second: CompositeFrame, share: float) -> CompositeFrame:
-    """One frame of two parts of a run, in the view of the one that has the larger share.
+    """Crossfades a frame of two segments, in the crop of the one with the larger weight.
 
     Args:
-      first, second: the same frame.
-      share: of the second, in [0, 1].
+      first, second: the same frame, from two segments.
+      share: weight of the second, in [0, 1].
     """
     (owner, weight), (other, rest) = (first, 1 - share), (second, share)
     if rest >= weight:
@@ -80,10 +80,10 @@ def crossfade(first: CompositeFrame, second: CompositeFrame, share: float) -> Co
 
 
 def window_start(frame: int, *, num_frames: int, length: int) -> int:
-    """Start of the window a frame is rendered in: the one with the frame at its centre.
+    """Start of the window that renders a frame: the one with the frame at its centre.
 
-    The centre is position N // 2. Frames near either end come from the first and
-    the last window.
+    The centre is position N // 2. Frames near either end come from the first and the last
+    window.
     """
     return min(max(frame - length // 2, 0), num_frames - length)
 
@@ -98,12 +98,12 @@ def render(
     rounding: str = "nearest",
     precision: str = "default",
 ) -> Iterator[RenderedFrame]:
-    """Generates frames one after the other.
+    """Renders frames one after the other.
 
     Args:
-      params_for: the generator's parameters for the window that starts at a frame.
+      params_for: maps the first frame of a window to the generator's parameters.
       noise: [T, H, W, 1] float32, the clip's fixed input.
-      frames: indices wanted.
+      frames: numbers of the frames to render.
       generator: the network.
       length: N, the window's length in training.
       rounding: to 8 bit, 'nearest' or 'down' (as the published code does).
@@ -154,18 +154,18 @@ def composite(image: np.ndarray, known: np.ndarray, hole: np.ndarray) -> np.ndar
 def blend_propagated(
     rendered: Iterable[RenderedFrame], propagated: Propagated, shares: np.ndarray, hole: np.ndarray
 ) -> Iterator[RenderedFrame]:
-    """Generated frames, with carried pixels laid over them in the hole, by their share.
+    """Blends propagated pixels with rendered frames in the hole.
 
     Args:
-      rendered: generated frames.
+      rendered: rendered frames.
       propagated: of the clip.
       shares: of `blending.fit_blend_weights`.
       hole: [T, H, W] bool.
     """
     for frame in rendered:
         number = frame.number
-        carried, confidence = propagated.frames[number], propagated.confidence[number]
-        mixed = np.rint(blend(frame.image, carried, confidence, shares)).astype(np.uint8)
+        pixels, confidence = propagated.frames[number], propagated.confidence[number]
+        mixed = np.rint(blend(frame.image, pixels, confidence, shares)).astype(np.uint8)
         image = composite(mixed, frame.image, hole[number])
         detail = trace_frame(propagated, hole, number, weight_for(confidence, shares))
         yield frame._replace(image=image, detail=detail)
@@ -174,15 +174,15 @@ def blend_propagated(
 def holdout_pixels(
     rendered: Iterable[RenderedFrame], propagated: Propagated, truth: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The pixels of a rehearsal hole in some frames: arguments of `blending.fit_blend_weights`.
+    """Held-out pixels of some frames: the arguments of `blending.fit_blend_weights`.
 
     Args:
-      rendered: generated frames.
+      rendered: rendered frames.
       propagated: of the clip.
       truth: [T, H, W, 3] uint8, the clip.
 
     Returns:
-      [n, 3] uint8 generated, carried and true, and their confidence, [n] float16.
+      Generated, propagated and true colours, [n, 3] uint8, and confidence, [n] float16.
     """
     nothing = np.zeros((0, 3), np.uint8)
     pixels = [(nothing, nothing, nothing, np.zeros(0, np.float16))]
@@ -196,5 +196,5 @@ def holdout_pixels(
                 propagated.confidence[number][where],
             )
         )
-    generated, carried, known, confidence = map(np.concatenate, zip(*pixels, strict=True))
-    return generated, carried, known, confidence
+    generated, filled, known, confidence = map(np.concatenate, zip(*pixels, strict=True))
+    return generated, filled, known, confidence

@@ -1,7 +1,7 @@
-"""How a run is divided: shots into segments that overlap, and what each has of a frame.
+"""Splits shots into overlapping segments, and weights for their crossfade.
 
-Frames are numbered from the run's first. A part is a range of them; each frame is in one
-part, or in two that overlap.
+Frames are numbered from the first of the run. A segment is a range of frames; each frame is
+in one segment, or in two that overlap.
 """
 
 import itertools
@@ -9,13 +9,13 @@ from collections.abc import Iterable, Sequence
 
 
 def split_ranges(shots: Iterable[tuple[int, int]], *, longest: int, overlap: int) -> list[range]:
-    """Cuts shots that are too long into overlapping segments of one length.
+    """Splits long shots into overlapping segments of equal length.
 
     Args:
       shots: (start, stop) each.
-      longest: frames that a segment may have; 0 leaves every shot whole.
-      overlap: frames that neighbouring segments of a shot share, or one more; at most a
-        third of `longest`, so that no frame is in three.
+      longest: maximum frames of a segment; 0 keeps every shot whole.
+      overlap: frames that neighbouring segments of a shot share (sometimes one more); at
+        most a third of `longest`, so that no frame is in three segments.
     """
     parts = []
     for start, stop in shots:
@@ -24,7 +24,7 @@ def split_ranges(shots: Iterable[tuple[int, int]], *, longest: int, overlap: int
             parts.append(range(start, stop))
             continue
         number = -(-(count - overlap) // (longest - overlap))
-        # All as long as the longest needs to be: an update is compiled once, and found again.
+        # Equal lengths: an update is compiled once for all segments.
         length = -(-(count + (number - 1) * overlap) // number)
         for i in range(number):
             first = start + i * (count - length) // (number - 1)
@@ -33,14 +33,14 @@ def split_ranges(shots: Iterable[tuple[int, int]], *, longest: int, overlap: int
 
 
 def crossfade_weight(first: range, second: range, frame: int) -> float:
-    """How much of a frame that two parts have is the second's: from little to much, evenly."""
+    """The weight of the second segment in a frame that two share; it rises linearly."""
     return (frame - second.start + 1) / (first.stop - second.start + 1)
 
 
 def owned_ranges(parts: Sequence[range]) -> list[range]:
-    """The frames of which each part has the larger share: every frame once, in order.
+    """The frames in which each segment has the larger weight: every frame once, in order.
 
-    Where shares are equal, the frame is the later part's.
+    At equal weights, a frame belongs to the later segment.
     """
     starts = [parts[0].start]
     for first, second in itertools.pairwise(parts):

@@ -1,9 +1,8 @@
-"""The parts of a run: each an ordinary run of some of its frames.
+"""The segments of a run: each an ordinary run of some of its frames.
 
-A run is divided at its cuts and into segments, as `config.video` says. What stays in one
-part is the run itself; several have work directories of their own, in which everything
-lies that is made for their frames alone, so that no window, flow or carried pixel
-crosses from one to the other.
+A run is split at cuts and into segments, as `config.video` says. A single segment is the run
+itself. Several segments have their own work directories with everything that is made for
+their frames, so no window, flow or propagated pixel crosses from one segment to another.
 """
 
 import json
@@ -29,12 +28,12 @@ from vidprior.run.workdir import PARTS, Workdir, write_json
 
 
 class Segment(NamedTuple):
-    """A part of a run, or all of it.
+    """A segment of a run, or all of it.
 
     Attributes:
       frames: its frames, counted from the first of the run.
-      config: its own; by it the part is an ordinary run.
-      workdir: where it lies.
+      config: its own configuration, by which the segment is an ordinary run.
+      workdir: its work directory.
     """
 
     frames: range
@@ -43,7 +42,7 @@ class Segment(NamedTuple):
 
 
 def split(source: Source, *, config: ConfigDict, workdir: Workdir) -> list[Segment]:
-    """The parts of a run; reads the footage where it takes that to know them.
+    """Splits a run into segments; reads the footage if needed to find cuts or its end.
 
     Raises:
       InputError: a frame cannot be read.
@@ -69,7 +68,7 @@ def split(source: Source, *, config: ConfigDict, workdir: Workdir) -> list[Segme
 
 
 def _shortened(config: ConfigDict, count: int) -> ConfigDict:
-    """A configuration whose windows fit into so many frames; a single one has no flow."""
+    """A configuration with windows that fit `count` frames; a single frame has no flow."""
     fits = (count - 1) // min(config.window.strides) + 1
     if config.window.length <= fits:
         return config
@@ -77,12 +76,12 @@ def _shortened(config: ConfigDict, count: int) -> ConfigDict:
     own.window.length = fits
     if fits == 1:
         own.loss.flow = own.loss.consistency = 0.0
-    validate.validate(own)  # something must be left to train for
+    validate.validate(own)  # some loss must be left
     return own
 
 
 def _alone(config: ConfigDict, start: int, frames: range) -> ConfigDict:
-    """The configuration by which frames of a run are an ordinary run."""
+    """The configuration that makes frames of a run an ordinary run."""
     own = config.copy_and_resolve_references()
     own.video.start, own.video.stop = start + frames.start, start + frames.stop
     own.video.max_frames = None
@@ -91,7 +90,7 @@ def _alone(config: ConfigDict, start: int, frames: range) -> ConfigDict:
 
 
 def stored_run(workdir: Workdir) -> tuple[ConfigDict, Mapping[str, Any], list[Segment]]:
-    """A run as it was begun: its configuration, the inputs' paths, and its parts.
+    """Reads a run: its configuration, the paths of its inputs, and its segments.
 
     Raises:
       InputError: it is no work directory, or damaged.
@@ -118,13 +117,13 @@ def open_run(
     config: ConfigDict,
     asked: Mapping[str, Any],
 ) -> bool:
-    """Takes the work directory, and makes those of its parts; or finds them made already.
+    """Creates the work directories of a run and its segments, or verifies existing ones.
 
     Args:
       workdir: of the run.
       source: of the run.
-      parts: of `divide`.
-      config: of the run, before it was divided.
+      parts: of `split`.
+      config: of the run, before it was split.
       asked: the paths of video, mask and flows.
 
     Returns:
@@ -142,8 +141,8 @@ def open_run(
         return workdir.open_run(configuration.to_dict(part.config), asked, clip)
     if asked["flows"]:
         raise InputError(
-            f"{asked['flows']}: a flow file belongs to a clip that is fitted as a whole, but this "
-            f"one has {len(parts)} parts; --config.video.split_at_cuts=False "
+            f"{asked['flows']}: a flow file belongs to one segment, but this clip has "
+            f"{len(parts)}; set --config.video.split_at_cuts=False "
             f"--config.video.max_segment_frames=0"
         )
     fields, divided = configuration.to_dict(config), workdir.segment_ranges()
@@ -165,17 +164,16 @@ def open_run(
 
 
 def read_clips(source: Source, parts: Sequence[Segment]) -> Iterator[PreparedClip]:
-    """The clip of every part, at training size; the footage is read once.
+    """Yields the prepared clip of each segment; reads the footage once.
 
-    In memory stands the part that is read and, where they overlap, the next one.
+    Holds in memory the segment that is being read and, where they overlap, the next one.
 
     Args:
       source: of the run.
       parts: in order, without a gap.
 
     Raises:
-      InputError: a frame cannot be read, or the mask leaves nothing to do in any part, or
-        nothing to learn from in one.
+      InputError: a frame cannot be read, no segment has a hole, or a segment is all hole.
     """
     waiting, under_way = deque(parts), deque[_Reading]()
     any_hole = False
@@ -191,8 +189,8 @@ def read_clips(source: Source, parts: Sequence[Segment]) -> Iterator[PreparedCli
         if len(parts) > 1 and reading.masked and not reading.hole.any():
             raise InputError(
                 f"{source.mask}: the hole of frames {frames[0]} to {frames[-1]} is too fine for "
-                f"the training size: grow it by --config.mask.dilate, or set --config.video."
-                f"region=hole"
+                f"the training size: grow it by --config.mask.dilate, or set "
+                f"--config.video.crop=hole"
             )
         if reading.hole.all():
             which = "frame" if len(parts) == 1 else f"frame from {frames[0]} to {frames[-1]}"
@@ -208,7 +206,7 @@ def read_clips(source: Source, parts: Sequence[Segment]) -> Iterator[PreparedCli
 
 
 class _Reading:
-    """The clip of a part under way."""
+    """The clip of a segment while it is read."""
 
     def __init__(self, source: Source, part: Segment):
         self.part, self._footage = part, source.footage
@@ -219,14 +217,14 @@ class _Reading:
         self._count, self.masked = 0, False
 
     def add(self, frame: np.ndarray, mask: np.ndarray) -> None:
-        """Takes the next frame [1, h, w, 3] and its grown mask [1, h, w]."""
+        """Adds the next frame [1, h, w, 3] and its grown mask [1, h, w]."""
         self._frames[self._count] = geometry.crop_and_resize(self._view, frame)[0]
         self.hole[self._count] = geometry.crop_and_resize_masks(self._view, mask)[0]
         self.masked |= bool((mask[0][self._view.crop] > geometry.MASK_THRESHOLD).any())
         self._count += 1
 
     def clip(self) -> PreparedClip:
-        """The clip, once all frames are in it."""
+        """The clip, once all frames were added."""
         aspect = self._footage.pixel_aspect or Fraction(1)
         fallback = Fraction(self.part.config.video.image_fps).limit_denominator(1001)
         rate = self._footage.rate or fallback

@@ -1,4 +1,4 @@
-"""From the user's files to a clip at training size, and to its flow."""
+"""The user's footage and masks, and the crop that is trained on."""
 
 import logging
 import math
@@ -27,15 +27,15 @@ _WITHOUT_SOURCE = (
 
 
 class Source(NamedTuple):
-    """The user's footage at its own size, and what is to go from it.
+    """The user's footage and masks at their own size.
 
     Attributes:
       footage: frames, read one at a time.
       mask: path of the masks.
       masks: [T, h, w] uint8, as given.
-      dilate: pixels by which they grow.
+      dilate: pixels by which the masks grow.
       transform: from the footage to training size.
-      notes: what was taken of masks and done to them, a line each.
+      notes: how the masks were read and fitted, a line each.
     """
 
     footage: Footage
@@ -46,18 +46,18 @@ class Source(NamedTuple):
     notes: tuple[str, ...] = ()
 
     def part(self, frames: range) -> "Source":
-        """Some consecutive frames of it, in the same view."""
+        """A range of its frames, with the same crop."""
         masks = self.masks[frames.start : frames.stop]
         return self._replace(footage=self.footage.part(frames.start, frames.stop), masks=masks)
 
     def frames(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Frame [1, h, w, 3] and grown mask [1, h, w] of each, uint8."""
+        """Yields each frame [1, h, w, 3] and its grown mask [1, h, w], uint8."""
         for number, frame in enumerate(self.footage.frames()):
             yield frame[None], dilate_masks(self.masks[number : number + 1], self.dilate)
 
 
 def open_source(video: str, mask: str, *, config: ConfigDict) -> Source:
-    """Looks at the video, and reads its masks.
+    """Opens the video, and reads its masks.
 
     Args:
       video: path of a video or of a folder of images.
@@ -65,7 +65,7 @@ def open_source(video: str, mask: str, *, config: ConfigDict) -> Source:
       config: fields `video.*`.
 
     Raises:
-      InputError: when either cannot be read, or when they do not fit each other.
+      InputError: either cannot be read, or they do not fit each other.
     """
     fields = config.video
     footage = open_footage(
@@ -100,7 +100,7 @@ def wrap_arrays(frames: np.ndarray, hole: np.ndarray, *, config: ConfigDict) -> 
 
 
 def training_crop(size: tuple[int, int], masks: np.ndarray, *, config: ConfigDict) -> Transform:
-    """The crop that is trained on: the frame's middle, or the surroundings of the hole.
+    """The crop that is trained on: around the centre of the frame, or around the hole.
 
     Args:
       size: (h, w) of the frames.
@@ -109,7 +109,7 @@ def training_crop(size: tuple[int, int], masks: np.ndarray, *, config: ConfigDic
     """
     fields = config.video
     if fields.crop == "hole":
-        # To grow and then join the masks of all frames is to join and then grow them.
+        # Growing the union of all masks equals the union of all grown masks.
         path = (
             dilate_masks(masks.max(axis=0)[None], config.mask.dilate)[0] > geometry.MASK_THRESHOLD
         )
@@ -121,10 +121,10 @@ def training_crop(size: tuple[int, int], masks: np.ndarray, *, config: ConfigDic
 
 
 def reopen_source(video: str, mask: str, size: tuple[int, int], *, config: ConfigDict) -> Source:
-    """The source of a run that was begun earlier, when it had the size (h, w).
+    """Opens the source of an existing run, whose size is (h, w).
 
     Raises:
-      InputError: as `open_source`, or its size is another by now.
+      InputError: as `open_source`, or the size has changed.
     """
     try:
         source = open_source(video, mask, config=config)
@@ -136,13 +136,13 @@ def reopen_source(video: str, mask: str, size: tuple[int, int], *, config: Confi
 
 
 def input_warnings(source: Source) -> Iterator[str]:
-    """What was done to video and masks, and what is likely to go wrong, a line each."""
+    """Notes and warnings about video and masks, a line each."""
     yield from source.footage.notes()
     yield from source.notes
     if not source.dilate:
         yield (
-            "warning: the mask is used as it is; if it follows the object closely, a rim or a "
-            "shadow of the object stays: grow it by --config.mask.dilate=8"
+            "warning: the mask is not grown; if it follows the object closely, a rim or a shadow "
+            "of the object stays: grow it with --config.mask.dilate=8"
         )
     whole = inside = 0
     for mask in source.masks:
@@ -153,8 +153,8 @@ def input_warnings(source: Source) -> Iterator[str]:
         height = max(16, 8 * round(math.sqrt(H * W * h / w) / 8))
         width = max(16, 8 * round(math.sqrt(H * W * w / h) / 8))
         yield (
-            f"warning: {1 - inside / whole:.1%} of the mask lies in the margins that the crop to "
-            f"{W}x{H} cuts off, and is not filled; take in the whole frame by "
+            f"warning: {1 - inside / whole:.1%} of the mask lies in margins that the crop to "
+            f"{W}x{H} cuts off, and is not filled; include the whole frame with "
             f"--config.video.height={height} --config.video.width={width}"
         )
 
@@ -164,16 +164,16 @@ def verify_source(
     shown: Iterable[CompositeFrame],
     again: Iterator[tuple[np.ndarray, np.ndarray]] | None = None,
 ) -> Iterator[tuple[CompositeFrame, np.ndarray, np.ndarray]]:
-    """Each frame with its [h, w, 3] uint8 of the source and hole [h, w] bool, still the run's.
+    """Yields rendered frames with their source frame [h, w, 3] uint8 and hole [h, w] bool.
 
     Args:
-      source: frames of the run from the first that is shown on.
-      shown: frames in order, one after the other.
-      again: frames and masks of the source as `Source.frames` gives them, if they are read
+      source: the source, from the first rendered frame on.
+      shown: consecutive rendered frames.
+      again: frames and masks of the source as `Source.frames` yields them, if they are read
         already.
 
     Raises:
-      InputError: at a frame or a mask that is no longer what the run was made from.
+      InputError: a frame or a mask has changed since the run began.
     """
     again = source.frames() if again is None else again
     for one in shown:
@@ -197,13 +197,13 @@ def verify_source(
 
 
 def read_truth(path: str, *, config: ConfigDict, count: int) -> np.ndarray:
-    """The true frames of the range of a run of `count` frames.
+    """Reads the true frames of a run of `count` frames.
 
     Returns:
       [T, h, w, 3] uint8, at their own size.
 
     Raises:
-      InputError: when they are fewer.
+      InputError: there are fewer.
     """
     fields = config.video
     source = read_frames(path, allow_truncated=fields.allow_truncated)
@@ -217,10 +217,10 @@ def read_truth(path: str, *, config: ConfigDict, count: int) -> np.ndarray:
 
 
 def crop_truth(truth: np.ndarray, view: Transform, *, config: ConfigDict) -> np.ndarray:
-    """True frames [T, h, w, 3] in the view of a part of the run: [T, H, W, 3] uint8.
+    """Crops and resizes true frames [T, h, w, 3] like a segment: [T, H, W, 3] uint8.
 
     Raises:
-      InputError: their size is not that of the source, by which a crop around the hole goes.
+      InputError: the crop is around the hole and their size differs from the source's.
     """
     if truth.shape[1:3] != view.source_size:
         if config.video.crop != "frame":

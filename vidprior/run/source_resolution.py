@@ -1,4 +1,4 @@
-"""Frames at the size of their source, whose frames lend them detail."""
+"""Brings rendered frames to source size, with detail sampled from source frames."""
 
 import itertools
 import os
@@ -14,7 +14,7 @@ from vidprior.propagation.source_colours import add_detail
 from vidprior.run.render import CompositeFrame
 from vidprior.run.source import Source, verify_source
 
-# Source frames so far before and after a frame lend it their pixels.
+# Source frames up to this far before and after a frame are sampled.
 _REACH = 60
 
 
@@ -26,20 +26,20 @@ def to_source_resolution(
     first: int,
     folder: str | os.PathLike[str],
 ) -> Iterator[CompositeFrame]:
-    """Frames brought to the size of their source; propagated pixels in the source's detail.
+    """Yields frames at source size, with propagated pixels sampled from the source.
 
     The source is read once, in order.
 
     Args:
       config: fields `render.*`.
       source: of the run, from its first frame on.
-      shown: frames in order, one after the other.
-      first: the number of the first of them.
-      folder: where source frames lie while they are needed: 60 before and after the one at
-        hand, uncompressed.
+      shown: consecutive rendered frames.
+      first: number of the first of them.
+      folder: for a temporary file of uncompressed source frames: 60 before and after the
+        current one.
 
     Raises:
-      InputError: the source is no longer what the run was made from.
+      InputError: the source has changed since the run began.
     """
     lends = config.method == "propagate" or config.render.propagated_pixels != "none"
     reach = _REACH if lends else 0
@@ -73,7 +73,7 @@ def to_source_resolution(
 
 
 def _in_order(spool: FrameSpool, first: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Frames [1, h, w, 3] and masks [1, h, w] from a number on."""
+    """Yields frames [1, h, w, 3] and masks [1, h, w] from a number on."""
     for number in itertools.count(first):
         found = spool.read(number, at=number)
         if found is None:

@@ -1,4 +1,4 @@
-"""Which values the fields of a configuration may take, alone and together."""
+"""Checks the values of a configuration's fields, alone and in combination."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -42,7 +42,7 @@ SUBSETS: dict[str, tuple[Any, ...]] = {
 
 
 class Bounds(NamedTuple):
-    """The numbers that a field may hold; None counts as no number and is allowed."""
+    """The allowed range of a number; None is allowed too."""
 
     least: float = -math.inf
     most: float = math.inf
@@ -84,11 +84,11 @@ BOUNDS: dict[str, Bounds] = {
 
 
 class Rule(NamedTuple):
-    """What several fields must fulfil together.
+    """A condition on several fields.
 
     Attributes:
-      broken: whether a configuration breaks it.
-      message: one line; fields of the configuration in braces, such as {mask.dilate}.
+      broken: whether a configuration violates it.
+      message: one line, with fields in braces, such as {mask.dilate}.
     """
 
     broken: Callable[[ConfigDict], bool]
@@ -175,7 +175,7 @@ RULES = (
     ),
     Rule(
         lambda c: trains(c) and not any(c.loss.values()),
-        "every loss has weight 0: there is nothing to train for",
+        "all losses have weight 0: set one of --config.loss.* above 0",
     ),
     Rule(
         lambda c: trains(c) and _smaller_side(c) < smallest_side(len(c.model.channels)),
@@ -192,17 +192,17 @@ RULES = (
 
 
 def validate(config: ConfigDict) -> None:
-    """Refuses a configuration that no run can use, before anything is read.
+    """Refuses an invalid configuration, before anything is read.
 
     Raises:
-      InputError: one line that names the field, its value and what it may be.
+      InputError: one line with the field, its value and the allowed values.
     """
     for problem in problems(config):
         raise InputError(problem)
 
 
 def problems(config: ConfigDict) -> Iterator[str]:
-    """Everything that is wrong with a configuration, a line each."""
+    """Yields one line for each invalid value or combination."""
     for field, allowed in CHOICES.items():
         value = _value(config, field)
         if value not in allowed:
@@ -222,7 +222,7 @@ def problems(config: ConfigDict) -> Iterator[str]:
 
 
 def _filled(message: str, config: ConfigDict) -> str:
-    """A message with the values of the fields that it names in braces."""
+    """A message with the values of the fields in braces."""
     scales = len(config.model.channels)
     named = {"scales": scales, "smallest": smallest_side(scales)}
     for section in ("video", "mask", "render"):

@@ -1,25 +1,26 @@
-"""A work directory: what lies where, and whose it is.
+"""A work directory: its files, and which run it belongs to.
 
 config.json       the resolved configuration and the inputs' paths
 clip.npz          frames and hole at training size
-flows.npz         optical flow
-propagated.npz    known pixels propagated into the hole, where they are needed
+flows.npz         optical flow, if needed
+propagated.npz    propagated pixels, if needed
 checkpoints/      one folder for each saved state
-noise.npz         the network's fixed input, where it did not come from the seed
-metrics.jsonl     one line for every `log.every` updates
+noise.npz         the network's fixed input, if it does not come from the seed
+metrics.jsonl     one line every `log.every` updates
 previews/         a picture after each pass
-tensorboard/      losses and previews as TensorBoard's event files, once asked for
-result.mp4        the finished footage at source size (or .mkv, .mov, result_png/)
-result/           the final frames at training size, lossless: what is measured
+tensorboard/      TensorBoard's event files, if requested
+result.mp4        the result at source size (or .mkv, .mov, result_png/)
+result/           the final frames at training size, lossless, for evaluation
 comparison.mp4    input with the hole outlined, result, generated flow, at training size
-evaluation*       measures against the truth, once asked for: JSON, and CSV by clip and frame
-report.html       the run on one page, once asked for
+evaluation*       measures against the truth, if requested: JSON, and CSV by clip and frame
+report.html       the run on one page, if requested
 
-A run that is divided (`video.split_at_cuts`, `video.max_segment_frames`) has these files and
+A run with several segments (`video.split_at_cuts`, `video.max_segment_frames`) has
 
-parts/            one work directory for each part, named by its frames, such as 000030-000076
+parts/            one work directory for each segment, named by its frames: 000030-000076
 
-instead of clip, flow, checkpoints, metrics and previews, which each part has for itself.
+instead of clip, flow, checkpoints, metrics and previews, which each segment has for itself.
+docs/develop/file_formats.md specifies the files.
 """
 
 import contextlib
@@ -42,11 +43,11 @@ from vidprior.run import clip_file, metrics_log, propagated_file
 from vidprior.run.clip_file import MAX_CLIP_BYTES, ClipHeader, PreparedClip
 from vidprior.types import Propagated
 
-# In the folder of parts: the first frame of each, and the one after its last.
+# In the folder of segments: the first frame of each, and the one after its last.
 PARTS = "parts.json"
 
-# Fields that a run may change when it goes on: they do not alter updates already done. (The
-# number of passes does, where the learning rate decays over them: there it is not free.)
+# Fields that may change when a run resumes, since they do not affect updates already done.
+# (The number of passes does if the learning rate decays over it: then it may not change.)
 FREE_FIELDS = (
     "schedule.num_passes",
     "checkpoint.every",
@@ -58,7 +59,7 @@ FREE_FIELDS = (
 
 
 class Workdir:
-    """Paths of a work directory, and reading and writing its small files."""
+    """The paths of a work directory; reads and writes its small files."""
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = pathlib.Path(path)
@@ -77,13 +78,14 @@ class Workdir:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator["Workdir"]:
-        """Keeps other processes from writing here; the folder is made if it is missing.
+        """Locks the folder against other writers; creates it if it is missing.
 
         A new folder that stays empty is removed again. The operating system holds the lock,
         on a hidden file, and releases it when the process ends, however it ends.
 
         Raises:
-          InputError: when another process holds the folder, or it cannot be made or written.
+          InputError: another process holds the lock, or the folder cannot be created or
+            written.
         """
         is_new = not self.path.exists()
         self._make()
@@ -92,8 +94,7 @@ class Workdir:
             lock.acquire()
         except filelock.Timeout as error:
             raise InputError(
-                f"another process is at work in {self.path}: wait for it, or choose another "
-                f"--workdir"
+                f"another process is using {self.path}: wait for it, or choose another --workdir"
             ) from error
         except OSError as error:
             raise InputError(f"cannot lock {self.path}: {error.strerror}") from error
@@ -111,17 +112,17 @@ class Workdir:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"cannot make {self.path}: {error.strerror}") from error
+            raise InputError(f"cannot create {self.path}: {error.strerror}") from error
 
     def segment(self, frames: range) -> "Workdir":
-        """The work directory of a part of a divided run."""
+        """The work directory of a segment."""
         return Workdir(self.parts / f"{frames.start:06d}-{frames.stop:06d}")
 
     def segment_ranges(self) -> list[range]:
-        """The frames of each part of a divided run, in order; none where it is not divided.
+        """The frames of each segment, in order; an empty list if the run has one segment.
 
         Raises:
-          InputError: the file that tells them is damaged.
+          InputError: the file is damaged.
         """
         file = self.parts / PARTS
         try:
@@ -130,7 +131,7 @@ class Workdir:
             before = [0, *(frames.stop for frames in parts)]
             follow = [frames.start <= stop for frames, stop in zip(parts, before, strict=False)]
             if not parts or parts[0].start or not all(parts) or not all(follow):
-                raise ValueError("its parts do not follow each other")
+                raise ValueError("the segments leave gaps")
         except FileNotFoundError:
             return []
         except (OSError, ValueError, TypeError, RecursionError) as error:
@@ -140,23 +141,21 @@ class Workdir:
     def open_run(
         self, config: Mapping[str, Any], inputs: Mapping[str, Any], clip: PreparedClip | None
     ) -> bool:
-        """Takes the folder for a run, or finds that it is this run's already.
+        """Creates the work directory of a run, or verifies that it belongs to this run.
 
-        Fields that may change (`FREE_FIELDS`), and where the inputs lie, are remembered as
-        they are now.
+        Fields that may change (`FREE_FIELDS`) and paths of inputs are updated.
 
         Args:
           config: the resolved configuration as nested dictionaries.
-          inputs: what was asked for beside it: paths of video, mask and flows, and whether
-            masks are fitted. None says nothing.
-          clip: the prepared clip; None for a divided run, whose parts have one each.
+          inputs: paths of video, mask and flows; None leaves a stored path as it is.
+          clip: the prepared clip; None for a run with several segments.
 
         Returns:
           Whether the run was begun earlier.
 
         Raises:
-          InputError: when the folder belongs to another configuration or clip, is
-            not empty, or cannot be written.
+          InputError: the folder belongs to another configuration or clip, is not empty, or
+            cannot be written.
         """
         if self.config_file.exists():
             fields, before = self.read_config()
@@ -166,7 +165,7 @@ class Workdir:
             if (fields, before) != (config, now):
                 write_json(self.config_file, {"config": config, "inputs": now})
             return True
-        # A crash while claiming leaves the clip and hidden names behind.
+        # A crash during creation leaves the clip and hidden files behind.
         if self.path.is_dir() and any(
             file != self.clip_file and not file.name.startswith(".") for file in self.path.iterdir()
         ):
@@ -176,15 +175,15 @@ class Workdir:
         self._make()
         if clip is not None:
             clip_file.write_clip(self.clip_file, clip)
-        # Last: a folder with a configuration is a complete work directory.
+        # Written last: a folder with a configuration is a complete work directory.
         write_json(self.config_file, {"config": config, "inputs": inputs})
         return False
 
     def read_config(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The resolved configuration and the inputs that the run was begun with.
+        """The resolved configuration and the inputs of the run.
 
         Raises:
-          InputError: when this is no work directory.
+          InputError: this is no work directory.
         """
         try:
             stored = json.loads(self.config_file.read_text())
@@ -193,7 +192,7 @@ class Workdir:
             raise InputError(f"{self.path} is no work directory: it has no config.json") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{self.config_file} cannot be read: {error}") from error
-        if inputs.pop("fit_mask", None):  # where earlier versions kept it
+        if inputs.pop("fit_mask", None):  # where earlier versions stored it
             config["mask"] = {**config.get("mask", {}), "fit": True}
         return config, inputs
 
@@ -201,33 +200,29 @@ class Workdir:
         """The clip at training size.
 
         Raises:
-          InputError: when it is missing, damaged or not a clip.
+          InputError: it is missing or damaged, or the run has several segments.
         """
         divided = self.segment_ranges()
         if divided:
             raise InputError(
-                f"{self.path} is divided into {len(divided)} parts: give one of them, such as "
-                f"{self.segment(divided[0]).path}"
+                f"{self.path} has {len(divided)} segments: give the work directory of one, such "
+                f"as {self.segment(divided[0]).path}"
             )
         return clip_file.read_clip(self.clip_file)
 
     def read_header(self) -> ClipHeader:
-        """What the clip file tells without its frames.
-
-        Raises:
-          InputError: as `read_clip`.
-        """
+        """Reads the clip file without its frames; errors as `read_clip`."""
         return clip_file.read_header(self.clip_file)
 
     def write_noise(self, noise: np.ndarray) -> None:
-        """Keeps a fixed input, [T, H, W, 1] float32, that the seed does not give."""
+        """Stores a fixed input, [T, H, W, 1] float32, that does not come from the seed."""
         save_npz(self.noise_file, noise=noise)
 
     def read_noise(self, hole: np.ndarray) -> np.ndarray | None:
-        """The fixed input that was kept for a clip whose hole is [T, H, W]; None without.
+        """The stored fixed input of a clip whose hole is [T, H, W]; None if there is none.
 
         Raises:
-          InputError: when it is damaged or does not fit the clip.
+          InputError: it is damaged or does not fit the clip.
         """
         if not self.noise_file.exists():
             return None
@@ -240,11 +235,11 @@ class Workdir:
         return noise.astype(np.float32)
 
     def write_propagated(self, propagated: Propagated) -> None:
-        """Keeps the pixels that were propagated into the hole, and where they come from."""
+        """Stores the propagated pixels and their origins."""
         propagated_file.write(self.propagated_file, propagated)
 
     def read_propagated(self, hole: np.ndarray) -> Propagated | None:
-        """What was propagated into a hole [T, H, W]; None where that was not done yet.
+        """The stored propagated pixels of a hole [T, H, W]; None if there are none yet.
 
         Raises:
           InputError: the file is damaged or does not fit the clip.
@@ -259,11 +254,11 @@ class Workdir:
         metrics_log.append(self.metrics_file, row)
 
     def read_metrics(self) -> list[dict[str, float]]:
-        """The rows of metrics.jsonl; errors as of `metrics_log.read`."""
+        """The rows of metrics.jsonl; errors as `metrics_log.read`."""
         return metrics_log.read(self.metrics_file)
 
     def forget_metrics_after(self, step: int) -> None:
-        """Drops the lines of updates that a resumed run is going to do again."""
+        """Drops the lines of updates that a resumed run repeats."""
         metrics_log.forget_after(self.metrics_file, step)
 
     def _require_same_config(self, config: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
@@ -300,6 +295,6 @@ class Workdir:
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:
-    """Writes indented JSON, in full or not at all."""
+    """Writes indented JSON, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2) + "\n")

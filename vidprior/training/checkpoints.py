@@ -1,12 +1,12 @@
-"""Saving and restoring a run, atomically: a crash leaves the previous checkpoint usable."""
+"""Saves and restores a run, atomically: after a crash the previous checkpoint is usable."""
 
-import contextlib
+import concurrent.futures
 import functools
 import hashlib
-import os
+import logging
 import pathlib
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -17,26 +17,26 @@ from vidprior.errors import InputError
 from vidprior.training.train_step import Best, TrainState
 from vidprior.types import Params
 
-# The name of the checksum among the extra facts.
+# The name of the checksum in the extra data.
 _CHECKSUM = "sha256"
-_MOVE = "move it away to go on from an older one"
+_MOVE = "move it away to resume from an older one"
 
 
 class Checkpoints:
     """The checkpoints of a run, each a folder named by its number of updates.
 
-    A checkpoint holds the parameters, the optimiser's state and the number of
-    updates done. Order of windows and random keys follow from the seed and that
-    number, so nothing else is needed to go on. Beside them lies a checksum, since
-    the storage layers do not notice every damaged bit.
+    A checkpoint contains the parameters, the optimiser state and the number of updates
+    done. The order of windows and random keys follow from the seed and that number, so
+    nothing else is needed to resume. It also contains a checksum, since the storage layers
+    do not detect every damaged bit.
     """
 
     def __init__(self, folder: pathlib.Path, *, keep: int | None = None):
-        """Opens, and with `keep` makes, the folder.
+        """Opens the folder, and creates it if `keep` is given.
 
         Args:
-          folder: where the checkpoints lie.
-          keep: how many of the newest stay; None opens for reading alone.
+          folder: of the checkpoints.
+          keep: how many of the newest to keep; None opens for reading only.
         """
         self._folder = folder.resolve()
         self._manager = ocp.CheckpointManager(
@@ -48,20 +48,51 @@ class Checkpoints:
                 enable_async_checkpointing=False,
             ),
         )
+        self._writer = concurrent.futures.ThreadPoolExecutor(max_workers=1)
+        self._writing: concurrent.futures.Future[None] | None = None
+        _keep_storage_quiet()
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.wait()
 
     def steps(self) -> list[int]:
-        """Numbers of updates of the checkpoints at hand, ascending."""
+        """Numbers of updates of the existing checkpoints, ascending."""
         return sorted(self._manager.all_steps())
+
+    def save_in_background(self, state: TrainState, extra: Mapping[str, Any]) -> None:
+        """As `save`, but of a copy of the state, which is written while training goes on.
+
+        Within a `with` statement, at whose end it is waited for.
+
+        Raises:
+          InputError: the checkpoint before could not be written.
+        """
+        self.wait()
+        copy = jax.tree.map(lambda x: x.copy(), state)  # the next update takes the arrays' place
+        self._writing = self._writer.submit(self.save, copy, extra)
+
+    def wait(self) -> None:
+        """Waits until everything is written.
+
+        Raises:
+          InputError: it could not be.
+        """
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
 
     def save(self, state: TrainState, extra: Mapping[str, Any]) -> None:
         """Writes a checkpoint and removes the oldest beyond `keep`.
 
         Args:
           state: of the run.
-          extra: small facts that rendering needs, as JSON holds them.
+          extra: small data for rendering and resuming, as JSON.
 
         Raises:
-          InputError: when it cannot be written, for example on a full disk.
+          InputError: it cannot be written, for example on a full disk.
         """
         step = int(state.step)
         if step in self.steps():
@@ -71,8 +102,7 @@ class Checkpoints:
             extra=ocp.args.JsonSave({**extra, _CHECKSUM: _checksum(state)}),
         )
         try:
-            with _silent_stderr():
-                self._manager.save(step, args=arguments)
+            self._manager.save(step, args=arguments)
         except Exception as error:  # the storage layers raise types of their own
             kept = self.steps()
             previous = f"that of update {kept[-1]} is usable" if kept else "there is none before it"
@@ -82,29 +112,29 @@ class Checkpoints:
             ) from error
 
     def restore(self, step: int, like: TrainState) -> TrainState:
-        """The state after `step` updates, on the devices where `like` lies.
+        """The state after `step` updates, on the devices of `like`.
 
         Args:
           step: number of updates.
-          like: gives structure, shapes and dtypes.
+          like: a state with the same structure, shapes and dtypes.
 
         Raises:
-          InputError: when it is missing or does not fit `like`.
+          InputError: the checkpoint is missing or does not fit `like`.
         """
         self._require(step)
         shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, _to_saved(like))
         return _from_saved(self._read_whole(step, ocp.args.StandardRestore(shapes))[0])
 
     def restore_params(self, step: int) -> tuple[Params, dict[str, Any]]:
-        """The parameters that render, as NumPy arrays, and the extra facts.
+        """The parameters that render after `step` updates, as NumPy arrays, and the extra data.
 
-        After `step` updates: the best so far or the averaged ones, where they were kept.
+        These are the best so far, or the EMA, if they are kept.
 
         Raises:
-          InputError: when the checkpoint is missing or unreadable.
+          InputError: the checkpoint is missing or unreadable.
         """
         self._require(step)
-        # Whatever device wrote it: it may be a GPU that is not here.
+        # The device that wrote it may be a GPU that this machine lacks.
         here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         saved, extra = self._read_whole(step, ocp.args.StandardRestore(fallback_sharding=here))
         best = saved.get("best") and Best(**saved["best"])
@@ -112,16 +142,16 @@ class Checkpoints:
         return jax.tree.map(np.asarray, state.rendered), extra
 
     def restore_extra(self, step: int) -> dict[str, Any]:
-        """The extra facts that were saved after `step` updates."""
+        """The extra data saved after `step` updates."""
         self._require(step)
         extra = self._read(step, extra=ocp.args.JsonRestore())["extra"]
         return {name: fact for name, fact in extra.items() if name != _CHECKSUM}
 
     def windows(self) -> dict[int, tuple[int, int]]:
-        """Of a run with a network for every window, the windows that are fitted.
+        """The fitted windows of a run with a network for every window.
 
         Returns:
-          Number of the window to its checkpoint, and the position among those that it holds.
+          Number of the window to its checkpoint, and the position in that checkpoint.
         """
         return {
             number: (step, position)
@@ -151,14 +181,14 @@ class Checkpoints:
             )
 
     def _read_whole(self, step: int, state: Any) -> tuple[Any, dict[str, Any]]:
-        """State and extra facts, compared with the checksum that was saved with them."""
+        """State and extra data, verified by their checksum."""
         read = self._read(step, state=state, extra=ocp.args.JsonRestore())
         extra = dict(read["extra"])
         # Checkpoints of earlier versions have none.
         if extra.pop(_CHECKSUM, None) not in (None, _checksum(read["state"])):
             raise InputError(
                 f"the checkpoint of update {step} in {self._folder / str(step)} is damaged: its "
-                f"checksum is another than when it was saved; {_MOVE}"
+                f"checksum does not match; {_MOVE}"
             )
         return read["state"], extra
 
@@ -173,7 +203,7 @@ class Checkpoints:
 
 
 def _to_saved(state: TrainState) -> dict[str, Any]:
-    """A state by the names of checkpoints, which are the same in all versions."""
+    """A state with the names used in checkpoints, which are the same in all versions."""
     return {
         "params": state.params,
         "opt_state": state.opt_state,
@@ -184,7 +214,7 @@ def _to_saved(state: TrainState) -> dict[str, Any]:
 
 
 def _from_saved(saved: Mapping[str, Any]) -> TrainState:
-    """What `_to_saved` was given; the first versions named neither 'best' nor 'average'."""
+    """The inverse of `_to_saved`; checkpoints of early versions lack 'best' and 'average'."""
     return TrainState(
         params=saved["params"],
         opt_state=saved["opt_state"],
@@ -195,7 +225,7 @@ def _from_saved(saved: Mapping[str, Any]) -> TrainState:
 
 
 def _checksum(state: Any) -> str:
-    """SHA-256 of all arrays; they stand in another order in a tree that is read as it lies."""
+    """SHA-256 of all arrays; sorted, since a tree read without structure has another order."""
     digests = []
     for leaf in jax.tree.leaves(state):
         array = np.asarray(leaf)
@@ -204,33 +234,22 @@ def _checksum(state: Any) -> str:
     return hashlib.sha256(b"".join(sorted(digests))).hexdigest()
 
 
-@contextlib.contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Keeps the storage layers' threads from printing tracebacks beside our one line."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    except BaseException:
-        _ignore_late_reports()
-        raise
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-
-
 @functools.cache
-def _ignore_late_reports() -> None:
-    """Writers of a failed save still report to its event loop when the error is long raised."""
-    before = sys.unraisablehook
+def _keep_storage_quiet() -> None:
+    """What threads of a failed save report of it is said by our one line already.
+
+    They log a traceback each, and still report to an event loop when the error is long raised.
+    """
+
+    def is_ours(record: logging.LogRecord) -> bool:
+        return "_SignalingThread" not in record.getMessage()
 
     def hook(unraisable: Any) -> None:
         if str(unraisable.exc_value) != "Event loop is closed":
             before(unraisable)
 
-    sys.unraisablehook = hook
+    logging.getLogger("absl").addFilter(is_ours)
+    before, sys.unraisablehook = sys.unraisablehook, hook
 
 
 def _first_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""How a person ends a long run early."""
+"""Stops a long run on Ctrl-C or SIGTERM."""
 
 import logging
 import signal
@@ -9,7 +9,7 @@ log = logging.getLogger("vidprior")
 
 
 class StopRequest:
-    """Turns the first Ctrl-C, or SIGTERM, into a wish that a loop asks for."""
+    """Turns the first Ctrl-C or SIGTERM into a flag that a loop can read."""
 
     def __init__(self) -> None:
         self.asked = False
@@ -19,7 +19,7 @@ class StopRequest:
         for number in (signal.SIGINT, signal.SIGTERM):
             try:
                 self._before[number] = signal.signal(number, self._ask)
-            except ValueError:  # not the main thread: whoever calls handles signals
+            except ValueError:  # not the main thread: the caller handles signals
                 break
         return self
 
@@ -31,5 +31,5 @@ class StopRequest:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
-        text = "stopping as soon as the state can be saved; once more to stop at once"
+        text = "stopping after this block of updates; press Ctrl-C again to stop immediately"
         log.info(text)

@@ -1,8 +1,7 @@
-"""The training loop: updates in their order, and all that is done between them.
+"""The training loop: updates in order, with saving, recording, scoring and previews in between.
 
-It serves both kinds of run, one network for a clip and a fresh network for every window, and
-knows neither files nor the configuration: what it saves, records and shows goes through
-functions that it is given.
+It serves both kinds of run: one network for a clip, and a fresh network for every window. It
+knows neither files nor the configuration; callbacks save, record, score and show.
 """
 
 import dataclasses
@@ -33,7 +32,7 @@ from vidprior.types import Array, DeviceClip, Params, Window
 
 log = logging.getLogger("vidprior")
 
-# Of a run that can go on, at most so many seconds of training are lost by a crash.
+# Seconds of training that a crash may lose, in a run that can resume.
 SAVE_SECONDS = 120.0
 
 # Smaller blocks would leave an accelerator waiting for the host between them.
@@ -41,19 +40,20 @@ SMALLEST_BLOCK = 10
 
 
 class Network(NamedTuple):
-    """One network, or several that an update fits at once, on the way through its updates.
+    """One network and its schedule, or several networks that one update fits at once.
 
     Attributes:
       state: after `begin` updates.
       schedule: the window of every update, [U], or [U, G] for G networks at once; and the
         numbers of updates after which passes end.
-      save: keeps a state, with the losses that no row was made of yet. Called at the end of
-        every pass and of the schedule; of a network that can go on, in between too.
+      save: saves a state, and the losses not yet recorded. Called at the end of every pass
+        and of the schedule, and in between if the network can resume.
       begin: updates done.
-      rows: losses of these that no row was made of yet.
-      before: updates of the run that other networks have done before.
-      num_networks: of G networks, those from the first that count; others fill up the last group.
-      can_go_on: a saved state can be taken up again. Otherwise a stop loses what is not done.
+      rows: losses of these updates not yet recorded.
+      before: updates of the run done by earlier networks.
+      num_networks: the first of the G networks that count; others pad the last group.
+      can_go_on: whether a saved state can be resumed. Otherwise a stop loses unfinished
+        networks.
     """
 
     state: TrainState
@@ -155,7 +155,7 @@ class Loop:
 
 
 class _OneNetwork:
-    """The way of one network through its schedule."""
+    """Runs one network through its schedule."""
 
     def __init__(
         self,
@@ -180,7 +180,7 @@ class _OneNetwork:
         )
 
     def run(self) -> TrainState:
-        """Goes to the end of the schedule, or to where no better parameters are expected."""
+        """Runs to the end of the schedule, or until training stops early."""
         network, ends = self._network, frozenset(self._network.schedule.pass_ends.tolist())
         for start, end in blocks(network.begin, self._total, size=self._loop.fit.length, ends=ends):
             self._update(start, end)
@@ -205,7 +205,7 @@ class _OneNetwork:
         self._state, losses = loop.fit(self._state, loop.clip, block)
         self._estimate.stop(done, losses)
         self._losses.add(start, losses)
-        # Looking one block behind leaves an accelerator busy while the host reads.
+        # Reading one block behind keeps an accelerator busy.
         behind = 0 if jax.default_backend() == "cpu" else 1
         self._progress.advance(done, self._losses.settle(behind=behind))
 
@@ -224,7 +224,7 @@ class _OneNetwork:
         """
         finite = all_finite(self._state.params)
         self._losses.settle()
-        # A loss is that of the parameters before its update.
+        # Losses belong to the parameters before their update, so the newest are checked here.
         if not finite:
             self._losses.refuse(end - 1, "parameters")
         if pass_over and self._loop.score is not None:
@@ -251,10 +251,10 @@ class _OneNetwork:
 
 
 def blocks(begin: int, total: int, *, size: int, ends: frozenset[int]) -> Iterator[tuple[int, int]]:
-    """Cuts updates begin..total into blocks of `size`; the last before each of `ends` may be less.
+    """Splits updates begin..total into blocks of `size`; the last before each end may be shorter.
 
-    The cuts do not depend on where a run was taken up again: it repeats the very
-    dispatches of an uninterrupted one.
+    The blocks do not depend on `begin`: a resumed run repeats the dispatches of an
+    uninterrupted one.
     """
     inside = sorted(end for end in ends if 0 < end < total)
     for first, last in itertools.pairwise([0, *inside, total]):
@@ -267,9 +267,9 @@ def blocks(begin: int, total: int, *, size: int, ends: frozenset[int]) -> Iterat
 def block_size(schedule: Schedule, *, largest: int) -> int:
     """The size of blocks, up to `largest`: one that divides all passes, if it is not too small.
 
-    What is left over before the end of a pass is dispatched one by one, by a program of its
-    own (`Fit`) that may take a minute to compile. Where that cannot be helped, the size is the
-    one with the fewest dispatches.
+    Updates left over at the end of a pass are dispatched one by one, by a second program
+    (`Fit`) that may take a minute to compile. If that cannot be avoided, the size is the one
+    with the fewest dispatches.
     """
     ends = [0, *schedule.pass_ends.tolist()]
     passes = [last - first for first, last in itertools.pairwise(ends)]

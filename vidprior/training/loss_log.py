@@ -1,4 +1,4 @@
-"""Losses on their way from the device to the rows that are recorded."""
+"""Averages losses into rows, and checks that they are finite."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -15,9 +15,9 @@ Row = Mapping[str, float]
 
 
 class LossLog:
-    """Takes the losses of updates, in order, and makes a row of every so many.
+    """Receives the losses of updates in order, and averages them into rows.
 
-    A row is the mean since the row before; the end of a pass ends a row too.
+    A row is the mean since the previous row; the end of a pass also ends a row.
     """
 
     def __init__(
@@ -31,16 +31,16 @@ class LossLog:
         num_networks: int = 1,
         rows: Iterable[Row] = (),
     ):
-        """Goes on after update `begin`.
+        """Starts after update `begin`.
 
         Args:
-          record: takes updates done, the number of the pass, from 1, and means by name.
+          record: called with updates done, the number of the pass, from 1, and means by name.
           schedule: of all updates.
           windows: the list that the schedule numbers.
           begin: updates done.
           every: updates of a row.
-          num_networks: of those that an update fits, how many from the first are looked at.
-          rows: the losses of updates before `begin` that no row was made of.
+          num_networks: how many of the networks of an update count, from the first.
+          rows: losses of updates before `begin` not yet recorded.
         """
         self._record, self._schedule, self._windows = record, schedule, windows
         self._every, self._num_networks, self._done = every, num_networks, begin
@@ -50,22 +50,22 @@ class LossLog:
         self.rows = list(rows)
 
     def add(self, start: int, losses: Losses) -> None:
-        """Takes the losses of updates from `start` on, as arrays that may not be computed yet.
+        """Adds the losses of updates from `start` on; the arrays may not be computed yet.
 
         Args:
           start: updates done before them.
-          losses: name to [n], or [n, G] where an update fits G networks.
+          losses: name to [n], or [n, G] if an update fits G networks.
         """
         self._pending.append((start, losses))
 
     def settle(self, *, behind: int = 0) -> Row:
-        """Reads all losses but those of the newest `behind` calls of `add`.
+        """Reads all losses except those of the newest `behind` calls of `add`.
 
         Returns:
-          The newest row's total, as 'loss'; nothing before there is a row.
+          The newest row's total, as 'loss'; empty before the first row.
 
         Raises:
-          NonFiniteLoss: naming the update and its window.
+          NonFiniteLoss: a loss is not finite; with the update and its window.
         """
         while len(self._pending) > behind:
             start, losses = self._pending.popleft()
@@ -93,12 +93,12 @@ class LossLog:
             self.rows = []
 
     def refuse(self, number: int, what: str, *, network: int = 0) -> NoReturn:
-        """Says that update `number`, counted from 0, has gone wrong.
+        """Raises the error for update `number`, counted from 0.
 
         Args:
           number: of the update.
-          what: is no longer finite.
-          network: which, where an update fits several.
+          what: names of the values that are not finite.
+          network: index of the network, if an update fits several.
 
         Raises:
           NonFiniteLoss: always.

@@ -1,4 +1,4 @@
-"""How gradients become updates of the parameters: Adam, the paper's, or Muon."""
+"""Optimisers: Adam, the paper's, and Muon."""
 
 import math
 
@@ -10,11 +10,11 @@ from vidprior.types import Params
 
 OPTIMIZERS = ("adam", "muon")
 
-# Muon's own: a mean over some twenty updates, and how far a changed kernel moves, which
-# is as far as Adam would move it: one learning rate fits both.
+# Of Muon: momentum, a mean over about twenty updates; and the RMS of a kernel's update
+# relative to the learning rate, about Adam's, so that one learning rate suits both.
 _MOMENTUM = 0.95
 _RMS_SCALE = 0.2
-# Of the polynomial that lifts small singular values, and the number of times it is applied.
+# Coefficients and steps of the Newton-Schulz iteration.
 _NS_COEFFS = (3.4445, -4.7750, 2.0315)
 _NS_STEPS = 5
 
@@ -24,9 +24,9 @@ def make_optimizer(
 ) -> optax.GradientTransformation:
     """The optimiser of a generator.
 
-    'muon' orthogonalises the update of a kernel (Jordan et al., 2024): all the directions that
-    windows ask for are followed equally far, where Adam follows most the few that are
-    loudest. Biases, normalisation and heads stay with Adam.
+    'muon' orthogonalises the updates of kernels (Jordan et al., 2024), so that all directions
+    of a gradient are followed equally far, where Adam follows the few largest most. Biases,
+    normalisation and heads use Adam.
 
     Args:
       kind: one of `OPTIMIZERS`.
@@ -48,7 +48,7 @@ def make_optimizer(
 
 
 def _labels(params: Params) -> Params:
-    """The optimiser of every array: 'muon' for kernels inside the network."""
+    """The optimiser of each array: 'muon' for kernels inside the network, else 'adam'."""
 
     def of_one(path: tuple[jax.tree_util.DictKey, ...], _: jax.Array) -> str:
         layer, leaf = path[0].key, path[-1].key
@@ -66,17 +66,17 @@ def _orthogonal_update(kernel: jax.Array) -> jax.Array:
 
 
 def orthogonalise(matrix: jax.Array) -> jax.Array:
-    """Lifts all singular values to about 1, by Newton-Schulz's iteration.
+    """Moves all singular values to about 1, by the Newton-Schulz iteration.
 
-    What is iterated is the square matrix of the shorter side's products: the polynomials of
-    all steps commute and are applied to the long matrix at once, which saves four fifths of
+    The iteration runs on the square matrix of products of the shorter side. The polynomials
+    of all steps commute and are applied to the long matrix once, which saves four fifths of
     the arithmetic.
 
     Args:
       matrix: [m, n] float32.
 
     Returns:
-      The same shape: singular values that are not tiny beside the largest lie in 0.6 to 1.3.
+      The same shape: singular values in 0.6 to 1.3, unless tiny relative to the largest.
     """
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
     wide = wide / (jnp.linalg.norm(wide) + 1e-8)

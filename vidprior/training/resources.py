@@ -1,4 +1,4 @@
-"""What training keeps in memory, by what it holds."""
+"""Memory that training takes, by content."""
 
 from typing import Any
 
@@ -14,12 +14,12 @@ KINDS = {
 
 
 def tree_bytes(tree: Any) -> int:
-    """Bytes of all arrays of a tree, be they there or only described."""
+    """Bytes of all arrays of a tree, allocated or only described by shape and dtype."""
     return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(tree))
 
 
 def resident_bytes(clip: DeviceClip, state: Any) -> dict[str, int]:
-    """Bytes that stay as long as training does, by what they hold."""
+    """Bytes that are allocated throughout training, by content."""
     parts = {
         name: sum(tree_bytes(getattr(clip, field)) for field in fields)
         for name, fields in KINDS.items()
@@ -28,7 +28,7 @@ def resident_bytes(clip: DeviceClip, state: Any) -> dict[str, int]:
 
 
 def describe_memory(parts: dict[str, int], *, temporary: int, available: int | None) -> str:
-    """One line: what is kept, what an update takes beside it, and what there is."""
+    """One line: resident memory, temporaries of an update, and available memory."""
     listed = ", ".join(f"{name} {count / 2**30:.2f}" for name, count in parts.items() if count)
     line = f"{sum(parts.values()) / 2**30:.2f} GiB resident ({listed}), "
     line += f"{temporary / 2**30:.2f} GiB more in an update"

@@ -1,7 +1,7 @@
-"""Summaries for TensorBoard: numbers and pictures by update, in its own event files.
+"""Summaries for TensorBoard: losses and previews by update, in event files.
 
-They are an extra; nothing of it is imported unless it is asked for. The `tensorboard` package
-writes its files without TensorFlow and without PyTorch, and shows them too.
+TensorBoard is optional and imported only if requested. The package `tensorboard` writes and
+shows event files without TensorFlow and without PyTorch.
 """
 
 import contextlib
@@ -21,20 +21,20 @@ INSTALL = "python -m pip install 'vidprior[tensorboard]'"
 
 
 class TensorBoard:
-    """Takes numbers and pictures, and keeps none of them."""
+    """Takes losses and pictures, and discards them."""
 
     def losses(self, row: Mapping[str, float], *, learning_rate: float) -> None:
-        """Takes a row of metrics.jsonl, and the learning rate of its update."""
+        """Records a row of metrics.jsonl, and the learning rate of its update."""
 
     def picture(self, update: int, name: str, image: np.ndarray) -> None:
-        """Takes an image [H, W, 3] uint8 RGB, as it is after so many updates."""
+        """Records an image [H, W, 3] uint8 RGB after `update` updates."""
 
 
 def require(wanted: bool) -> None:
-    """Checks, before anything is written, that summaries can be where they are wanted.
+    """Checks, before anything is written, that TensorBoard is installed if it is wanted.
 
     Raises:
-      InputError: naming the command that installs what is missing.
+      InputError: it is not; with the command that installs it.
     """
     if wanted and importlib.util.find_spec("tensorboard") is None:
         raise InputError(f"--config.log.tensorboard needs the package tensorboard: {INSTALL}")
@@ -45,9 +45,9 @@ def open_tensorboard(folder: pathlib.Path | None, *, begin: int) -> Iterator[Ten
     """Writes summaries into a new file of a folder.
 
     Args:
-      folder: made if it is missing; None keeps nothing.
-      begin: updates done. TensorBoard forgets what other files tell of later ones: a run
-        that was stopped does them again.
+      folder: created if missing; None records nothing.
+      begin: updates done. TensorBoard discards later updates of other files, since a
+        resumed run repeats them.
 
     Raises:
       InputError: the extra is not installed, or the file cannot be written.
@@ -66,7 +66,7 @@ def open_tensorboard(folder: pathlib.Path | None, *, begin: int) -> Iterator[Ten
 
 @contextlib.contextmanager
 def _refusals(path: pathlib.Path) -> Iterator[None]:
-    """Makes what the file system refuses a problem of the input."""
+    """Converts errors of the file system to `InputError`."""
     try:
         yield
     except OSError as error:
@@ -74,7 +74,7 @@ def _refusals(path: pathlib.Path) -> Iterator[None]:
 
 
 class _EventFile(TensorBoard):
-    """Writes each thing that it is told at once, so that a person can watch."""
+    """Writes every record immediately, so that it can be watched."""
 
     def __init__(self, file: Any, path: pathlib.Path, begin: int):
         from tensorboard.compat.proto import event_pb2, summary_pb2

@@ -1,4 +1,4 @@
-"""What is said of a training run: where it runs, in how much memory, and how long."""
+"""Reports device, memory and time of a training run."""
 
 import logging
 import time
@@ -14,18 +14,18 @@ from vidprior.types import DeviceClip, Window
 
 log = logging.getLogger("vidprior")
 
-# A job longer than this is worth a warning when there is no accelerator.
+# A longer job without an accelerator gets a warning.
 LONG_SECONDS = 1800
 
 
 def compile_and_report(fit: Fit, state: Any, clip: DeviceClip, first: Window) -> float:
-    """Compiles the updates, and says on what they will run and in how much memory.
+    """Compiles the updates, and logs the device and the memory that they need.
 
     Args:
-      fit: that will be called.
-      state: before its first update; it is left alone.
-      clip: all that updates read.
-      first: the windows of the first calls: all that these need is compiled.
+      fit: the compiled step.
+      state: before its first update; not changed.
+      clip: everything that updates read.
+      first: the windows of the first calls; what they need is compiled.
 
     Returns:
       Seconds of compiling.
@@ -41,43 +41,43 @@ def compile_and_report(fit: Fit, state: Any, clip: DeviceClip, first: Window) ->
     )
     if available and sum(parts.values()) + temporary > available:
         log.warning(
-            "that is more than there is: make the job smaller by "
-            "--config.video.height/width, --config.video.max_frames or --config.vgg.cache"
+            "this exceeds the available memory: reduce --config.video.height/width or "
+            "--config.video.max_frames, or set --config.vgg.cache=recompute"
         )
     return compiled
 
 
 class ThroughputEstimate:
-    """Says once how long training will take, as soon as its own first updates have shown it.
+    """Logs once how long training will take, measured on its own first updates.
 
-    The first call of a run also fetches the memory that later ones have: the second tells.
+    The first call also allocates memory, so the second one is measured.
     """
 
     def __init__(self, *, done: int, total: int, after: int = 0, compiled: float):
-        """Begins with the next call.
+        """Starts with the next call.
 
         Args:
           done: updates of earlier runs.
-          total: updates in all.
-          after: updates in parts of the run that follow.
-          compiled: seconds that compiling took.
+          total: updates in total.
+          after: updates of later segments.
+          compiled: seconds of compiling.
         """
         self._begin, self._total, self._after, self._compiled = done, total, after, compiled
         self._calls = 0
         self._told = False
 
     def start(self, clip: DeviceClip) -> None:
-        """A call of updates begins, which reads `clip`; waits for it until the plan is told."""
+        """Called before a dispatch that reads `clip`; waits for `clip` until the log is written."""
         if not self._told:
             jax.block_until_ready(clip)
             self._began = time.monotonic()
 
     def stop(self, end: int, losses: Losses) -> None:
-        """The call returned.
+        """Called after a dispatch.
 
         Args:
           end: updates done after it.
-          losses: of the call; waited for until the plan is told, and not afterwards.
+          losses: of the dispatch; waits for them until the log is written.
         """
         if self._told:
             return
@@ -91,7 +91,7 @@ class ThroughputEstimate:
         peak = runtime.peak_memory()
         log.info(
             f"plan: {self._total - self._begin} updates of {self._total}"
-            + (f" and {self._after} in later parts" if self._after else "")
+            + (f" and {self._after} in later segments" if self._after else "")
             + f", about {duration(remaining)} left at {1 / seconds:.3g} updates/s; compiled in "
             f"{duration(self._compiled)}"
             + (f"; {peak / 2**30:.2f} GiB at most so far" if peak else "")
@@ -99,6 +99,6 @@ class ThroughputEstimate:
         if device.platform == "cpu" and remaining > LONG_SECONDS:
             log.warning(
                 f"no accelerator is used, and this will take about {duration(remaining)}. "
-                f"Install vidprior[cuda] on a machine with a GPU, or make the job smaller: "
-                f"--config.video.height/width, --config.schedule.num_passes"
+                f"Install vidprior[cuda] on a machine with a GPU, or reduce "
+                f"--config.video.height/width or --config.schedule.num_passes"
             )

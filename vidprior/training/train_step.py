@@ -1,4 +1,4 @@
-"""One update of the generator, and many in a row: the arithmetic of Section 3.2."""
+"""One update of the generator, and lists of them: the arithmetic of Section 3.2."""
 
 import dataclasses
 import functools
@@ -19,18 +19,18 @@ from vidprior.types import Batch, DeviceClip, Features, Params, Prediction, Wind
 
 Losses = dict[str, jax.Array]
 
-# Updates in one dispatch on an accelerator: its losses are looked at afterwards.
+# Updates in one dispatch on an accelerator; their losses are read afterwards.
 STEPS_PER_DISPATCH = 100
 
 
 @struct.dataclass
 class Best:
-    """The parameters of least error so far.
+    """The parameters with the lowest error so far.
 
     Attributes:
       params: the generator's parameters.
-      error: scalar float32, theirs; infinite before any was known.
-      step: scalar int32, updates that led to them.
+      error: scalar float32, their error; infinite before the first score.
+      step: scalar int32, updates done when they were current.
     """
 
     params: Params
@@ -46,8 +46,8 @@ class TrainState:
       params: the generator's parameters.
       opt_state: of the optimiser.
       step: scalar int32, updates done.
-      best: the best parameters so far; None unless they are asked for.
-      ema: the exponential moving average of the parameters; None unless it is asked for.
+      best: the best parameters so far; None if they are not kept.
+      ema: the exponential moving average of the parameters; None if it is not kept.
     """
 
     params: Params
@@ -58,17 +58,17 @@ class TrainState:
 
     @property
     def newest(self) -> Params:
-        """The parameters after the last update: averaged ones, if there are."""
+        """The parameters after the last update: the EMA, if it is kept."""
         return self.params if self.ema is None else self.ema
 
     @property
     def rendered(self) -> Params:
-        """The parameters that frames are generated with: the best, if any have a score."""
+        """The parameters that render frames: the best, if any have a score."""
         return self.newest if self.scored is None else self.scored.params
 
     @property
     def scored(self) -> Best | None:
-        """The best parameters so far; None where they are not kept, or none has a score yet."""
+        """The best parameters so far; None if they are not kept, or none has a score yet."""
         known = self.best is not None and bool(jnp.isfinite(self.best.error))
         return self.best if known else None
 
@@ -78,22 +78,22 @@ _SAME = 0.9999
 
 
 def with_best(state: TrainState) -> TrainState:
-    """The state, from now on remembering its best parameters.
+    """The state, keeping its best parameters from now on.
 
-    Their score is the image loss of every update (`make_train_step`), or what is handed to
-    `update_best` now and then.
+    Their score is the image loss of every update (`make_train_step`), or the error given to
+    `update_best`.
     """
     params = jax.tree.map(jnp.copy, state.params)  # both are donated: no array twice
-    # With its type given: weakly typed, it would be compiled for again after the first score.
+    # With an explicit dtype: a weak type would compile the update again after the first score.
     error = jnp.array(jnp.inf, jnp.float32)
     return dataclasses.replace(state, best=Best(params, error, jnp.zeros((), jnp.int32)))
 
 
 def update_best(state: TrainState, error: float) -> TrainState:
-    """The state, remembering its newest parameters unless their `error` exceeds the least so far.
+    """The state, keeping its newest parameters unless their `error` exceeds the lowest so far.
 
-    Of equals the newest count: before a network is ready, propagated pixels alone are shown, and
-    what is scored does not change. The state must come from `with_best`.
+    Of equal errors the newest counts: before the network is ready, only propagated pixels are
+    shown, and the score does not change. The state must come from `with_best`.
     """
     assert state.best is not None, "no best parameters are kept: see `with_best`"
     if not error <= float(state.best.error):
@@ -112,16 +112,16 @@ def gains_nothing(state: TrainState, error_without: float) -> bool:
 def should_stop_early(
     state: TrainState, *, total: int, trial: int = 0, error_without: float = math.inf
 ) -> bool:
-    """Whether more updates are not expected to help.
+    """Whether training should stop early.
 
-    Either the best score is older than half of the updates so far, and these are at least half
-    of `total`; or after a trial the best score is no better than without a network.
+    It stops when the best score is older than half of the steps, but not before half of
+    `total`; or when after a trial the best score is no better than without a network.
 
     Args:
       state: scored by `update_best`.
       total: updates of the run.
-      trial: updates before a network must be better.
-      error_without: score of the result without a network; infinite where there is none.
+      trial: updates after which a network must be better.
+      error_without: score of the result without a network; infinite if there is none.
     """
     best = state.scored
     if best is None:
@@ -132,13 +132,13 @@ def should_stop_early(
 
 
 def with_ema(state: TrainState) -> TrainState:
-    """The state, from now on averaging its parameters; see `make_train_step`."""
+    """The state, keeping an EMA of its parameters from now on; see `make_train_step`."""
     return dataclasses.replace(state, ema=jax.tree.map(jnp.copy, state.params))
 
 
 @jax.jit
 def all_finite(tree: Any) -> jax.Array:
-    """Whether no array of a tree holds NaN or infinity: a bool on the device, not waited for."""
+    """Whether no array of a tree contains NaN or infinity: a bool on the device."""
     return jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]))
 
 
@@ -152,16 +152,16 @@ def predicted_losses(
     weights: Mapping[str, float],
     features: Features | None = None,
 ) -> Losses:
-    """The unweighted terms of the loss; one without a weight, or of weight 0, is not computed.
+    """The unweighted losses; one without a weight, or with weight 0, is not computed.
 
     Args:
       prediction: of the window.
       batch: the window's data.
       weights: of 'image', 'flow', 'consistency', 'perceptual' (Equation 2) and 'propagated'.
-      features: VGG16 with its parameters bound; needed by the perceptual term.
+      features: VGG16 with its parameters; needed by the perceptual loss.
 
     Returns:
-      Name to scalar, for every term with a weight.
+      Name to scalar, for every loss with a weight.
     """
     terms: Losses = {}
     image = prediction.image
@@ -205,12 +205,11 @@ def make_train_step(
 ) -> TrainStep:
     """Builds `update(state, clip, window) -> (state, losses)`, a pure function.
 
-    The losses are those of the parameters that came in, with their weighted sum
-    under 'total'. A state that averages its parameters (`with_ema`) takes the average
-    towards the new ones by a share of 1 - `ema_decay`, and by more in its first updates,
-    9 / (10 + u) after u of them: the random beginning is soon forgotten. With
-    `best_by_image_loss`, a state that keeps its best parameters (`with_best`) takes those of
-    least image loss.
+    The losses belong to the parameters before the update; their weighted sum is 'total'. If
+    the state keeps an EMA (`with_ema`), it moves towards the new parameters by a share of
+    1 - `ema_decay`, or of 9 / (10 + u) after u updates if that is more, so that it soon
+    forgets the initial parameters. With `best_by_image_loss`, a state that keeps its best
+    parameters (`with_best`) keeps those with the lowest image loss.
     """
 
     def objective(params: Params, batch: Batch) -> tuple[jax.Array, Losses]:
@@ -251,22 +250,22 @@ def _update_ema(
 class Fit:
     """`fit(state, clip, windows)`: one update for each window of a list.
 
-    The state that is passed in is donated. The losses gain a leading axis, one
-    entry for each update.
+    The state passed in is donated. The losses have a leading axis with one entry for each
+    update.
 
     Attributes:
       length: updates that are scanned in one dispatch; 1 scans nothing.
     """
 
     def __init__(self, step: TrainStep, *, length: int = 1):
-        """Takes a step of `make_train_step`.
+        """Compiles a step of `make_train_step` when it is first called.
 
         Args:
-          step: that is to be repeated.
-          length: windows that are scanned in one dispatch, as an accelerator wants it; what is
-            left of a list is dispatched one by one, so that there are but two programs. On a
-            CPU XLA leaves the weight gradients of a scanned convolution on a slow path, some
-            16 times slower: there it must be 1.
+          step: the update to repeat.
+          length: windows that are scanned in one dispatch, for an accelerator; the rest of a
+            list is dispatched one by one, so that there are only two programs. On a CPU it
+            must be 1: XLA computes the weight gradients of a scanned convolution 16 times
+            slower there.
         """
 
         def scanned(
@@ -279,7 +278,7 @@ class Fit:
         self._one, self._many = compiled(step), compiled(scanned)
 
     def _cut(self, windows: Window) -> tuple[range, range]:
-        """Where a list's full dispatches begin, and its windows that are left over."""
+        """Where the full dispatches of a list begin, and the numbers of the windows left over."""
         count = len(windows.frames)
         whole = 0 if self.length == 1 else count - count % self.length
         return range(0, whole, self.length), range(whole, count)
@@ -302,9 +301,9 @@ class Fit:
         return state, {name: jnp.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def temporaries(self, state: TrainState, clip: DeviceClip, windows: Window) -> int:
-        """Bytes that an update takes beside its arguments.
+        """Bytes of temporaries of an update.
 
-        Compiles all that a call with these windows needs, and runs nothing.
+        Compiles everything that a call with these windows needs, and runs nothing.
         """
         full, single = self._cut(windows)
         lowered = []
@@ -318,7 +317,7 @@ class Fit:
 
 
 def init_state(params: Params, *, optimizer: optax.GradientTransformation) -> TrainState:
-    """The state before the first update: fresh parameters, a fresh optimiser."""
+    """The state before the first update, with a fresh optimiser state."""
     params = jax.tree.map(jnp.asarray, params)
     return TrainState(
         params=params, opt_state=optimizer.init(params), step=jnp.zeros((), jnp.int32)

@@ -1,7 +1,7 @@
-"""Which windows exist, in what order updates visit them, and a window's data.
+"""The list of windows, the order in which updates visit them, and a window's data.
 
-A schedule is data made beforehand from the seed: update u belongs to window
-`schedule.windows[u]`, so that a run can go on from any update.
+A schedule is computed beforehand from the seed: update u belongs to window
+`schedule.windows[u]`, so a run can resume from any update.
 """
 
 import zlib
@@ -21,7 +21,7 @@ class Schedule(NamedTuple):
 
     Attributes:
       windows: [updates] int32, index into the window list.
-      pass_ends: [passes] int32, number of updates after which each pass is over.
+      pass_ends: [passes] int32, number of updates after which each pass ends.
     """
 
     windows: np.ndarray
@@ -52,7 +52,7 @@ def list_windows(
       A `Window` with a leading axis: the list, by stride, start and direction.
 
     Raises:
-      InputError: when no window fits.
+      InputError: no window fits.
     """
     fitting = strides_that_fit(num_frames, length=length, strides=strides)
     if not fitting:
@@ -84,7 +84,7 @@ def list_windows(
 def median_window(windows: Window, num_frames: int) -> int:
     """The index of the window that starts at T // 2 with stride 1, forward if there is one.
 
-    Where that one would leave the clip, the last start that fits is taken.
+    If it would leave the clip, the last start that fits is taken.
     """
     length = windows.frames.shape[1]
     start = min(num_frames // 2, num_frames - length)
@@ -103,19 +103,19 @@ def make_schedule(
     median: int,
     median_role: str,
 ) -> Schedule:
-    """Deals the windows out, pass by pass.
+    """Draws the windows of each pass.
 
-    Windows come from a shuffled list that is shuffled anew when it runs out.
+    Windows come from a shuffled list, which is shuffled again when it runs out.
 
     Args:
       seed: of the run.
       num_windows: length of the window list.
       num_passes: passes.
-      windows_per_pass: windows of a pass; 0 takes the whole list once.
-      updates_per_window: M, updates in a row on each window.
+      windows_per_pass: windows of a pass; 0: the whole list once.
+      updates_per_window: M, consecutive updates on each window.
       median: index of the median window.
-      median_role: how a pass ends: 'extra' visits the median window once more,
-        'last' keeps it out of the shuffle and puts it last, 'none' does neither.
+      median_role: how a pass ends: 'extra' visits the median window again, 'last' keeps it
+        out of the shuffle and puts it last, 'none' does neither.
     """
     kept = np.arange(num_windows)
     if median_role == "last":
@@ -140,9 +140,9 @@ def select(windows: Window, index: Array | int | slice) -> Window:
 
 
 def gather(clip: DeviceClip, window: Window) -> Batch:
-    """A window's data from the clip; traceable, `window` may be traced.
+    """Gathers a window's data from the clip; `window` may be traced.
 
-    Terms that the clip holds nothing for stay None.
+    Fields that are None in the clip are None in the result.
     """
     frames = window.frames
     batch = Batch(

@@ -1,4 +1,4 @@
-"""Makes masks for a clip: from boxes, or from one painted frame that is carried along.
+"""Makes masks for a clip: from boxes, or from one painted frame that is tracked.
 
   python tools/make_mask.py --video clip.mp4 --output masks --painted 12:frame12.png
   python tools/make_mask.py --video clip.mp4 --output masks --box 0:40,20,64,48

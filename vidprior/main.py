@@ -106,6 +106,8 @@ def _evaluate(workdir: "Workdir", request: Request) -> None:
     measured = evaluate.evaluate(workdir, request.truth, protocol=protocol)
     print(f"protocol {protocol}")
     print(tables.table(measured, protocol.shown))
+    if "source" in measured:
+        print(tables.source_table(measured["source"]))
     print(f"measures: {workdir.evaluation_file}")
 
 

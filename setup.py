@@ -29,7 +29,7 @@ setup(
     entry_points={"console_scripts": ["vidprior = vidprior.main:run"]},
     install_requires=[
         "absl-py>=2.1,<3",
-        "av>=17,<19",
+        "av>=18,<19",
         "filelock>=3.21,<5",
         "flax>=0.10.6,<0.13",
         "jax>=0.9,<0.12",  # from 0.9 on it has the compiler options of vidprior/runtime.py

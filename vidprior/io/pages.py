@@ -29,7 +29,7 @@ _AT_ONCE = 8
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 # It tells of damaged files on stderr, where we do so ourselves.
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+(getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(0)
 
 
 class Pixels(NamedTuple):

@@ -127,7 +127,8 @@ def open_pages(path: Path) -> Pages:
 def _is_hollow(image: Image.Image) -> bool:
     """Whether a header claims a canvas that is far too large for the first picture on it."""
     canvas = image.size[0] * image.size[1]
-    left, top, right, bottom = image.tile[0][1] if image.tile else (0, 0, *image.size)
+    tiles = getattr(image, "tile", [])
+    left, top, right, bottom = tiles[0][1] if tiles else (0, 0, *image.size)
     return canvas > HOLLOW and (right - left) * (bottom - top) * 100 < canvas
 
 

@@ -32,6 +32,8 @@ _RGB = 0
 _FIELD_ORDER = {"top": 2, "bottom": 3}
 # Codecs begin before what they say: sound so little ahead of the picture is none.
 PRIMING = Fraction(1, 20)
+# PyAV 18.0 cannot say which field comes first, and would say the wrong one.
+TELLS_FIELDS = hasattr(av.VideoCodecContext, "field_order")
 # Ticks of a second that MP4 can count.
 FINEST = 2**31 - 1
 
@@ -135,7 +137,8 @@ class _Writer:
     ):
         self._container, self._path = container, path
         self._rate, self._lossless, self._pixel_aspect = rate, lossless, pixel_aspect
-        self._shown_at, self._colour, self._fields = shown_at, colour, fields
+        self._shown_at, self._colour = shown_at, colour
+        self._fields = fields if TELLS_FIELDS else ""
         self._delay = Fraction(0)  # of the pictures, behind what is heard before them
         if beside is not None and -beside.earliest > PRIMING:
             self._delay = -beside.earliest

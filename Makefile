@@ -1,5 +1,5 @@
 # make demo   everything from nothing: environment, a small clip, training, result, numbers
-# make test   format, lint, types and tests
+# make test   format, lint, types and tests: minutes
 # make help   the rest
 
 PYTHON ?= python3
@@ -16,11 +16,13 @@ CODE := vidprior configs tools tests third_party docs setup.py
 # One process for each processor: XLA uses several threads only in long stretches.
 WORKERS ?= auto
 
-.PHONY: help env demo test test-lowest parity parity-strict lint fast-test test-torch pwcnet-env vgg16-weights clean
+.PHONY: help env demo test test-all test-lowest parity parity-strict lint fast-test test-torch \
+	pwcnet-env vgg16-weights torture torture-short clean
 
 help:
 	@echo "make demo           a small clip inpainted on this machine, with numbers"
 	@echo "make test           lint, types and tests"
+	@echo "make test-all       every test: long ones too, more examples, no short cuts"
 	@echo "make test-lowest    a smoke test with the lowest versions that setup.py promises"
 	@echo "make parity         comparison with numbers of the published code, where they are at hand"
 	@echo "make parity-strict  its part that holds on any machine"
@@ -29,6 +31,7 @@ help:
 	@echo "make pwcnet-env     the PyTorch environment of the flow estimator, in $(TORCH_VENV)"
 	@echo "make vgg16-weights  fetch and convert VGG16's weights to weights/vgg16.npz"
 	@echo "make test-torch     the tests of the PyTorch tools"
+	@echo "make torture        kills, malformed inputs and lacking resources, with figures"
 
 env: $(STAMP)
 
@@ -53,6 +56,9 @@ lint: $(STAMP)
 test: lint
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --ignore=tests/parity
 
+test-all: $(STAMP)
+	VIDPRIOR_TEST_EVERYTHING=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --ignore=tests/parity -m ""
+
 # Without the packages of the development environment, as for who installs vidprior alone.
 test-lowest: $(LOWEST_STAMP)
 	JAX_PLATFORMS=cpu $(LOWEST_VENV)/bin/python tests/smoke.py
@@ -70,7 +76,7 @@ parity-strict: $(STAMP) $(TORCH_STAMP)
 	$(BIN)/python -m pytest -v $(addprefix tests/parity/test_,clip.py windows.py vgg.py warp.py float64.py)
 
 fast-test: $(STAMP)
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not long" --ignore=tests/parity
 
 pwcnet-env: $(TORCH_STAMP)
 
@@ -85,6 +91,14 @@ vgg16-weights: $(TORCH_STAMP)
 test-torch: $(TORCH_STAMP)
 	$(TORCH_PIP) -r third_party/pwcnet_torch/requirements-test.txt -c third_party/pwcnet_torch/constraints.txt
 	$(TORCH_VENV)/bin/python -m pytest third_party/pwcnet_torch/tests
+
+# Half an hour; the short form, of CI, takes two minutes at most.
+SEED ?= 1
+torture: $(STAMP)
+	$(BIN)/python tools/torture.py --output=out/torture --seed=$(SEED)
+
+torture-short: $(STAMP)
+	$(BIN)/python tools/torture.py --output=out/torture --seed=$(SEED) --short
 
 clean:
 	rm -rf out build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,6 +1,6 @@
 """Packaging.
 
-`constraints.txt` beside this file pins the versions that were tested, and
+`constraints.txt` pins the versions that were tested, and
 `constraints-lowest.txt` the lowest that are promised here; `make test-lowest` tests those.
 """
 
@@ -26,16 +26,17 @@ setup(
     python_requires=">=3.11",
     packages=[*find_packages(include=["vidprior", "vidprior.*"]), "vidprior.configs"],
     package_dir={"vidprior.configs": "configs"},
+    package_data={"vidprior": ["py.typed"]},
     entry_points={"console_scripts": ["vidprior = vidprior.main:run"]},
     install_requires=[
         "absl-py>=2.1,<3",
-        "av>=17,<19",
+        "av>=18,<19",
         "filelock>=3.21,<5",
         "flax>=0.10.6,<0.13",
         "jax>=0.9,<0.12",  # from 0.9 on it has the compiler options of vidprior/runtime.py
         "ml-collections>=1.0,<2",
         "numpy>=2.0,<3",
-        "opencv-python-headless>=4.10,<6",
+        "opencv-python-headless>=4.10.0.84,<6",
         "optax>=0.2.5,<0.3",
         "orbax-checkpoint>=0.11.20,<0.13",
         "pillow>=10.4,<14",

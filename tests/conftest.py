@@ -23,11 +23,13 @@ if jax.config.jax_compilation_cache_dir is None:
 
 def pytest_configure(config):
     """What all tests and the commands that they start have in common: threads, and a cache."""
-    if not EVERYTHING:  # as many workers as processors share the machine
-        flags = os.environ.get("XLA_FLAGS", "")
+    if not EVERYTHING:
+        # There are as many workers as processors; and to compile takes longer than to run.
+        flags = "--xla_cpu_multi_thread_eigen=false --xla_backend_optimization_level=0"
+        if flags not in os.environ.get("XLA_FLAGS", ""):  # workers find them there
+            os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}"
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         os.environ.setdefault("NPROC", "1")  # XLA's threads
-        os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false"
     hypothesis.settings.register_profile("light", max_examples=20, deadline=None)
     hypothesis.settings.register_profile("full", max_examples=100, deadline=None)
     hypothesis.settings.load_profile("full" if EVERYTHING else "light")

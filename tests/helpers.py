@@ -7,7 +7,8 @@ import hypothesis
 
 from vidprior import configuration
 
-# Set by `make test-all`: all examples, a start of its own for every command, and all threads.
+# Set by `make test-all`: all examples, a start of its own for every command, all threads, and
+# XLA's optimised code, as users have it.
 EVERYTHING = os.environ.get("VIDPRIOR_TEST_EVERYTHING") == "1"
 
 SHIPPED = sorted(
@@ -29,6 +30,19 @@ def examples(number):
     return hypothesis.settings(
         max_examples=number if EVERYTHING else -(-number // 4), deadline=None
     )
+
+
+def assert_each(check, cases, *, name=str):
+    """Calls `check(case)` for every case, and fails with the names of all for which it does."""
+    failed = []
+    for case in cases:
+        try:
+            check(case)
+        except Exception as error:  # whatever it is, the other cases are told too
+            failed.append(f"{name(case)}: {type(error).__name__}: {error}")
+    if failed:
+        raise AssertionError(f"{len(failed)} of {len(cases)} fail\n" + "\n".join(failed))
+    assert cases, "nothing was checked"
 
 
 def double_and_row_means(image):

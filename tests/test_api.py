@@ -8,8 +8,10 @@ import pytest
 import vidprior
 from vidprior.configuration import load
 from vidprior.errors import InputError
-from vidprior.imaging import geometry
+from vidprior.imaging.dilation import dilate_masks
 from vidprior.io import footage
+
+pytestmark = pytest.mark.slow  # compiles
 
 T, SIZE = 7, (40, 60)
 
@@ -53,7 +55,7 @@ def result(frames, hole, told):
 
 
 def test_the_hole_is_filled_and_nothing_else_changed(result, frames, hole):
-    grown = geometry.dilate(255 * hole.astype(np.uint8), 2) > 127
+    grown = dilate_masks(255 * hole.astype(np.uint8), 2) > 127
     assert (result.frames.shape, result.frames.dtype) == (frames.shape, np.uint8)
     assert np.array_equal(result.frames[~grown], frames[~grown])
     assert (result.frames != frames).any(axis=-1)[hole].mean() > 0.9
@@ -86,7 +88,6 @@ def test_the_rate_of_a_saved_video(result, tmp_path):
     assert float(footage.read_frames(tmp_path / "a.mp4").rate) == pytest.approx(29.97003, abs=1e-5)
 
 
-@pytest.mark.slow
 def test_flow_one_mask_for_all_and_training_size(frames, hole):
     config = tiny(loss__consistency=1.0, render__resolution="training")
     made = vidprior.inpaint(frames, hole[0], config)
@@ -95,7 +96,6 @@ def test_flow_one_mask_for_all_and_training_size(frames, hole):
     assert made.metrics[-1].keys() == {"update", "pass", "image", "consistency", "total"}
 
 
-@pytest.mark.slow
 def test_a_work_directory_keeps_the_run(result, frames, hole, tmp_path):
     told = []
     for _ in range(2):
@@ -110,7 +110,6 @@ def test_a_work_directory_keeps_the_run(result, frames, hole, tmp_path):
         vidprior.inpaint(frames, ~hole, tiny(), workdir=tmp_path / "run")
 
 
-@pytest.mark.slow
 def test_a_network_for_every_window_has_no_single_state(frames, hole):
     config = tiny(schedule__reset_per_window=True, schedule__median_window="none")
     config.window.length = 1
@@ -167,7 +166,6 @@ def test_propagated_pixels_alone_leave_no_state(frames, hole):
     assert alone.frames.shape == (T, 32, 48, 3)
 
 
-@pytest.mark.slow
 def test_a_clip_of_two_shots_has_two_parts(frames, hole):
     """Shots of 3 and 4 frames: 1 and 2 windows of 3, and as many updates."""
     shots = frames // 4
@@ -181,7 +179,7 @@ def test_a_clip_of_two_shots_has_two_parts(frames, hole):
     assert [int(part.state.step) for part in made.parts] == [1, 2]
     assert [part.metrics[-1]["update"] for part in made.parts] == [1, 2]
     assert told == [(1, 3), (2, 3), (3, 3)]
-    grown = geometry.dilate(255 * hole.astype(np.uint8), 2) > 127
+    grown = dilate_masks(255 * hole.astype(np.uint8), 2) > 127
     assert np.array_equal(made.frames[~grown], shots[~grown])
     for field in ("flows", "metrics", "state"):
         with pytest.raises(InputError, match="2 parts: see `parts`"):

@@ -152,18 +152,46 @@ def test_torch_is_imported_nowhere():
     assert [name for name in MODULES if any("torch" in p for p in used_packages(name))] == []
 
 
-def test_running_the_program_loads_no_torch():
-    code = "import sys, vidprior.main; print(*sorted(sys.modules))"
+def test_what_the_tools_of_the_torch_environment_use_needs_numpy_alone():
+    used, found = {"vidprior.errors", "vidprior.io.files", "vidprior.io.npz"}, set()
+    while used - found:
+        name = (used - found).pop()
+        found.add(name)
+        used |= used_modules(name)
+    packages = {package for name in found for package in used_packages(name)}
+    assert packages - sys.stdlib_module_names == {"numpy", "vidprior"}
+
+
+def loaded_by(statement):
+    """The names of all modules that a new Python has loaded after a statement."""
     finished = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", f"import sys; {statement}; print(*sorted(sys.modules))"],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=True,
     )
-    loaded = finished.stdout.split()
-    assert "vidprior.main" in loaded
+    return finished.stdout.split()
+
+
+def test_the_package_and_its_errors_are_at_hand_without_jax():
+    assert {"jax", "numpy", "vidprior.api"}.isdisjoint(
+        loaded_by("from vidprior import InputError, Interrupted, NonFiniteLoss")
+    )
+
+
+def test_running_the_program_loads_no_torch():
+    loaded = loaded_by("import vidprior.main, vidprior.doctor, vidprior.run.commands")
+    assert "vidprior.run.pipeline" in loaded
     assert {name for name in loaded if name.partition(".")[0] in ("torch", "torchvision")} == set()
+
+
+def test_a_slip_on_the_command_line_is_told_before_anything_heavy_is_loaded():
+    loaded = loaded_by(
+        "from vidprior import main; assert main.main(['vidprior', '--confg=x']) == 2"
+    )
+    assert "vidprior.command_line" in loaded
+    assert {"jax", "flax", "orbax", "scipy", "cv2", "numpy"} & set(loaded) == set()
 
 
 def test_configurations_are_known_at_the_edge_alone():

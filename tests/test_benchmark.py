@@ -53,7 +53,7 @@ def test_spread():
     assert benchmark.spread([3, 1, 2, 9]) == [1, 2.5, 9]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_small_benchmark(tmp_path):
     output = tmp_path / "numbers.json"
     options = ("--sizes=40x48", "--losses=flow", "--rounds=2", "--seconds=0.01")

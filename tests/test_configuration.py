@@ -5,6 +5,7 @@ import pathlib
 
 import ml_collections
 import pytest
+from helpers import assert_each
 
 from vidprior import configuration
 from vidprior.errors import InputError
@@ -44,13 +45,17 @@ def test_overlays_are_there():
     assert {"flow", "dip", "dip_vid", "dip_vid_3dcn", "demo"} <= set(OVERLAYS)
 
 
-@pytest.mark.parametrize("name", OVERLAYS)
-def test_an_overlay_has_the_fields_of_base(name):
-    overlay, base = fields(name), fields("base")
-    assert list(overlay) == list(base)
-    for field, value in overlay.items():
-        if None not in (value, base[field]):
-            assert type(value) is type(base[field]), field
+def test_an_overlay_has_the_fields_of_base():
+    base = fields("base")
+
+    def check(name):
+        overlay = fields(name)
+        assert list(overlay) == list(base)
+        for field, value in overlay.items():
+            if None not in (value, base[field]):
+                assert type(value) is type(base[field]), field
+
+    assert_each(check, OVERLAYS)
 
 
 def assignments(tree):
@@ -71,19 +76,22 @@ def parent(tree):
     return name
 
 
-@pytest.mark.parametrize("name", OVERLAYS)
-def test_an_overlay_states_only_differences(name):
-    tree = ast.parse((FOLDER / f"{name}.py").read_text())
-    below, stated = fields(parent(tree)), dict(assignments(tree))
-    assert {field for field, value in stated.items() if below[field] == value} == set()
-    assert {**below, **stated} == fields(name)
+def test_an_overlay_states_only_differences():
+    def check(name):
+        tree = ast.parse((FOLDER / f"{name}.py").read_text())
+        below, stated = fields(parent(tree)), dict(assignments(tree))
+        assert {field for field, value in stated.items() if below[field] == value} == set()
+        assert {**below, **stated} == fields(name)
+
+    assert_each(check, OVERLAYS)
 
 
-@pytest.mark.parametrize("name", ["base", *OVERLAYS])
-def test_every_configuration_says_how_it_is_used(name):
-    docstring = ast.get_docstring(ast.parse((FOLDER / f"{name}.py").read_text()))
-    if name != "base":
+def test_every_configuration_says_how_it_is_used():
+    def check(name):
+        docstring = ast.get_docstring(ast.parse((FOLDER / f"{name}.py").read_text()))
         assert f"--config=configs/{name}.py" in docstring
+
+    assert_each(check, OVERLAYS)
 
 
 def test_loading_twice_gives_two():

@@ -3,11 +3,9 @@
 import pathlib
 import re
 import shlex
-import subprocess
-import sys
 from unittest import mock
 
-import pytest
+from helpers import assert_each
 
 import vidprior
 from vidprior import api, command_line
@@ -88,59 +86,60 @@ def test_there_are_commands_to_check():
     assert SCRIPTS
 
 
-@pytest.mark.parametrize("case", TRAINING, ids=name)
-def test_flags_and_fields_exist(case):
+def test_flags_and_fields_exist():
     known = {*command_line.define_first(), *command_line.define_others()}
     config = load("base")
-    for word in case[1]:
-        flag, _, value = word.strip("[]").removeprefix("--").partition("=")
-        if flag.startswith("config."):
-            check_overrides(config, [flag.removeprefix("config.")])
-        elif word.strip("[]").startswith("--"):
-            assert flag in known | {"config"}, f"--{flag} is no flag of vidprior.main"
-            assert flag != "config" or (ROOT / value).is_file()
+
+    def check(case):
+        for word in case[1]:
+            flag, _, value = word.strip("[]").removeprefix("--").partition("=")
+            if flag.startswith("config."):
+                check_overrides(config, [flag.removeprefix("config.")])
+            elif word.strip("[]").startswith("--"):
+                assert flag in known | {"config"}, f"--{flag} is no flag of vidprior.main"
+                assert flag != "config" or (ROOT / value).is_file()
+
+    assert_each(check, TRAINING, name=name)
 
 
-@pytest.mark.parametrize("case", MAKING, ids=name)
-def test_make_targets_exist(case):
-    targets = [word for word in case[1][1:] if "=" not in word and not word.startswith("-")]
-    assert set(targets) <= TARGETS
+def test_make_targets_exist():
+    def check(case):
+        targets = [word for word in case[1][1:] if "=" not in word and not word.startswith("-")]
+        assert set(targets) <= TARGETS
+
+    assert_each(check, MAKING, name=name)
 
 
-@pytest.mark.parametrize("case", SCRIPTS, ids=name)
-def test_scripts_exist_and_know_their_flags(case):
-    script, words = case[1][1], case[1][2:]
-    assert (ROOT / script).is_file()
-    known = set(re.findall(r'add_argument\(\s*"(--[a-z][\w-]*)"', (ROOT / script).read_text()))
-    assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known
+def test_scripts_exist_and_know_their_flags():
+    def check(case):
+        script, words = case[1][1], case[1][2:]
+        assert (ROOT / script).is_file()
+        known = set(re.findall(r'add_argument\(\s*"(--[a-z][\w-]*)"', (ROOT / script).read_text()))
+        assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known
+
+    assert_each(check, SCRIPTS, name=name)
 
 
-@pytest.mark.parametrize("path", MANUALS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_links_lead_to_files(path):
-    for target in LINK.findall(FENCE.sub("", path.read_text())):
-        if "://" not in target:
-            assert (path.parent / target).exists(), f"{target} is not there"
+def test_links_lead_to_files():
+    def check(path):
+        for target in LINK.findall(FENCE.sub("", path.read_text())):
+            if "://" not in target:
+                assert (path.parent / target).exists(), f"{target} is not there"
+
+    assert_each(check, MANUALS)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "tools").glob("[a-z]*.py")), ids=lambda p: p.name)
-def test_every_tool_answers_help(path):
-    told = subprocess.run(
-        [sys.executable, path, "--help"], capture_output=True, text=True, timeout=60
-    )
-    if "No module named 'torch'" in told.stderr:
-        pytest.skip("a tool of the PyTorch environment")
-    assert told.returncode == 0, told.stderr
-    assert "usage:" in told.stdout
-
-
-@pytest.mark.parametrize("path", MANUALS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_fields_that_a_table_names_exist(path):
+def test_fields_that_a_table_names_exist():
     """`schedule.num_passes`, without dashes: where the first part is a section."""
     config = load("base")
-    for code in INLINE.findall(FENCE.sub("", path.read_text())):
-        section, dot, field = code.partition(".")
-        if dot and section in config and re.fullmatch(r"\w+", field):
-            check_overrides(config, [code])
+
+    def check(path):
+        for code in INLINE.findall(FENCE.sub("", path.read_text())):
+            section, dot, field = code.partition(".")
+            if dot and section in config and re.fullmatch(r"\w+", field):
+                check_overrides(config, [code])
+
+    assert_each(check, MANUALS)
 
 
 def test_every_shipped_configuration_is_in_the_readme():

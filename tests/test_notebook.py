@@ -17,7 +17,7 @@ def test_it_is_kept_without_outputs():
         assert cell.get("execution_count") is None
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_it_runs(monkeypatch):
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     notebook = nbformat.read(NOTEBOOK, as_version=4)

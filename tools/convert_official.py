@@ -3,11 +3,11 @@
     .venv-pwcnet/bin/python tools/convert_official.py CHECKPOINT --noise noise.pt --output net.npz
     .venv-pwcnet/bin/python tools/convert_official.py --to-torch FILE.npz --output generator.pth
 
-The .npz holds the parameters under their published names, float32, in PyTorch's layout, and as
-`noise` the input that the network was trained from: a tensor [frames, 1, H, W] in a file of its
-own, without which a network can be compared but not rendered. The way back writes {"state_dict":
-OrderedDict} of parameters only, and "noise" where the .npz has it: batch-norm's running statistics
-have no use in this method, so the published code loads it with `strict=False`.
+The .npz contains the parameters under their published names, float32, in PyTorch's layout, and
+`noise`, the input that the network was trained from: a tensor [frames, 1, H, W] in its own file.
+Without it a network can be compared but not rendered. The way back writes {"state_dict":
+OrderedDict} with parameters only, and "noise" if the .npz has it. This method does not use running
+statistics of batch norm, so the published code loads the file with `strict=False`.
 """
 
 import argparse
@@ -19,7 +19,10 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
-from torch_checkpoint import InputError, read_npz, read_torch, run, write
+from torch_checkpoint import InputError, read_torch, run
+
+from vidprior.io.files import replacing
+from vidprior.io.npz import load_all, save_npz
 
 CHANNELS = (16, 32, 64, 128, 128, 128)
 SKIP = 4
@@ -77,8 +80,8 @@ def select(data: object) -> tuple[str, dict[str, np.ndarray]]:
     """Finds the published parameters in a checkpoint, at any of its outer levels.
 
     Args:
-      data: what the file held: dicts of tensors or arrays, nested or not, with or without
-        `module.` before each name; buffers and other entries may stand beside them.
+      data: the content of the file: dicts of tensors or arrays, nested or not, with or without
+        `module.` before each name; it may contain buffers and other entries too.
 
     Returns:
       (which network it is, its parameters in the published order).
@@ -153,18 +156,19 @@ def to_npz(source: pathlib.Path, output: pathlib.Path, noise: pathlib.Path | Non
     """Checkpoint to .npz."""
     network, arrays = select(read_torch(source))
     extra = {} if noise is None else {"noise": read_noise(noise)}
-    write(output, lambda file: np.savez(file, **arrays, **extra))
+    save_npz(output, **arrays, **extra)
     print(f"wrote {output}: {network}, {len(arrays)} parameters")
 
 
 def to_torch(source: pathlib.Path, output: pathlib.Path) -> None:
     """.npz to checkpoint."""
-    found = read_npz(source)
+    found = load_all(source, max_bytes=2**30)
     noise = found.pop("noise", None)
     network, arrays = select(found)
     state = OrderedDict((name, torch.from_numpy(value)) for name, value in arrays.items())
     extra = {} if noise is None else {"noise": torch.from_numpy(noise)}
-    write(output, lambda file: torch.save({"state_dict": state, **extra}, file))
+    with replacing(output) as temporary:
+        torch.save({"state_dict": state, **extra}, temporary)
     print(f"wrote {output}: {network}, {len(arrays)} parameters")
 
 

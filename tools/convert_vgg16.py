@@ -2,7 +2,7 @@
 
     .venv-pwcnet/bin/python tools/convert_vgg16.py [--checkpoint FILE] [--output weights/vgg16.npz]
 
-Without --checkpoint, torchvision's file (528 MB) is downloaded into pooch's cache. The result holds
+Without --checkpoint, torchvision's file (528 MB) is downloaded to pooch's cache. The result has
 `convL_I.kernel` (float32, HWIO) and `convL_I.bias` of the seven convolutions up to relu3_3,
 `version` and `source_sha256` (of the checkpoint). Input channels are RGB, as torchvision has them.
 """
@@ -16,7 +16,9 @@ import sys
 import numpy as np
 import pooch
 import torch
-from torch_checkpoint import InputError, read_torch, run, write
+from torch_checkpoint import InputError, read_torch, run
+
+from vidprior.io.npz import save_npz
 
 FILE_VERSION = 1
 URL = "https://download.pytorch.org/models/vgg16-397923af.pth"
@@ -99,7 +101,7 @@ def main(argv=None) -> int:
         path = args.checkpoint or download()
         arrays = convert(read_torch(path))
         source = {"version": FILE_VERSION, "source_sha256": sha256(path)}
-        write(args.output, lambda file: np.savez(file, **arrays, **source))
+        save_npz(args.output, **arrays, **source)
         print(f"wrote {args.output} from {path}")
 
     return run(command)

@@ -1,19 +1,19 @@
-r"""Features of frames or of whole clips, for FID and VFID, by a network that you bring.
+r"""Extracts features of frames or clips, for FID and VFID, with a network that you provide.
 
   .venv-pwcnet/bin/python tools/extract_features.py --network=inception-2015-12-05.pt --kind=image \
       --output=features.npz clip1.npz clip2.npz ...
 
-The network is a TorchScript file, as Inception (FID) and I3D (VFID) are published by NVIDIA
-and others. None is bundled or fetched: get one yourself, from a place you trust, since it is a
-program. It is called as those are:
+The network is a TorchScript file, such as Inception (FID) and I3D (VFID) published by NVIDIA
+and others. None is bundled or downloaded. It is a program: get it from a source that you trust.
+It is called as follows:
 
   --kind=image   network(uint8 [N, 3, H, W], return_features=True) -> [N, D]: one for each frame
   --kind=video   network(float [1, 3, T, H, W] in 0..255, rescale=True, resize=True,
                  return_features=True) -> [1, D]: one for each clip
 
-Clips are .npz with `frames` (uint8 [T, H, W, 3]): tools/pack_frames.py makes them. The result
-holds `features` [n, D] float32, `network` (name, hash and kind) and `version`; tools/frechet.py
-reads it.
+Clips are .npz with `frames` (uint8 [T, H, W, 3]), as tools/pack_frames.py writes them. The
+result contains `features` [n, D] float32, `network` (name, hash and kind) and `version`, for
+tools/frechet.py.
 """
 
 import argparse
@@ -23,7 +23,9 @@ import sys
 
 import numpy as np
 import torch
-from torch_checkpoint import InputError, read_npz, run, write
+from torch_checkpoint import InputError, read_frames, run
+
+from vidprior.io.npz import save_npz
 
 FILE_VERSION = 1
 BATCH = 16
@@ -36,7 +38,7 @@ def load_network(path: pathlib.Path, device: torch.device) -> torch.jit.ScriptMo
       InputError: it is missing or no TorchScript.
     """
     if not path.is_file():
-        raise InputError(f"{path}: no such file; the network is yours to bring, see --help")
+        raise InputError(f"{path}: no such file; you must provide the network, see --help")
     try:
         return torch.jit.load(str(path), map_location=device).eval()
     except RuntimeError as error:
@@ -44,15 +46,8 @@ def load_network(path: pathlib.Path, device: torch.device) -> torch.jit.ScriptMo
 
 
 def read_clip(path: pathlib.Path) -> torch.Tensor:
-    """[T, 3, H, W] uint8 of the `frames` of a file.
-
-    Raises:
-      InputError: it cannot be read or holds no frames.
-    """
-    frames = read_npz(path, limit=2**33).get("frames")
-    if frames is None or frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:
-        raise InputError(f"{path} holds no frames, that is uint8 [T, H, W, 3]")
-    return torch.from_numpy(frames).permute(0, 3, 1, 2).contiguous()
+    """[T, 3, H, W] uint8 of the `frames` of a file."""
+    return torch.from_numpy(read_frames(path)).permute(0, 3, 1, 2).contiguous()
 
 
 @torch.no_grad()
@@ -97,8 +92,7 @@ def main(argv: list[str] | None = None) -> int:
         )
         digest = hashlib.sha256(flags.network.read_bytes()).hexdigest()[:16]
         name = f"{flags.network.name} sha256:{digest} {flags.kind}"
-        arrays = {"version": FILE_VERSION, "features": features, "network": name}
-        write(flags.output, lambda file: np.savez(file, **arrays))
+        save_npz(flags.output, version=FILE_VERSION, features=features, network=name)
         print(f"wrote {flags.output}: {features.shape[0]} features of {features.shape[1]} numbers")
 
     return run(command)

@@ -16,7 +16,9 @@ import sys
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch_checkpoint import InputError, read_npz, read_torch, run, write
+from torch_checkpoint import InputError, read_frames, read_torch, run
+
+from vidprior.io.npz import save_npz
 
 FILE_VERSION = 1
 # Output channels of the convolutions of every block; a pooling ends each.
@@ -74,16 +76,13 @@ def main(argv: list[str] | None = None) -> int:
     flags = parser.parse_args(argv)
 
     def command() -> None:
-        frames = read_npz(flags.frames, limit=2**33).get("frames")
-        if frames is None or frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3:
-            raise InputError(f"{flags.frames} holds no frames, that is uint8 [T, H, W, 3]")
+        frames = read_frames(flags.frames)
         if not len(frames) or min(frames.shape[1:3]) < 32:
             raise InputError(f"{flags.frames}: frames are {frames.shape[:3]}, a side needs 32")
         features = pool5(frames, parameters(read_torch(flags.checkpoint)))
         digest = hashlib.sha256(flags.checkpoint.read_bytes()).hexdigest()[:16]
         name = f"vgg16 pool5 sha256:{digest}"
-        arrays = {"version": FILE_VERSION, "features": features, "network": name}
-        write(flags.output, lambda file: np.savez(file, **arrays))
+        save_npz(flags.output, version=FILE_VERSION, features=features, network=name)
         print(f"wrote {flags.output}: {features.shape}")
 
     return run(command)

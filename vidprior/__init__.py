@@ -2,8 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
+from vidprior.errors import InputError, Interrupted, NonFiniteLoss
+
 __version__ = "0.1.0"
-__all__ = ["Result", "inpaint"]
+__all__ = ["InputError", "Interrupted", "NonFiniteLoss", "Result", "inpaint"]
 
 if TYPE_CHECKING:
     from vidprior.api import Result, inpaint

@@ -11,15 +11,18 @@ python -m vidprior.main --mode=doctor
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from absl import logging as absl_logging
 
-from vidprior import command_line, console, doctor, runtime
+from vidprior import command_line, console, runtime
 from vidprior.command_line import Request
 from vidprior.errors import InputError, Interrupted, NonFiniteLoss
-from vidprior.run import commands
-from vidprior.run.workdir import Workdir
+
+# Loaded where a mode needs them: with JAX they take a second, and a slip in a flag takes none.
+if TYPE_CHECKING:
+    from vidprior.run.workdir import Workdir
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -51,10 +54,15 @@ def main(arguments: Sequence[str]) -> int:
 def _run(request: Request) -> None:
     """Runs the requested mode, and prints its result on stdout."""
     if request.mode == "doctor":
+        from vidprior import doctor
+
         print("\n".join(doctor.report(doctor.examine(request.config))))
         return
     if not request.workdir:
         raise InputError("--workdir is missing")
+    from vidprior.run import commands
+    from vidprior.run.workdir import Workdir
+
     workdir = Workdir(request.workdir)
     inputs = {
         name: path and os.path.abspath(path)
@@ -87,8 +95,8 @@ def _run(request: Request) -> None:
         _print_results(commands.train(request.config, workdir, inputs))
 
 
-def _evaluate(workdir: Workdir, request: Request) -> None:
-    # Imported here: SciPy and scikit-image would add half a second to every start.
+def _evaluate(workdir: "Workdir", request: Request) -> None:
+    # Here, since SciPy and scikit-image would take half a second of every start.
     from vidprior.evaluation import evaluate, protocols, tables
 
     protocol = protocols.find(request.protocol)
@@ -100,7 +108,7 @@ def _evaluate(workdir: Workdir, request: Request) -> None:
     print(f"measures: {workdir.evaluation_file}")
 
 
-def _print_results(paths: commands.Paths) -> None:
+def _print_results(paths: Mapping[str, object]) -> None:
     print(f"result:     {paths['result']}")
     print(f"frames:     {paths['frames']}/*.png, at training size")
     print(f"comparison: {paths['comparison']}")

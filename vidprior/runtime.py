@@ -1,11 +1,12 @@
-"""How this process uses the machine: XLA's options and its cache, malloc, facts of memory."""
+"""How this process uses the machine: XLA's options and its cache, malloc, facts of memory.
+
+The command line needs it before anything else, so JAX is imported where it is asked.
+"""
 
 import ctypes
 import os
 import pathlib
 import sys
-
-import jax
 
 CompilerOptions = dict[str, str | bool]
 
@@ -17,6 +18,8 @@ def compiler_options() -> CompilerOptions:
     routine. Only matrix products and sums are left to that library. It sums pairwise; XLA
     sums one number after the other, with an error of 1e-5 of a loss.
     """
+    import jax
+
     if jax.default_backend() != "cpu":
         return {}
     kinds = ("LIBRARY_FUSION_TYPE_REDUCE", "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT")
@@ -30,6 +33,8 @@ def keep_compiled() -> None:
     home directory there is no such cache. Call it before anything is compiled: JAX looks once
     whether there is such a folder.
     """
+    import jax
+
     if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]
         return
     try:
@@ -70,6 +75,8 @@ def machine_memory() -> int | None:
 
 def memory_limit() -> int | None:
     """Bytes of the default device, on a CPU the machine's; None where it does not tell."""
+    import jax
+
     device = jax.devices()[0]
     if device.platform == "cpu":
         return machine_memory()
@@ -81,6 +88,8 @@ def peak_memory() -> int | None:
 
     None where it does not tell (a CPU under Windows).
     """
+    import jax
+
     stats = jax.devices()[0].memory_stats() or {}
     if "peak_bytes_in_use" in stats:
         return stats["peak_bytes_in_use"]

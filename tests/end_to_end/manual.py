@@ -71,7 +71,13 @@ for command, flags in added.items():
         names = {{flag.partition("=")[0] for flag in flags if flag.startswith("--")}}
         words = [word for word in words if word.partition("=")[0] not in names or "=" not in word]
         words += flags
-os.execv({python!r}, [{python!r}, *words])
+words = [{python!r}, *words]
+if {server!r} is None:
+    os.execv(words[0], words)
+sys.path.insert(0, {tests!r})
+from fork_server import Forked
+command = Forked({server!r}, words, env=os.environ, cwd=os.getcwd(), streams=(0, 1, 2))
+sys.exit(command.wait())
 """
 
 
@@ -92,11 +98,16 @@ def why_not(command: str) -> str | None:
     return next((why for start, why in NOT_RUN.items() if command.startswith(start)), None)
 
 
-def write_wrapper(folder: pathlib.Path) -> None:
+def write_wrapper(folder: pathlib.Path, server: pathlib.Path | None) -> None:
     """Puts `.venv/bin/python` and the stamp that tells make that it is installed."""
     python = folder / ".venv/bin/python"
     python.parent.mkdir(parents=True)
-    rules = json.dumps([INSTEAD, ADDED])
-    python.write_text(WRAPPER.format(python=sys.executable, rules=rules))
+    values = {
+        "python": sys.executable,
+        "rules": json.dumps([INSTEAD, ADDED]),
+        "server": server and str(server),
+        "tests": str(ROOT / "tests"),
+    }
+    python.write_text(WRAPPER.format(**values))
     python.chmod(0o755)
     (folder / ".venv/.installed").touch()

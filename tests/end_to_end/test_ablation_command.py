@@ -24,6 +24,7 @@ def composed(command, clip, tmp_path):
     return tmp_path / "set"
 
 
+@pytest.mark.long
 def test_a_table_grows_row_by_row(command, composed, tmp_path):
     output = tmp_path / "out"
     systems = {

@@ -25,7 +25,7 @@ from harness import (
     wait_for,
 )
 
-from vidprior.imaging import geometry
+from vidprior.imaging.dilation import dilate_masks
 from vidprior.io import footage, images
 from vidprior.run.workdir import Workdir
 
@@ -53,7 +53,7 @@ def written(folder, truth, hole):
         folder=folder,
         frames=frames,
         hole=hole,
-        grown=geometry.dilate(255 * hole.astype(np.uint8), 2) > 127,
+        grown=dilate_masks(255 * hole.astype(np.uint8), 2) > 127,
         inputs=(f"--video={folder / 'frames'}", f"--mask={folder / 'masks'}"),
     )
 
@@ -149,7 +149,9 @@ def assert_same_divided_run(first, second):
         assert metrics(one) == metrics(other)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGKILL, marks=pytest.mark.long), signal.SIGINT]
+)
 def test_a_run_that_is_stopped_in_its_second_segment_goes_on_to_the_same_bits(
     number, command, divided, film, tmp_path
 ):

@@ -53,7 +53,7 @@ def test_every_figure_is_written(figure, folder, clip, trained):
         assert picture[..., :3].std() > 10  # something was drawn
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_similarity_of_features(figure, folder, command, clip):
     """A network of five scales, whose last has patches of 32 pixels; VGG's features are made up."""
     workdir = folder / "run"

@@ -32,7 +32,6 @@ def lay_out(folder, command):
         (folder / name).symlink_to(ROOT / name)
     for name in ("README.md", "constraints.txt"):
         (folder / name).symlink_to(ROOT / name)
-    manual.write_wrapper(folder)
     size = f"--frames={FRAMES} --height={HEIGHT} --width={WIDTH}"
     made = command.execute(
         [sys.executable, *f"{ROOT}/tools/make_demo_clip.py --output={folder} {size}".split()]
@@ -99,13 +98,24 @@ def laid_out(once, command):
     return once("manual", lambda folder: lay_out(folder, command))
 
 
-@pytest.mark.parametrize("page", manual.PAGES, ids=lambda page: page.stem)
+# Pages that many long commands are typed from; their flags and files are checked by test_docs.py.
+LONG = ("evaluation", "flows", "long_clips", "quality", "weights")
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=[pytest.mark.long] if page.stem in LONG else [], id=page.stem)
+        for page in manual.PAGES
+    ],
+)
 def test_what_a_page_says_runs(page, laid_out, command, tmp_path):
     lines = [line for line in manual.commands(page) if not manual.why_not(line)]
     blocks = manual.pythons(page)
     if not lines and not blocks:
         pytest.skip("nothing to type")
     folder = shutil.copytree(laid_out, tmp_path / "checkout", symlinks=True)
+    manual.write_wrapper(folder, command.server)
     LAY_OUT.get(page.stem, lambda *_: None)(folder, command)
     for line in lines:
         run(line, folder, command)

@@ -9,6 +9,8 @@ from vidprior.evaluation.encoder import encoder_features, similarity
 from vidprior.model.generator import Generator
 from vidprior.model.layers import leaky_relu
 
+pytestmark = pytest.mark.slow  # compiles
+
 
 @pytest.fixture(scope="module")
 def noise():

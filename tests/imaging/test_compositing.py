@@ -9,6 +9,7 @@ from helpers import examples
 
 from vidprior.imaging import geometry
 from vidprior.imaging.compositing import composite_into_source, feather_weight
+from vidprior.imaging.dilation import dilate_masks
 
 SOURCE, SIZE = (24, 40), (10, 20)
 TRANSFORM = geometry.centre_crop(SOURCE, SIZE)  # rows 2 to 21, doubled
@@ -85,7 +86,7 @@ def test_a_picture_without_known_pixels_has_no_seam():
 @hypothesis.given(mask=hnp.arrays(bool, SOURCE), dilate=st.integers(0, 6))
 def test_a_seam_as_wide_as_the_hole_was_grown_spares_the_mask(mask, dilate):
     """What the mask covers is generated in full: nothing of it shines through."""
-    grown = geometry.dilate(255 * mask[None].astype(np.uint8), dilate)[0] > 127
+    grown = dilate_masks(255 * mask[None].astype(np.uint8), dilate)[0] > 127
     assert (feather_weight(grown, dilate)[mask] == 1).all()
 
 

@@ -168,44 +168,6 @@ def test_incomplete_dict_is_refused():
         geometry.Transform.from_dict(None)
 
 
-def dilate_slowly(mask, pixels):
-    grown = np.zeros_like(mask)
-    holes = np.argwhere(mask > 127)
-    for y, x in np.ndindex(*mask.shape):
-        if any((y - v) ** 2 + (x - u) ** 2 <= pixels**2 for v, u in holes):
-            grown[y, x] = 255
-    return grown
-
-
-@pytest.mark.parametrize("pixels", [1, 1.5, 2, 5, 13])
-def test_dilate_agrees_with_a_slow_disc(pixels):
-    rng = np.random.default_rng(1)
-    masks = np.where(rng.random((3, 24, 31)) < 0.01, 255, 0).astype(np.uint8)
-    masks[2] = 0
-    expected = np.stack([dilate_slowly(mask, pixels) for mask in masks])
-    assert np.array_equal(geometry.dilate(masks, pixels), expected)
-
-
-def test_dilate_by_nothing_keeps_soft_edges():
-    masks = random_images(2, 6, 5)
-    assert np.array_equal(geometry.dilate(masks, 0), masks)
-
-
-def test_dilate_judges_soft_edges_first():
-    masks = np.array([[[0, 0, 127, 128, 0, 0]]], np.uint8)
-    assert geometry.dilate(masks, 1).tolist() == [[[0, 0, 255, 255, 255, 0]]]
-
-
-def test_dilate_of_a_full_mask_stays_full():
-    full = np.full((1, 4, 4), 255, np.uint8)
-    assert np.array_equal(geometry.dilate(full, 3), full)
-
-
-def test_negative_dilation_is_refused():
-    with pytest.raises(InputError, match="-2"):
-        geometry.dilate(np.zeros((1, 2, 2), np.uint8), -2)
-
-
 def test_golden_clip():
     file = GOLDENS / "clip.npz"
     if not file.exists():

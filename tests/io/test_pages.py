@@ -135,3 +135,13 @@ def test_rules_hold_for_stacks(tmp_path):
     rules = MaskRules(ignore=(255,))
     read = masks.read_mask_frames(tmp_path / "a.tif", size=SIZE, num_frames=2, rules=rules)
     assert np.array_equal(read, np.where(numbers == 1, 255, 0))
+
+
+def test_a_canvas_far_larger_than_its_pictures_is_refused(tmp_path):
+    """Found by torture: the header's height, forged, took memory for every page."""
+    path = write_pages(tmp_path / "a.gif", pictures())
+    data = bytearray(path.read_bytes())
+    data[8:10] = (65535).to_bytes(2, "little")
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="next to nothing of 32x65535"):
+        footage.open_footage(path)

@@ -46,3 +46,14 @@ def test_without_audio(write_clip, frames, tmp_path):
 
 def test_audio_of_no_length(write_clip, frames, tmp_path):
     assert read_audio(write_clip(tmp_path / "a.mkv", frames, tones=1, seconds=0)) == []
+
+
+def test_a_stream_that_pyav_cannot_name():
+    class Stream:
+        type, index, codec_context, metadata = "audio", 3, None, {}
+
+        @property
+        def name(self):
+            raise AttributeError("'AudioStream' object has no attribute 'name'")
+
+    assert streams.name_of(Stream()) == "audio stream 3 (unknown codec)"

@@ -211,7 +211,6 @@ def test_interlaced_frames_are_told(tmp_path, first):
         options = {"x264-params": "tff=1" if first == "top" else "bff=1"}
         stream = container.add_stream("libx264", rate=25, options=options)
         stream.height, stream.width, stream.pix_fmt = 64, 64, "yuv420p"
-        stream.codec_context.field_order = 2 if first == "top" else 3
         for frame in interlaced_frames(first):
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -259,3 +258,34 @@ def test_alpha_that_does_not_vary_is_no_mask(tmp_path):
     rgba = np.concatenate([np.repeat(hole[..., None], 3, -1), opaque], axis=-1)
     path = encode(tmp_path / "a.mov", rgba, "qtrle", "argb", "rgba")
     assert np.array_equal(masks.read_mask_frames(path, size=(48, 64), num_frames=2), hole)
+
+
+# ---- found by torture ----
+
+
+@pytest.mark.parametrize("claimed", [13_172_742, 2**31 - 1])
+def test_a_header_that_announces_millions_of_frames(tmp_path, claimed):
+    """It took half a minute, and memory for the times of all of them."""
+    path = encode(tmp_path / "a.mp4", moving_picture(6))
+    data = bytearray(path.read_bytes())
+    place = data.index(b"stts") + 12
+    assert int.from_bytes(data[place : place + 4], "big") == 6
+    data[place : place + 4] = claimed.to_bytes(4, "big")
+    path.write_bytes(data)
+    video = video_scan.probe(path)
+    assert (video.usable, len(video.times)) == (6, 6 + video_scan.MOST_MISSING)
+    with pytest.raises(InputError, match="only 6 of"):
+        list(footage.open_footage(path).frames())
+
+
+def test_a_duration_that_no_clock_shows(tmp_path):
+    class Stream:
+        metadata = {"DURATION": f"{'9' * 400}:00:00.5"}  # noqa: RUF012
+
+    class Container:
+        streams, duration = (1, 2), None
+
+        class format:
+            name = "matroska,webm"
+
+    assert video_scan._announced_end(Container(), Stream()) is None

@@ -10,6 +10,8 @@ from jax import lax
 
 from vidprior.model import conv2d
 
+pytestmark = pytest.mark.slow  # compiles
+
 
 def plain(x, kernel, stride):
     dimensions = ("NHWC", "HWIO", "NHWC")

@@ -10,6 +10,8 @@ import pytest
 
 from vidprior.model.generator import Generator, smallest_side
 
+pytestmark = pytest.mark.slow  # compiles
+
 
 def shapes_of(generator, noise_shape):
     """The parameters and the prediction as shapes; nothing is computed."""

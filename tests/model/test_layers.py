@@ -7,6 +7,8 @@ import pytest
 
 from vidprior.model import layers
 
+pytestmark = pytest.mark.slow  # compiles
+
 random = np.random.default_rng(0)
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from vidprior.model import vgg
 
+pytestmark = pytest.mark.slow  # compiles
+
 
 @pytest.fixture(scope="module")
 def arrays():

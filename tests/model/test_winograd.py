@@ -11,6 +11,8 @@ from jax import lax
 
 from vidprior.model import winograd
 
+pytestmark = pytest.mark.slow  # compiles
+
 
 def plain(x, kernel):
     dimensions = ("NHWC", "HWIO", "NHWC")

@@ -12,6 +12,7 @@ from vidprior.configuration import load
 from vidprior.errors import InputError
 from vidprior.flow import dis, flow_file
 from vidprior.imaging import geometry
+from vidprior.imaging.dilation import dilate_masks
 from vidprior.io import footage as footage_module
 from vidprior.io.video_writer import write_video
 from vidprior.run import flows as flows_module
@@ -253,7 +254,7 @@ def test_source_frames_come_with_their_grown_holes(config, video, mask, frames, 
     clip = read_clip(video, mask, config=config)
     again = read_again(config, clip, video, mask, numbers)
     assert len(again) == len(numbers)
-    grown = geometry.dilate(255 * hole.astype(np.uint8), 2) > 127
+    grown = dilate_masks(255 * hole.astype(np.uint8), 2) > 127
     for number, (frame, missing) in zip(numbers, again, strict=True):
         np.testing.assert_array_equal(frame, frames[number])
         np.testing.assert_array_equal(missing, grown[number])

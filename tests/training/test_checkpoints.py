@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import gc
 import json
+import logging
 import os
 import pathlib
 import shutil
@@ -18,10 +19,13 @@ import optax
 import pytest
 
 from vidprior.errors import InputError
-from vidprior.training.checkpoints import Checkpoints, _ignore_late_reports
+from vidprior.training.checkpoints import Checkpoints, _keep_storage_quiet
 from vidprior.training.train_step import TrainState, update_best, with_best, with_ema
 
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -331,6 +335,7 @@ def full_disk(tmp_path_factory):
         check=False,
     )
     assert finished.returncode == 0, finished.stderr
+    assert "Traceback" not in finished.stderr
     return folder, finished.stdout.splitlines()
 
 
@@ -357,16 +362,39 @@ def test_a_disk_with_room_again_takes_the_next_checkpoint(full_disk):
     assert_identical(checkpoints.restore(3, make_state(0)), make_state(3))
 
 
-def test_late_reports_of_a_failed_save_are_dropped_and_no_others(tmp_path, monkeypatch):
+def test_late_reports_of_a_failed_save_are_dropped_and_no_others(monkeypatch, caplog):
     """What cannot be raised goes to a hook: writers of the failed save call it from afar."""
-    told = []
+    told, absl = [], logging.getLogger("absl")
     monkeypatch.setattr(sys, "unraisablehook", lambda found: told.append(str(found.exc_value)))
-    _ignore_late_reports.cache_clear()
-    checkpoints = Checkpoints(tmp_path, keep=1)
-    monkeypatch.setattr(checkpoints._manager, "save", lambda *_, **__: 1 / 0)
-    with pytest.raises(InputError, match="could not be saved"):
-        checkpoints.save(make_state(1), {})
+    monkeypatch.setattr(absl, "filters", [])
+    _keep_storage_quiet.__wrapped__()
     for text in ("Event loop is closed", "another"):
         sys.unraisablehook(types.SimpleNamespace(exc_value=RuntimeError(text)))
-    _ignore_late_reports.cache_clear()
     assert told == ["another"]
+    for text in ("_SignalingThread.run() raised an exception", "another"):
+        record = absl.makeRecord("absl", logging.ERROR, "", 0, text, (), None)
+        assert bool(absl.filter(record)) == (text == "another")
+
+
+def test_a_state_is_saved_while_the_next_update_takes_its_place(tmp_path):
+    state = make_state(3)
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        checkpoints.save_in_background(state, {"rows": []})
+        for leaf in jax.tree.leaves(state):
+            leaf.delete()  # as an update does that is given it
+        checkpoints.save_in_background(make_state(4), {})
+    assert checkpoints.steps() == [3, 4]
+    for step in (3, 4):
+        assert_identical(Checkpoints(tmp_path).restore(step, make_state(0)), make_state(step))
+
+
+def test_a_failed_save_in_the_background_is_raised_by_the_next_or_at_the_end(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    checkpoints.save(make_state(1), {})
+    monkeypatch.setattr(checkpoints._manager, "save", lambda *_, **__: 1 / 0)
+    checkpoints.save_in_background(make_state(2), {})
+    with pytest.raises(InputError, match=r"update 2 .* that of update 1 is usable"):
+        checkpoints.save_in_background(make_state(3), {})
+    checkpoints.save_in_background(make_state(4), {})
+    with pytest.raises(InputError, match="update 4 could not be saved"), checkpoints:
+        pass

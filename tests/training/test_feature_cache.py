@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from vidprior.training.feature_cache import FeatureCache
 from vidprior.types import DeviceClip
 
+pytestmark = pytest.mark.slow  # compiles
+
 FRAMES = np.random.default_rng(0).integers(0, 256, (6, 4, 8, 3), np.uint8)
 
 

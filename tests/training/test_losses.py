@@ -7,6 +7,8 @@ import pytest
 
 from vidprior.training import losses
 
+pytestmark = pytest.mark.slow  # compiles
+
 
 def test_image_loss_by_hand():
     # One frame of two pixels. Known: errors 0.1, 0.2 and 0; hole: anything.

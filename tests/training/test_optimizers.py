@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from vidprior.model.generator import Generator
 from vidprior.training import optimizers
 
+pytestmark = pytest.mark.slow  # compiles
+
 ADAM = {"b1": 0.9, "b2": 0.999, "eps": 1e-8}
 
 

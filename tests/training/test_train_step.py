@@ -18,6 +18,8 @@ from vidprior.model.generator import Generator
 from vidprior.training import losses, train_step, windows
 from vidprior.types import DeviceClip, Prediction
 
+pytestmark = pytest.mark.slow  # compiles
+
 SIZE = (16, 24)
 LENGTH = 3
 WEIGHTS = {"image": 1.0, "flow": 0.1, "consistency": 1.0, "perceptual": 0.01}
@@ -209,7 +211,7 @@ def test_forward_backward_and_every_stride_share_one_compilation(fit, traced, cl
     assert traced.count == 1
 
 
-@pytest.mark.parametrize("channels", [(), pytest.param((4,), marks=pytest.mark.slow)])
+@pytest.mark.parametrize("channels", [(), pytest.param((4,), marks=pytest.mark.long)])
 def test_scanned_updates_are_single_updates(random_params, clip, listed, channels):
     generator = Generator(channels=channels)
     # Both paths add up in different orders. Adam's first steps are mere signs, which would

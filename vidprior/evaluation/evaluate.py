@@ -9,6 +9,7 @@ import numpy as np
 from vidprior.errors import InputError
 from vidprior.evaluation import picture, protocols, tables
 from vidprior.imaging import geometry
+from vidprior.imaging.dilation import dilate_masks
 from vidprior.imaging.geometry import Transform
 from vidprior.io import footage
 from vidprior.run import outputs, segment_ranges, segments, source
@@ -87,7 +88,7 @@ def measure_at_source(
     hole = np.zeros(truth.shape[:3], bool)
     for frames, view, _ in found:
         for number in frames:
-            grown = geometry.dilate(again.masks[number : number + 1], again.dilate)[0]
+            grown = dilate_masks(again.masks[number : number + 1], again.dilate)[0]
             hole[number, *view.crop] = grown[view.crop] > geometry.MASK_THRESHOLD
     return picture.measure(truth, result, hole)
 

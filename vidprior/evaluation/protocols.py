@@ -15,13 +15,13 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import cv2
 import numpy as np
 
 from vidprior.errors import InputError
 from vidprior.evaluation import metrics
 from vidprior.flow.dis import MIN_SIDE, estimate_dis
 from vidprior.imaging import geometry
+from vidprior.imaging.dilation import dilate
 
 # The flow of the warping error.
 _PRESET = "medium"
@@ -169,11 +169,7 @@ def prepare(
     truth, result, masks = (_resize(clip, target, protocol.fit) for clip in clips.values())
     hole = masks > geometry.MASK_THRESHOLD
     if protocol.dilate:
-        cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-        grown = [
-            cv2.dilate(mask, cross, iterations=protocol.dilate) for mask in hole.view(np.uint8)
-        ]
-        hole = np.stack(grown).astype(bool)
+        hole = np.stack([dilate(mask, protocol.dilate, shape="diamond") for mask in hole])
     if not hole.any():
         raise InputError("no mask has a hole: there is nothing to measure")
     return truth, result, hole

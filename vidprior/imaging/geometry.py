@@ -231,33 +231,6 @@ def reproject(
     return crop_and_resize(view, paste_back(other, others, paste_back(view, images, source)))
 
 
-def dilate(masks: np.ndarray, pixels: float) -> np.ndarray:
-    """Grows the hole by a disc: every pixel within `pixels` of a hole pixel becomes hole.
-
-    Args:
-      masks: [T, h, w] uint8, grey, hole above 127.
-      pixels: radius of the disc, in pixels of `masks`; 0 copies the masks.
-
-    Returns:
-      [T, h, w] uint8; 0 or 255 unless `pixels` is 0.
-
-    Raises:
-      InputError: `pixels` is negative.
-    """
-    if pixels < 0:
-        raise InputError(f"a hole cannot be dilated by {pixels} pixels: give 0 or more")
-    if pixels == 0:
-        return masks.copy()
-    grown = np.zeros_like(masks)
-    for known, out in zip((masks <= MASK_THRESHOLD).astype(np.uint8), grown, strict=True):
-        # A distance transform costs the same for every radius. It is undefined if there is
-        # no hole pixel.
-        if not known.all():
-            distance = cv2.distanceTransform(known, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-            out[distance <= pixels] = 255
-    return grown
-
-
 def _resize(
     images: np.ndarray, size: tuple[int, int], *, enlarge: int = cv2.INTER_AREA
 ) -> np.ndarray:

@@ -12,6 +12,8 @@ import numpy as np
 import scipy.sparse
 import scipy.sparse.linalg
 
+from vidprior.imaging.dilation import dilate
+
 # A share of known surroundings as small as this counts as none.
 _FAR = 1e-3
 # A Gaussian at least twice as wide as this, in pixels, is applied to a smaller picture.
@@ -53,11 +55,6 @@ def fill_laplace(border: np.ndarray, hole: np.ndarray) -> np.ndarray:
     laplacian = scipy.sparse.diags_array(degree, format="csc") - neighbours
     filled[hole] = scipy.sparse.linalg.splu(scipy.sparse.csc_matrix(laplacian)).solve(constants)
     return filled
-
-
-def dilate_square(hole: np.ndarray, pixels: int) -> np.ndarray:
-    """[h, w] bool: a hole and what lies within so many rows and columns of it."""
-    return cv2.dilate(hole.astype(np.uint8), np.ones((2 * pixels + 1,) * 2, np.uint8)) > 0
 
 
 def normalized_blur(values: np.ndarray, weight: np.ndarray, reach: float) -> np.ndarray:
@@ -111,6 +108,6 @@ def extrapolate_flow(flow: np.ndarray, hole: np.ndarray, *, rim: int) -> np.ndar
     Returns:
       [H, W, 2] float32; 0 in the hole where all is hole.
     """
-    near = dilate_square(hole, rim)
+    near = dilate(hole, rim, shape="square")
     flow = flow.astype(np.float64)
     return np.where(near[..., None], fill_laplace(flow, near), flow).astype(np.float32)

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from av.video.reformatter import Interpolation
 
 from vidprior.errors import InputError
 
@@ -32,7 +31,8 @@ _WIDENED = {
     "rgba": np.stack([*[_FULL] * 3, np.arange(256, dtype=np.uint8)], axis=-1)[None],
 }
 
-_ACCURATE = Interpolation.BILINEAR | Interpolation.ACCURATE_RND
+# swscale's flags SWS_BILINEAR and SWS_ACCURATE_RND, for which older PyAV has no name.
+_ACCURATE = 0x2 | 0x40000
 
 
 class Colour(NamedTuple):

@@ -114,15 +114,24 @@ def load_npz(
         raise InputError(f"{path}: damaged or not an .npz ({_reason(error)})") from error
 
 
-def has_array(path: str | os.PathLike[str], name: str) -> bool:
-    """Whether an `.npz` holds an array of this name.
+def load_all(path: str | os.PathLike[str], *, max_bytes: int) -> dict[str, np.ndarray]:
+    """Reads every array of an `.npz`; errors as of `load_npz`."""
+    headers = read_headers(path, array_names(path))
+    fields = {name: (dtype.kind, len(shape)) for name, (shape, dtype, _) in headers.items()}
+    return load_npz(path, fields=fields, max_bytes=max_bytes)
+
+
+def array_names(path: str | os.PathLike[str]) -> list[str]:
+    """The names of the arrays of an `.npz`, in its order.
 
     Raises:
-      InputError: the file is cut off, or not an `.npz`.
+      InputError: the file is missing, cut off, or not an `.npz`.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            return f"{name}.npy" in archive.namelist()
+            return [name.removesuffix(".npy") for name in archive.namelist()]
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
     except _MALFORMED as error:
         raise InputError(f"{path}: damaged or not an .npz ({_reason(error)})") from error
 

@@ -22,12 +22,14 @@ from vidprior.errors import InputError
 
 # Duration of an animation's frame that is unspecified or 0, as in browsers.
 DEFAULT_DURATION = Fraction(1, 10)
+# Pixels of a canvas that a picture may leave empty.
+HOLLOW = 2**20
 # Pages decoded together.
 _AT_ONCE = 8
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 # It tells of damaged files on stderr, where we do so ourselves.
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+(getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(0)
 
 
 class Pixels(NamedTuple):
@@ -113,11 +115,21 @@ def open_pages(path: Path) -> Pages:
                 width, height = image.size
                 kind = str(image.format)
                 count = 1 if kind in ("JPEG", "MPO") else int(getattr(image, "n_frames", 1))
+                if kind == "GIF" and _is_hollow(image):
+                    raise ValueError(f"its pictures fill next to nothing of {width}x{height}")
                 if kind in ("JPEG", "MPO") and image.getexif().get(0x112, 1) in (5, 6, 7, 8):
                     width, height = height, width
         return Pages(path, count, (height, width), kind)
     except Exception as error:
         raise unreadable(path, error.__cause__ or error) from error
+
+
+def _is_hollow(image: Image.Image) -> bool:
+    """Whether a header claims a canvas that is far too large for the first picture on it."""
+    canvas = image.size[0] * image.size[1]
+    tiles = getattr(image, "tile", None)  # only of images that were opened from a file
+    left, top, right, bottom = tiles[0][1] if tiles else (0, 0, *image.size)
+    return canvas > HOLLOW and (right - left) * (bottom - top) * 100 < canvas
 
 
 def unreadable(path: Any, reason: Any) -> InputError:

@@ -111,8 +111,9 @@ def tags_of(holder: Any) -> dict[str, str]:
 
 def name_of(stream: Any) -> str:
     """Such as 'audio stream 1 (truehd, fra)'."""
-    codec = stream.codec_context.name if stream.codec_context is not None else stream.name
-    details = [codec or "unknown codec"]
+    # PyAV names some streams without a decoder, and fails at others.
+    named = stream if stream.codec_context is None else stream.codec_context
+    details = [getattr(named, "name", None) or "unknown codec"]
     language = stream.metadata.get("language")
     if language not in (None, "und"):
         details.append(language)

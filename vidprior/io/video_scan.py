@@ -20,6 +20,8 @@ from vidprior.io.video_reader import Loss, VideoFile
 
 # The field shown first, by libavcodec's field order.
 _FIRST_FIELD = {2: "top", 3: "bottom", 4: "bottom", 5: "top"}
+# The most missing frames at the end that a header may announce, since it may be damaged.
+MOST_MISSING = 100_000
 # Codecs with the bottom field first, if nothing is specified.
 _BOTTOM_FIRST = ("dvvideo",)
 
@@ -118,6 +120,7 @@ def probe(path: Path, *, stop: int | None = None) -> VideoFile:
                 for item in decoder.feed(packet):
                     decoded.add(item)
         missing = max(_missing_at_end(path, container, stream, seen, rate), len(breaks))
+        missing = min(missing, MOST_MISSING)
         if decoded.first is None:
             if not seen.times and not missing:
                 raise InputError(f"{path}: the video has no frames")
@@ -225,7 +228,7 @@ def _announced_end(container: Any, stream: Any) -> float | None:
     if "matroska" not in container.format.name:
         return None
     for name, value in stream.metadata.items():
-        clock = re.fullmatch(r"([0-9]+):([0-9]+):([0-9.]+)", value)
+        clock = re.fullmatch(r"([0-9]{1,6}):([0-9]{1,6}):([0-9]{1,6}(?:\.[0-9]*)?)", value)
         if name.upper().startswith("DURATION") and clock:
             return 3600 * int(clock[1]) + 60 * int(clock[2]) + float(clock[3])
     alone = len(container.streams) == 1 and container.duration is not None

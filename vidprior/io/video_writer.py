@@ -194,7 +194,7 @@ class _Writer:
         context.color_primaries, context.color_trc = coded.primaries, coded.transfer
         context.colorspace = _RGB if self._lossless else coded.matrix
         context.color_range = _FULL if self._lossless or coded.full_range else _LIMITED
-        if self._fields:
+        if self._fields and hasattr(context, "field_order"):  # PyAV 18.0 has no such field
             context.field_order = _FIELD_ORDER[self._fields]
         if self._pixel_aspect is not None:
             context.sample_aspect_ratio = self._pixel_aspect

@@ -27,6 +27,7 @@ def holdout_mask(hole: np.ndarray, *, seed: int, frames: int | None = None) -> n
       [T, H, W] bool, disjoint from `hole`, at most 30 % of the known pixels; empty if `hole`
       is empty or leaves no room.
     """
+    # The name of the stream is that of earlier versions: the same seed gives the same pixels.
     random = np.random.default_rng([seed, zlib.crc32(b"rehearsal")])
     best, room = np.zeros_like(hole), _MOST * (~hole).sum()
     for _ in range(_TRIES):
@@ -40,14 +41,14 @@ def holdout_mask(hole: np.ndarray, *, seed: int, frames: int | None = None) -> n
     return best
 
 
-def holdout_frames(rehearsal: np.ndarray, *, count: int) -> list[int]:
-    """Numbers of at most `count` frames, spread over those that rehearse anything.
+def holdout_frames(held_out: np.ndarray, *, count: int) -> list[int]:
+    """Numbers of at most `count` frames, spread over those with held-out pixels.
 
     Args:
-      rehearsal: [T, H, W] bool.
+      held_out: [T, H, W] bool.
       count: how many, at least 1.
     """
-    able = np.flatnonzero(rehearsal.any(axis=(1, 2)))
+    able = np.flatnonzero(held_out.any(axis=(1, 2)))
     spread = np.unique(np.linspace(0, len(able), count, endpoint=False).astype(int))
     return able[spread].tolist() if len(able) else []
 

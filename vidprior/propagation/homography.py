@@ -17,8 +17,10 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from vidprior.imaging.dilation import dilate
 from vidprior.imaging.geometry import box_around
-from vidprior.imaging.laplace import dilate_square, normalized_blur
+from vidprior.imaging.laplace import normalized_blur
+from vidprior.imaging.sampling import grid, sample
 from vidprior.propagation.fusion import Candidates
 
 # Number of points of interest of a frame, and SIFT's contrast threshold.
@@ -63,7 +65,7 @@ def find_points(grey: np.ndarray, hole: np.ndarray) -> Points:
       hole: [H, W] bool.
     """
     sift = cv2.SIFT.create(nfeatures=_POINTS, contrastThreshold=_CONTRAST)
-    known = np.where(dilate_square(hole, _RIM), 0, 255).astype(np.uint8)
+    known = np.where(dilate(hole, _RIM, shape="square"), 0, 255).astype(np.uint8)
     found, descriptor = sift.detectAndCompute(grey, known)
     place = np.array([point.pt for point in found], np.float32).reshape(-1, 2)
     return Points(place, np.zeros((0, 128), np.float32) if descriptor is None else descriptor)
@@ -143,12 +145,12 @@ def align_frame(
     both = shown & known
     if not both.any():
         return None
-    colour = _at(there.image, place, method=cv2.INTER_CUBIC).astype(np.float32)
+    colour = sample(there.image, place, cubic=True).astype(np.float32)
     apart = np.clip(frame - colour, -_MOST, _MOST)
     colour += normalized_blur(apart, both, height * _COLOUR_REACH)
     difference = cv2.transform(cv2.absdiff(colour, frame), np.full((1, 3), 1 / 3))
     around = normalized_blur(difference[..., None], both, height * _REACH)[..., 0]
-    squares = 1 + np.square(_PER_DIFFERENCE * around) + np.square(_at(there.error, place))
+    squares = 1 + np.square(_PER_DIFFERENCE * around) + np.square(sample(there.error, place))
     error = np.where(shown, np.sqrt(squares), np.inf)
     here_wanted = wanted[box]
     return Candidates(colour[here_wanted], error[here_wanted], place[here_wanted], number)
@@ -170,18 +172,17 @@ def _place_there(
     if the other frame shows no wanted pixel.
     """
     grey, known = np.ascontiguousarray(here.grey[box]), here.known[box]
-    columns, rows = (np.arange(side.start, side.stop, dtype=np.float32) for side in box[::-1])
-    place = np.stack(np.meshgrid(columns, rows), axis=-1)
+    place = grid(*box)
     moved: np.ndarray = cv2.perspectiveTransform(place.reshape(-1, 1, 2), motion).reshape(
         place.shape
     )
     shown = _shown(moved, there.known)
-    uncertain = dilate_square(~(known & shown), _RIM)
+    uncertain = dilate(~(known & shown), _RIM, shape="square")
     if uncertain.all() or not (shown & wanted[box]).any():
         return None
-    left = estimator.calc(grey, _at(there.grey, moved), None)
-    rest = _at(moved, place + left - place[0, 0]) - moved
-    apart = cv2.absdiff(_at(there.grey, moved + rest), grey).astype(np.float32)
+    left = estimator.calc(grey, sample(there.grey, moved), None)
+    rest = sample(moved, place + left - place[0, 0]) - moved
+    apart = cv2.absdiff(sample(there.grey, moved + rest), grey).astype(np.float32)
     missed: np.ndarray = cv2.GaussianBlur(apart, (0, 0), _TRUST_BLUR)
     trust = np.where(uncertain, 0, 1 / (1 + np.square(missed / _HALF_TRUST)))
     continued = normalized_blur(rest, trust, len(wanted) * _REACH)
@@ -190,17 +191,5 @@ def _place_there(
 
 
 def _shown(place: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """[h, w] bool: whether places (x, y) lie inside a frame and on known pixels only."""
-    return _at(known.astype(np.float32), place, border=cv2.BORDER_CONSTANT) > _KNOWN
-
-
-def _at(
-    image: np.ndarray,
-    place: np.ndarray,
-    *,
-    method: int = cv2.INTER_LINEAR,
-    border: int = cv2.BORDER_REPLICATE,
-) -> np.ndarray:
-    """Samples an image [H, W, ...] at places (x, y), [h, w, 2] float32."""
-    x, y = place[..., 0], place[..., 1]
-    return cv2.remap(image, x, y, method, borderMode=border)
+    """[h, w] bool: whether places (x, y) lie within a frame, on known pixels alone."""
+    return sample(known.astype(np.float32), place, outside="zero") > _KNOWN

@@ -19,6 +19,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from vidprior.imaging.dilation import dilate
+from vidprior.imaging.sampling import sample
+
 # Pixels whose forward and backward flow differ by more pixels than this are not used.
 _CONSISTENT = 2.0
 # Inlier distance of the fitted motions of object and camera, pixels.
@@ -138,9 +141,7 @@ def _step(mask: np.ndarray, there: np.ndarray, back: np.ndarray) -> np.ndarray |
     begins = np.stack([columns, rows], axis=1).astype(np.float32)
     flow = there[rows, columns].astype(np.float32)
     ends = begins + flow
-    returned = cv2.remap(
-        back.astype(np.float32), ends[:, :1], ends[:, 1:], cv2.INTER_LINEAR
-    )[:, 0]  # fmt: skip
+    returned = sample(back.astype(np.float32), ends[:, None], outside="zero")[:, 0]
     used = np.linalg.norm(flow + returned, axis=1) < _CONSISTENT
     camera = _camera(mask, there)
     if camera is not None:
@@ -161,8 +162,8 @@ def _step(mask: np.ndarray, there: np.ndarray, back: np.ndarray) -> np.ndarray |
 
 def _camera(mask: np.ndarray, flow: np.ndarray) -> np.ndarray | None:
     """[3, 3]: the homography of the motion outside a mask; None if none fits."""
-    grown = cv2.dilate(mask.astype(np.uint8), np.ones((2 * _EVERY + 1,) * 2, np.uint8))
-    rows, columns = _EVERY * np.stack(np.nonzero(grown[::_EVERY, ::_EVERY] == 0))
+    grown = dilate(mask, _EVERY, shape="square")
+    rows, columns = _EVERY * np.stack(np.nonzero(~grown[::_EVERY, ::_EVERY]))
     if len(rows) < _FEWEST:
         return None
     begins = np.stack([columns, rows], axis=1).astype(np.float32)

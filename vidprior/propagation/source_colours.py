@@ -18,6 +18,7 @@ import numpy as np
 
 from vidprior.imaging.geometry import Transform, box_around
 from vidprior.imaging.laplace import normalized_blur
+from vidprior.imaging.sampling import grid, sample
 from vidprior.propagation.fusion import expected_error
 from vidprior.types import Origins, Propagated
 
@@ -148,12 +149,9 @@ def sample_origins(
         within, place, share = _origins_in(number, detail, view=view, box=box)
         if not share.size:
             continue
-        x, y = place[..., 0], place[..., 1]
-        given = (~hole).astype(np.float32)
-        seen = cv2.remap(given, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        seen = sample((~hole).astype(np.float32), place, outside="zero")
         share = np.where(seen > _KNOWN, share, 0)
-        sampled = cv2.remap(frame, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        colour[within] += share[..., None] * sampled
+        colour[within] += share[..., None] * sample(frame, place, cubic=True)
         weight[within] += share
     return colour / np.maximum(weight, 1e-6)[..., None], weight
 
@@ -173,23 +171,20 @@ def _origins_in(
     own = detail.frame == number
     taken = box_around(own.any(axis=-1), margin=1)
     own, place = own[taken], detail.place[taken]
-    rows, columns = (np.arange(side.start, side.stop, dtype=np.float32) for side in taken)
     share = detail.weight[taken] * own
     weight = share.sum(axis=-1)
-    moved = place - np.stack(np.meshgrid(columns, rows), axis=-1)[:, :, None]
+    moved = place - grid(*taken)[:, :, None]
     mean = (share[..., None] * moved).sum(axis=2) / np.maximum(weight, 1e-9)[..., None]
     present = (weight > 0).astype(np.float32)
     scale = np.array([view.width / width, view.height / height], np.float32)
     origin = np.array([view.left, view.top], np.float32)
-    within, grid = _covered(taken, view, box)
-    if not grid.size:
-        return within, grid, np.zeros(0, np.float32)
-    spot = (grid + 0.5 - origin) / scale - 0.5
-    at = spot - np.array([columns[0], rows[0]], np.float32)
+    within, covered = _covered(taken, view, box)
+    if not covered.size:
+        return within, covered, np.zeros(0, np.float32)
+    spot = (covered + 0.5 - origin) / scale - 0.5
+    at = spot - np.array([taken[1].start, taken[0].start], np.float32)
     small = np.dstack([weight, present, mean * present[..., None]]).astype(np.float32)
-    fields = cv2.remap(
-        small, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
+    fields = sample(small, at)
     moved = fields[..., 2:] / np.maximum(fields[..., 1:2], 1e-6)
     return within, (spot + moved + 0.5) * scale - 0.5 + origin, fields[..., 0]
 
@@ -213,13 +208,12 @@ def _covered(
         begin = start + int(np.floor(side.start * length / count))
         end = start + int(np.ceil(side.stop * length / count))
         begin, end = max(begin, whole.start), min(end, whole.stop)
-        sides.append((begin - whole.start, max(begin, end) - whole.start, whole.start))
-    rows, columns = sides
-    grid = np.meshgrid(
-        np.arange(columns[0], columns[1], dtype=np.float32) + columns[2],
-        np.arange(rows[0], rows[1], dtype=np.float32) + rows[2],
+        sides.append(slice(begin, max(begin, end)))
+    rows, columns = (
+        slice(side.start - whole.start, side.stop - whole.start)
+        for side, whole in zip(sides, box, strict=True)
     )
-    return (slice(*rows[:2]), slice(*columns[:2])), np.stack(grid, axis=-1).astype(np.float32)
+    return (rows, columns), grid(*sides)
 
 
 def _correction(
@@ -250,8 +244,8 @@ def _enlarge(small: np.ndarray, view: Transform, box: tuple[slice, slice]) -> np
     (height, width) = view.size
     rows = (np.arange(box[0].start, box[0].stop) - view.top + 0.5) * height / view.height - 0.5
     columns = (np.arange(box[1].start, box[1].stop) - view.left + 0.5) * width / view.width - 0.5
-    x, y = np.meshgrid(columns.astype(np.float32), rows.astype(np.float32))
-    return cv2.remap(small, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    places = np.stack(np.meshgrid(columns, rows), axis=-1).astype(np.float32)
+    return sample(small, places)
 
 
 def _with_rim(

@@ -4,10 +4,10 @@ Letters
     T  frames     H  rows     W  columns, of the training size
 """
 
-import cv2
 import numpy as np
 
 from vidprior.imaging.laplace import extrapolate_flow
+from vidprior.imaging.sampling import grid, sample
 
 # Flow within this many pixels of a hole may still be the object's.
 _RIM = 2
@@ -45,8 +45,4 @@ def _sample(seen: np.ndarray, flow: np.ndarray, hole: np.ndarray) -> np.ndarray:
     """[H, W] float32: another frame's `seen` at the ends of the flow; 0 outside the frame."""
     height, width = hole.shape
     flow = extrapolate_flow(flow, hole, rim=_RIM)
-    x, y = flow[..., 0] + np.arange(width), flow[..., 1] + np.arange(height)[:, None]
-    return cv2.remap(
-        seen, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_CONSTANT, borderValue=0.0,
-    )  # fmt: skip
+    return sample(seen, grid(slice(0, height), slice(0, width)) + flow, outside="zero")

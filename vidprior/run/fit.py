@@ -88,9 +88,9 @@ def fit_clip(
     scale = None if clip.flow_scale is None else np.asarray(clip.flow_scale).tolist()
 
     def save(state: TrainState, rows: Sequence[Row]) -> None:
-        saved.save(state, {"flow_scale": scale, "rows": list(rows)})
+        saved.save_in_background(state, {"flow_scale": scale, "rows": list(rows)})
 
-    with _open_tensorboard(config, workdir, begin=begin) as board:
+    with saved, _open_tensorboard(config, workdir, begin=begin) as board:
         loop = Loop(
             fit=Fit(build.train_step(config, features, updates=total), length=_length(schedule)),
             clip=clip,

@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 
 from vidprior.errors import InputError
-from vidprior.io.npz import has_array, load_npz, save_npz
+from vidprior.io.npz import array_names, load_npz, save_npz
 from vidprior.run.clip_file import MAX_CLIP_BYTES
 from vidprior.types import Origins, Propagated
 
@@ -36,8 +36,9 @@ def read(path: pathlib.Path, hole: np.ndarray) -> Propagated:
     Raises:
       InputError: the file is damaged or does not fit the clip.
     """
-    held_out = "held_out" if has_array(path, "held_out") else _HELD_OUT_BEFORE
-    with_origins = has_array(path, next(iter(_ORIGINS)))
+    stored = array_names(path)
+    held_out = "held_out" if "held_out" in stored else _HELD_OUT_BEFORE
+    with_origins = next(iter(_ORIGINS)) in stored
     fields = {**_PIXELS, held_out: ("b", 3), **(_ORIGINS if with_origins else {})}
     arrays = load_npz(path, fields=fields, max_bytes=MAX_CLIP_BYTES)
     count = int(hole.sum())

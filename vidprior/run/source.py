@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from vidprior.errors import InputError
 from vidprior.imaging import geometry
+from vidprior.imaging.dilation import dilate_masks
 from vidprior.imaging.geometry import Transform
 from vidprior.io.footage import Footage, open_footage, read_frames, wrap_frames
 from vidprior.io.mask_meaning import MaskRules
@@ -52,7 +53,7 @@ class Source(NamedTuple):
     def frames(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yields each frame [1, h, w, 3] and its grown mask [1, h, w], uint8."""
         for number, frame in enumerate(self.footage.frames()):
-            yield frame[None], geometry.dilate(self.masks[number : number + 1], self.dilate)
+            yield frame[None], dilate_masks(self.masks[number : number + 1], self.dilate)
 
 
 def open_source(video: str, mask: str, *, config: ConfigDict) -> Source:
@@ -110,8 +111,7 @@ def training_crop(size: tuple[int, int], masks: np.ndarray, *, config: ConfigDic
     if fields.crop == "hole":
         # Growing the union of all masks equals the union of all grown masks.
         path = (
-            geometry.dilate(masks.max(axis=0)[None], config.mask.dilate)[0]
-            > geometry.MASK_THRESHOLD
+            dilate_masks(masks.max(axis=0)[None], config.mask.dilate)[0] > geometry.MASK_THRESHOLD
         )
         if path.any():
             return geometry.crop_around(

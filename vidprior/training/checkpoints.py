@@ -1,12 +1,12 @@
 """Saves and restores a run, atomically: after a crash the previous checkpoint is usable."""
 
-import contextlib
+import concurrent.futures
 import functools
 import hashlib
-import os
+import logging
 import pathlib
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -48,10 +48,41 @@ class Checkpoints:
                 enable_async_checkpointing=False,
             ),
         )
+        self._writer = concurrent.futures.ThreadPoolExecutor(max_workers=1)
+        self._writing: concurrent.futures.Future[None] | None = None
+        _keep_storage_quiet()
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.wait()
 
     def steps(self) -> list[int]:
         """Numbers of updates of the existing checkpoints, ascending."""
         return sorted(self._manager.all_steps())
+
+    def save_in_background(self, state: TrainState, extra: Mapping[str, Any]) -> None:
+        """As `save`, but of a copy of the state, which is written while training goes on.
+
+        Within a `with` statement, at whose end it is waited for.
+
+        Raises:
+          InputError: the checkpoint before could not be written.
+        """
+        self.wait()
+        copy = jax.tree.map(lambda x: x.copy(), state)  # the next update takes the arrays' place
+        self._writing = self._writer.submit(self.save, copy, extra)
+
+    def wait(self) -> None:
+        """Waits until everything is written.
+
+        Raises:
+          InputError: it could not be.
+        """
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
 
     def save(self, state: TrainState, extra: Mapping[str, Any]) -> None:
         """Writes a checkpoint and removes the oldest beyond `keep`.
@@ -71,8 +102,7 @@ class Checkpoints:
             extra=ocp.args.JsonSave({**extra, _CHECKSUM: _checksum(state)}),
         )
         try:
-            with _silent_stderr():
-                self._manager.save(step, args=arguments)
+            self._manager.save(step, args=arguments)
         except Exception as error:  # the storage layers raise types of their own
             kept = self.steps()
             previous = f"that of update {kept[-1]} is usable" if kept else "there is none before it"
@@ -204,33 +234,22 @@ def _checksum(state: Any) -> str:
     return hashlib.sha256(b"".join(sorted(digests))).hexdigest()
 
 
-@contextlib.contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Keeps threads of the storage layers from printing tracebacks."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    except BaseException:
-        _ignore_late_reports()
-        raise
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-
-
 @functools.cache
-def _ignore_late_reports() -> None:
-    """Hides reports of a failed save's threads to an event loop that is already closed."""
-    before = sys.unraisablehook
+def _keep_storage_quiet() -> None:
+    """What threads of a failed save report of it is said by our one line already.
+
+    They log a traceback each, and still report to an event loop when the error is long raised.
+    """
+
+    def is_ours(record: logging.LogRecord) -> bool:
+        return "_SignalingThread" not in record.getMessage()
 
     def hook(unraisable: Any) -> None:
         if str(unraisable.exc_value) != "Event loop is closed":
             before(unraisable)
 
-    sys.unraisablehook = hook
+    logging.getLogger("absl").addFilter(is_ours)
+    before, sys.unraisablehook = sys.unraisablehook, hook
 
 
 def _first_line(error: Exception) -> str:

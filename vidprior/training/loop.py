@@ -82,7 +82,7 @@ class Loop:
       record: takes a row: update, pass, and the mean of every loss since the row before.
       stopped: says what is saved, of a run that is stopped after so many updates.
       log_every: updates of a row.
-      save_every: updates between saves, beside those at the ends of passes.
+      save_every: updates between saves, in addition to those at the ends of passes.
       score: mean square error, in grey levels of 255, of parameters at the end of a pass;
         the state keeps the best. NaN scores nothing; None keeps none.
       preview: shows parameters at the end of a pass, after so many updates; None for no one.

@@ -97,17 +97,17 @@ def test_other_checkpoints_are_refused(tmp_path, capsys, change, message):
 def test_files_of_another_kind_are_refused(tmp_path, capsys):
     torch.save(state(), tmp_path / "generator.tar")
     assert convert(tmp_path / "generator.tar", tmp_path / "x.pth", "--to-torch") == 2
-    assert "is not an .npz of plain arrays" in capsys.readouterr().err
+    assert "generator.tar: " in capsys.readouterr().err
     np.savez(tmp_path / "objects.npz", x=np.array([{}]))
     assert convert(tmp_path / "objects.npz", tmp_path / "x.pth", "--to-torch") == 2
-    assert "is not an .npz of plain arrays" in capsys.readouterr().err
+    assert "holds pickled objects" in capsys.readouterr().err
     assert convert(tmp_path / "objects.npz", tmp_path / "x.npz") == 2
     assert "is not a PyTorch file" in capsys.readouterr().err
     assert convert(tmp_path / "absent.npz", tmp_path / "x.pth", "--to-torch") == 2
-    assert "cannot read" in capsys.readouterr().err
+    assert "no such file" in capsys.readouterr().err
 
 
-def test_noise_goes_beside_the_parameters(tmp_path):
+def test_noise_is_stored_with_the_parameters(tmp_path):
     noise = torch.rand(3, 1, 5, 7)
     torch.save(state(), tmp_path / "generator.tar")
     torch.save(noise, tmp_path / "noise.pt")

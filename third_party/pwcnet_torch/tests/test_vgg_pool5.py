@@ -54,7 +54,7 @@ def test_bad_input_is_one_line(state, tmp_path, capsys):
     torch.save(state, tmp_path / "vgg16.pth")
     torch.save({n: v for n, v in state.items() if "28" not in n}, tmp_path / "cut.pth")
     for frames, checkpoint, says in [
-        ("none.npz", "vgg16.pth", "holds no frames"),
+        ("none.npz", "vgg16.pth", "frames is missing"),
         ("small.npz", "vgg16.pth", "a side needs 32"),
         ("clip.npz", "cut.pth", "features.28"),
     ]:

@@ -1,0 +1,35 @@
+"""Pictures sampled between their pixels."""
+
+import numpy as np
+import pytest
+
+from vidprior.imaging.sampling import grid, sample
+
+IMAGE = np.random.default_rng(0).random((5, 7, 3)).astype(np.float32)
+
+
+def test_a_grid_holds_the_places_of_a_box():
+    places = grid(slice(1, 4), slice(2, 7))
+    assert (places.shape, places.dtype) == ((3, 5, 2), np.float32)
+    assert places[0, 0].tolist() == [2, 1]
+    assert places[-1, -1].tolist() == [6, 3]
+
+
+@pytest.mark.parametrize("cubic", [False, True])
+@pytest.mark.parametrize("outside", ["edge", "zero"])
+def test_samples_at_pixels_are_these(cubic, outside):
+    places = grid(slice(1, 4), slice(2, 7))
+    assert np.array_equal(sample(IMAGE, places, cubic=cubic, outside=outside), IMAGE[1:4, 2:7])
+
+
+def test_halfway_is_the_mean():
+    places = np.array([[[2.5, 1.5]]], np.float32)
+    assert sample(IMAGE, places)[0, 0] == pytest.approx(IMAGE[1:3, 2:4].mean(axis=(0, 1)), 1e-5)
+
+
+def test_beyond_the_sides_is_the_edge_or_zero():
+    places = np.array([[[-3.0, 1.0], [6.5, 4.0]]], np.float32)
+    assert np.array_equal(sample(IMAGE, places)[0], [IMAGE[1, 0], IMAGE[4, 6]])
+    beyond = sample(IMAGE, places, outside="zero")[0]
+    assert np.array_equal(beyond[0], [0, 0, 0])
+    assert beyond[1] == pytest.approx(IMAGE[4, 6] / 2)

@@ -1,0 +1,40 @@
+"""Pictures sampled between their pixels (OpenCV); `flow.warp.sample` does so in JAX.
+
+A place is (x, y), column and row; (0, 0) is the centre of the first pixel.
+"""
+
+from typing import Literal
+
+import cv2
+import numpy as np
+
+_BORDERS = {"edge": cv2.BORDER_REPLICATE, "zero": cv2.BORDER_CONSTANT}
+
+
+def grid(rows: slice, columns: slice) -> np.ndarray:
+    """[h, w, 2] float32: the places of the pixels of a box."""
+    y, x = (np.arange(side.start, side.stop, dtype=np.float32) for side in (rows, columns))
+    return np.stack(np.meshgrid(x, y), axis=-1)
+
+
+def sample(
+    image: np.ndarray,
+    places: np.ndarray,
+    *,
+    cubic: bool = False,
+    outside: Literal["edge", "zero"] = "edge",
+) -> np.ndarray:
+    """A picture at places between its pixels, rounded to 1/32 of a pixel.
+
+    Args:
+      image: [H, W, ...] uint8 or float32.
+      places: [h, w, 2] float32.
+      cubic: by the 16 pixels around a place, not by four.
+      outside: what lies beyond the sides of the picture: its 'edge' continued, or 'zero'.
+
+    Returns:
+      [h, w, ...], of the picture's dtype.
+    """
+    method = cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR
+    x, y = places[..., 0], places[..., 1]
+    return cv2.remap(image, x, y, method, borderMode=_BORDERS[outside])

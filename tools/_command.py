@@ -19,7 +19,7 @@ def run(command: Callable[[], None]) -> int:
     if importlib.util.find_spec("absl"):  # the PyTorch environment is without
         from absl import logging
 
-        logging.set_verbosity(logging.FATAL)  # libraries tell of every step they take
+        logging.set_verbosity(logging.FATAL)  # libraries log every step
     try:
         command()
     except InputError as error:

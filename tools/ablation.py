@@ -73,7 +73,7 @@ def chosen_systems(flags: argparse.Namespace) -> list[ablation.System]:
 
 
 def make_table(flags: argparse.Namespace) -> None:
-    """Runs and measures row by row; the table is written anew after each."""
+    """Runs and measures row by row; writes the table after each row."""
     protocol = protocols.find(flags.protocol, size=flags.size)
     systems = chosen_systems(flags)
     folders = compose.list_clips(flags.set)

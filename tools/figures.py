@@ -220,7 +220,7 @@ def _number(text: str) -> float | None:
     try:
         return float(text) if text else None
     except ValueError as error:
-        raise InputError(f"'{text}' stands in a table where a number belongs") from error
+        raise InputError(f"the table has '{text}' in place of a number") from error
 
 
 def _place(text: str) -> tuple[int, int]:

@@ -98,7 +98,7 @@ def to_array(frame: Any, colour: Colour, *, layout: str = "rgb24") -> np.ndarray
     if frame.format.is_rgb or frame.format.has_palette:
         return frame.to_ndarray(format=layout)
     if _is_grey(frame.format):
-        picture = frame.to_ndarray(format=layout)  # taken for full range, whatever is said
+        picture = frame.to_ndarray(format=layout)  # converted as full range, whatever the tags
         return cv2.LUT(picture, _WIDENED[layout]) if frame.color_range == 1 else picture
     return frame.to_ndarray(
         format=layout,

@@ -75,7 +75,7 @@ def pair(
         told = ""
         if frames_named and tuple(masks) != tuple(frames):
             told = (
-                f"masks {masks[0]} to {masks[-1]} are taken for frames {frames[0]} to "
+                f"masks {masks[0]} to {masks[-1]} are used for frames {frames[0]} to "
                 f"{frames[-1]}, in order"
             )
         return Pairing(tuple(range(len(masks))), told)

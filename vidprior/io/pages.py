@@ -28,7 +28,7 @@ HOLLOW = 2**20
 _AT_ONCE = 8
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
-# It tells of damaged files on stderr, where we do so ourselves.
+# OpenCV would report damaged files on stderr, which we do ourselves.
 (getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(0)
 
 

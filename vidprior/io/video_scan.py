@@ -38,7 +38,7 @@ class _Packets:
         # In these containers, a gap is marked on the packet before it.
         self._marked_early = container in ("mpegts", "mpeg")
         self._gap_ahead = False
-        self.times: list[Fraction | None] = []  # of those that hold something, as they stand
+        self.times: list[Fraction | None] = []  # of packets with content, in the file's order
         self.damaged: set[Fraction | None] = set()  # the times of those that lack a part
         self.count = self.hidden = 0
         self.end = 0.0

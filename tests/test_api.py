@@ -175,12 +175,13 @@ def test_a_clip_of_two_shots_has_two_parts(frames, hole):
     made = vidprior.inpaint(
         shots, hole, tiny(video__split_at_cuts=True), lambda *now: told.append(now[:2])
     )
-    assert [part.frames for part in made.parts] == [range(0, 3), range(3, 7)]
-    assert [int(part.state.step) for part in made.parts] == [1, 2]
-    assert [part.metrics[-1]["update"] for part in made.parts] == [1, 2]
+    assert [one.frames for one in made.segments] == [range(0, 3), range(3, 7)]
+    assert [int(one.state.step) for one in made.segments] == [1, 2]
+    assert [one.metrics[-1]["update"] for one in made.segments] == [1, 2]
+    assert made.parts is made.segments
     assert told == [(1, 3), (2, 3), (3, 3)]
     grown = dilate_masks(255 * hole.astype(np.uint8), 2) > 127
     assert np.array_equal(made.frames[~grown], shots[~grown])
     for field in ("flows", "metrics", "state"):
-        with pytest.raises(InputError, match="2 parts: see `parts`"):
+        with pytest.raises(InputError, match="2 segments: see `segments`"):
             getattr(made, field)

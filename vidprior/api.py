@@ -63,13 +63,18 @@ class Result:
       frames: [T, h, w, 3] uint8 RGB; outside the grown hole, and in margins that the crop
         cuts off, they equal the given frames, bit for bit. With `render.resolution`
         'training' they have training size.
-      parts: one entry for each segment (`video.split_at_cuts`, `video.max_segment_frames`).
+      segments: one entry for each segment (`video.split_at_cuts`, `video.max_segment_frames`).
       config: the configuration that was used.
     """
 
     frames: np.ndarray
-    parts: tuple[SegmentResult, ...]
+    segments: tuple[SegmentResult, ...]
     config: ConfigDict
+
+    @property
+    def parts(self) -> tuple[SegmentResult, ...]:
+        """The segments, by the name that earlier versions used."""
+        return self.segments
 
     @property
     def flows(self) -> Flows | None:
@@ -87,12 +92,12 @@ class Result:
         return self._only().state
 
     def _only(self) -> SegmentResult:
-        if len(self.parts) > 1:
+        if len(self.segments) > 1:
             raise InputError(
-                f"the clip has {len(self.parts)} segments: see `parts` of the result, or set "
+                f"the clip has {len(self.segments)} segments: see `segments` of the result, or set "
                 f"video.split_at_cuts to False and video.max_segment_frames to 0"
             )
-        return self.parts[0]
+        return self.segments[0]
 
     def save(
         self,

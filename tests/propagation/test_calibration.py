@@ -23,8 +23,8 @@ def test_a_class_leans_on_what_is_expected_as_by_500_pixels():
 
 def test_corrections_are_bounded():
     expected = np.full(10**6, 20.0)
-    assert calibrate(expected, 100 * expected).factor.max() == 4
-    assert calibrate(expected, 0 * expected).factor.min() == 0.25
+    assert calibrate(expected, 100 * expected).factor.max() == 2
+    assert calibrate(expected, 0 * expected).factor.min() == 0.5
 
 
 def test_what_is_corrected_comes_near_to_what_is_found():

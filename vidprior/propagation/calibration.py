@@ -15,7 +15,7 @@ _CENTRES = np.sqrt(np.multiply((2.0, *_EDGES), (*_EDGES, 70.0)))
 # since errors of one moment are correlated.
 _LEANING = 500.0
 # The largest correction factor, and the inverse of the smallest.
-_MOST = 4.0
+_MOST = 2.0
 
 
 class Calibration(NamedTuple):

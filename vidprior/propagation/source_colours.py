@@ -37,7 +37,7 @@ _CORRECTION = 0.7
 _SHARP, _SOFT = 40.0, 120.0
 # Known pixels are extrapolated across the border of the hole: standard deviation and reach in
 # pixels, expected error for each pixel of distance, and the least error of filled pixels.
-_RIM_BLUR, _RIM_WIDTH, _RIM_ERROR, _LEAST_ERROR = 1.5, 5.0, 12.0, 4.0
+_RIM_BLUR, _RIM_WIDTH, _RIM_ERROR, _LEAST_ERROR = 1.5, 5.0, 25.0, 4.0
 
 
 class Detail(NamedTuple):

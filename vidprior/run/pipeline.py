@@ -45,19 +45,19 @@ class Fitted(NamedTuple):
     """A fitted segment.
 
     Attributes:
-      part: its frames, configuration and work directory.
+      segment: its frames, configuration and work directory.
       state: after the last update; None if every window has its own network, or nothing is
         trained.
       flows: None if no loss needs them.
     """
 
-    part: Segment
+    segment: Segment
     state: TrainState | None
     flows: Flows | None
 
 
 def fit_segments(
-    parts: Sequence[Segment],
+    segments: Sequence[Segment],
     *,
     features: Features | None,
     flow_file: str | None = None,
@@ -67,24 +67,24 @@ def fit_segments(
 
     A segment without a hole is not fitted. The listener counts the updates of all segments.
     """
-    holes = [part.workdir.read_header().has_hole for part in parts]
+    holes = [segment.workdir.read_header().has_hole for segment in segments]
     updates = [
-        build.num_updates(part.config, len(part.frames)) if has_hole else 0
-        for part, has_hole in zip(parts, holes, strict=True)
+        build.num_updates(segment.config, len(segment.frames)) if has_hole else 0
+        for segment, has_hole in zip(segments, holes, strict=True)
     ]
-    for number, part in enumerate(parts):
-        clip = part.workdir.read_clip()
-        name = f"segment {number + 1} of {len(parts)}" if len(parts) > 1 else "clip"
-        for line in describe_segment(part, clip, name=name):
+    for number, segment in enumerate(segments):
+        clip = segment.workdir.read_clip()
+        name = f"segment {number + 1} of {len(segments)}" if len(segments) > 1 else "clip"
+        for line in describe_segment(segment, clip, name=name):
             log.info(line)
         if not holes[number]:
-            yield Fitted(part, None, None)
+            yield Fitted(segment, None, None)
             continue
         # A single segment uses the run's work directory, which is locked already.
-        with part.workdir.lock() if len(parts) > 1 else contextlib.nullcontext():
+        with segment.workdir.lock() if len(segments) > 1 else contextlib.nullcontext():
             state, flows = fit(
-                part.config,
-                part.workdir,
+                segment.config,
+                segment.workdir,
                 clip,
                 features=features,
                 flow_file=flow_file,
@@ -92,7 +92,7 @@ def fit_segments(
                 and _offset_progress(listener, sum(updates[:number]), sum(updates)),
                 updates_after=sum(updates[number + 1 :]),
             )
-        yield Fitted(part, state, flows)
+        yield Fitted(segment, state, flows)
         del state, flows  # the next segment needs the memory
 
 
@@ -101,10 +101,12 @@ def _offset_progress(listener: ProgressCallback, before: int, total: int) -> Pro
     return lambda done, _, values: listener(before + done, total, values)
 
 
-def describe_segment(part: Segment, clip: PreparedClip, *, name: str) -> Iterator[str]:
+def describe_segment(segment: Segment, clip: PreparedClip, *, name: str) -> Iterator[str]:
     """Describes frames, hole and crop of a segment, a line each."""
     count, height, width = clip.hole.shape
-    frames = f"{name}: {count} frames at {width}x{height} ({part.frames[0]} to {part.frames[-1]})"
+    frames = (
+        f"{name}: {count} frames at {width}x{height} ({segment.frames[0]} to {segment.frames[-1]})"
+    )
     if not clip.hole.any():
         yield f"{frames}, no hole: not changed"
         return
@@ -115,8 +117,8 @@ def describe_segment(part: Segment, clip: PreparedClip, *, name: str) -> Iterato
         f"{name}: trained on {view.width}x{view.height} at {view.left},{view.top} of {w}x{h}: "
         f"{scale:.0%} of the source's resolution"
     )
-    strides = tuple(part.config.window.strides)
-    fitting = strides_that_fit(count, length=part.config.window.length, strides=strides)
+    strides = tuple(segment.config.window.strides)
+    fitting = strides_that_fit(count, length=segment.config.window.length, strides=strides)
     left_out = [str(stride) for stride in strides if stride not in fitting]
     if left_out:
         yield (
@@ -190,29 +192,29 @@ def fit(
 
 
 def render_segments(
-    parts: Sequence[Segment], frames: range, *, step: int | None = None
+    segments: Sequence[Segment], frames: range, *, step: int | None = None
 ) -> Iterator[CompositeFrame]:
     """Renders frames of a run in order; a frame of two segments is crossfaded.
 
     Args:
-      parts: the segments of the run.
+      segments: the segments of the run.
       frames: numbers of the frames to render.
       step: the checkpoint of each segment; the newest by default.
 
     Raises:
       InputError: a segment has no such checkpoint, or none.
     """
-    with_flow = any(build.needs_flow(part.config) for part in parts)
+    with_flow = any(build.needs_flow(segment.config) for segment in segments)
     open_ends: dict[int, tuple[Segment, CompositeFrame]] = {}
-    for number, part in enumerate(parts):
-        later = parts[number + 1].frames if number + 1 < len(parts) else range(0)
-        first = part.frames.start
-        begin, stop = max(frames.start, first), min(frames.stop, part.frames.stop)
+    for number, segment in enumerate(segments):
+        later = segments[number + 1].frames if number + 1 < len(segments) else range(0)
+        first = segment.frames.start
+        begin, stop = max(frames.start, first), min(frames.stop, segment.frames.stop)
         if begin >= stop:
             continue
-        clip = part.workdir.read_clip()
+        clip = segment.workdir.read_clip()
         wanted = range(begin - first, stop - first)
-        rendered = render(part.config, part.workdir, clip, wanted, step=step)
+        rendered = render(segment.config, segment.workdir, clip, wanted, step=step)
         for shown in attach_input(rendered, clip, first=first):
             if with_flow and shown.flow is None:  # other frames have flow
                 still = np.zeros((*shown.hole.shape, len(OFFSETS), 2), np.float32)
@@ -222,10 +224,10 @@ def render_segments(
                 shown = crossfade(
                     same,
                     shown,
-                    segment_ranges.crossfade_weight(before.frames, part.frames, shown.number),
+                    segment_ranges.crossfade_weight(before.frames, segment.frames, shown.number),
                 )
             if shown.number in later:
-                open_ends[shown.number] = part, shown
+                open_ends[shown.number] = segment, shown
             else:
                 yield shown
 
@@ -249,7 +251,9 @@ def render(
     if not clip.hole.any():
         return (RenderedFrame(number, clip.frames[number], None) for number in frames)
     if not build.trains(config) or config.render.propagated_pixels == "only":
-        return show_propagated(obtain_propagated(workdir, clip, config=config), clip, frames)
+        propagated = obtain_propagated(workdir, clip, config=config)
+        _tell_if_small(propagated)
+        return show_propagated(propagated, clip, frames)
     saved = checkpoints.Checkpoints(workdir.checkpoints)
     if not saved.steps():
         raise InputError(f"{workdir.path} has no checkpoint yet: train first")
@@ -264,11 +268,20 @@ def render(
     if config.render.propagated_pixels == "none":
         return rendered
     propagated = obtain_propagated(workdir, clip, config=config)
+    _tell_if_small(propagated)
     # Always the same frames, so that a frame does not depend on which others are rendered.
     some = holdout_frames(propagated.held_out, count=BLEND_FIT_FRAMES)
     sample = build.render_frames(config, params_for, noise, some)
     shares = fit_blend_weights(*holdout_pixels(sample, propagated, clip.frames))
     return blend_propagated(rendered, propagated, shares, clip.hole)
+
+
+def _tell_if_small(propagated: Propagated) -> None:
+    if propagated.origins is None:
+        log.info(
+            "note: an earlier version propagated the pixels of this run, and did not keep where "
+            "they come from: they are shown at training size"
+        )
 
 
 def show_propagated(

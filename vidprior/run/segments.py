@@ -101,18 +101,20 @@ def stored_run(workdir: Workdir) -> tuple[ConfigDict, Mapping[str, Any], list[Se
     if not found:
         count = workdir.read_header().shape[0]
         return config, asked, [Segment(range(count), config, workdir)]
-    parts = []
+    segments = []
     for frames in found:
         own = workdir.segment(frames)
         fields, _ = own.read_config()
-        parts.append(Segment(frames, configuration.from_stored(fields, where=own.config_file), own))
-    return config, asked, parts
+        segments.append(
+            Segment(frames, configuration.from_stored(fields, where=own.config_file), own)
+        )
+    return config, asked, segments
 
 
 def open_run(
     workdir: Workdir,
     source: Source,
-    parts: Sequence[Segment],
+    segments: Sequence[Segment],
     *,
     config: ConfigDict,
     asked: Mapping[str, Any],
@@ -122,7 +124,7 @@ def open_run(
     Args:
       workdir: of the run.
       source: of the run.
-      parts: of `split`.
+      segments: of `split`.
       config: of the run, before it was split.
       asked: the paths of video, mask and flows.
 
@@ -132,68 +134,68 @@ def open_run(
     Raises:
       InputError: as `read_clips` and `Workdir.open_run`; windows or a flow file do not fit.
     """
-    clips = read_clips(source, parts)
-    if len(parts) == 1:
-        (part,), (clip,) = parts, clips
-        build.list_windows(part.config, len(clip.frames))
-        if asked["flows"] and build.needs_flow(part.config):
+    clips = read_clips(source, segments)
+    if len(segments) == 1:
+        (segment,), (clip,) = segments, clips
+        build.list_windows(segment.config, len(clip.frames))
+        if asked["flows"] and build.needs_flow(segment.config):
             check_flows(workdir, clip, asked["flows"])
-        return workdir.open_run(configuration.to_dict(part.config), asked, clip)
+        return workdir.open_run(configuration.to_dict(segment.config), asked, clip)
     if asked["flows"]:
         raise InputError(
             f"{asked['flows']}: a flow file belongs to one segment, but this clip has "
-            f"{len(parts)}; set --config.video.split_at_cuts=False "
+            f"{len(segments)}; set --config.video.split_at_cuts=False "
             f"--config.video.max_segment_frames=0"
         )
     fields, divided = configuration.to_dict(config), workdir.segment_ranges()
     if divided:
         workdir.open_run(fields, asked, None)
-        if divided != [part.frames for part in parts]:
+        if divided != [segment.frames for segment in segments]:
             raise InputError(f"{workdir.path} belongs to another video: choose another --workdir")
-        for part, clip in zip(parts, clips, strict=True):
-            part.workdir.open_run(configuration.to_dict(part.config), asked, clip)
+        for segment, clip in zip(segments, clips, strict=True):
+            segment.workdir.open_run(configuration.to_dict(segment.config), asked, clip)
         return True
     with replacing_folder(workdir.parts) as unfinished:
-        for part, clip in zip(parts, clips, strict=True):
-            own = Workdir(unfinished / part.workdir.path.name)
-            own.open_run(configuration.to_dict(part.config), asked, clip)
-        ranges = [(part.frames.start, part.frames.stop) for part in parts]
+        for segment, clip in zip(segments, clips, strict=True):
+            own = Workdir(unfinished / segment.workdir.path.name)
+            own.open_run(configuration.to_dict(segment.config), asked, clip)
+        ranges = [(segment.frames.start, segment.frames.stop) for segment in segments]
         write_json(unfinished / PARTS, ranges)
         workdir.open_run(fields, asked, None)
     return False
 
 
-def read_clips(source: Source, parts: Sequence[Segment]) -> Iterator[PreparedClip]:
+def read_clips(source: Source, segments: Sequence[Segment]) -> Iterator[PreparedClip]:
     """Yields the prepared clip of each segment; reads the footage once.
 
     Holds in memory the segment that is being read and, where they overlap, the next one.
 
     Args:
       source: of the run.
-      parts: in order, without a gap.
+      segments: in order, without a gap.
 
     Raises:
       InputError: a frame cannot be read, no segment has a hole, or a segment is all hole.
     """
-    waiting, under_way = deque(parts), deque[_Reading]()
+    waiting, under_way = deque(segments), deque[_Reading]()
     any_hole = False
     for number, (frame, mask) in enumerate(source.frames()):
         if waiting and number == waiting[0].frames.start:
             under_way.append(_Reading(source, waiting.popleft()))
         for reading in under_way:
             reading.add(frame, mask)
-        if number + 1 < under_way[0].part.frames.stop:
+        if number + 1 < under_way[0].segment.frames.stop:
             continue
         reading = under_way.popleft()
-        frames = reading.part.frames
-        if len(parts) > 1 and reading.masked and not reading.hole.any():
+        frames = reading.segment.frames
+        if len(segments) > 1 and reading.masked and not reading.hole.any():
             raise InputError(
                 f"{source.mask}: the hole of frames {frames[0]} to {frames[-1]} is too fine for "
                 f"the training size: grow it by --config.mask.dilate, or set "
                 f"--config.video.crop=hole"
             )
         if reading.hole.all():
-            which = "frame" if len(parts) == 1 else f"frame from {frames[0]} to {frames[-1]}"
+            which = "frame" if len(segments) == 1 else f"frame from {frames[0]} to {frames[-1]}"
             raise InputError(
                 f"{source.mask}: the hole covers every {which} in full: nothing to learn from"
             )
@@ -208,11 +210,11 @@ def read_clips(source: Source, parts: Sequence[Segment]) -> Iterator[PreparedCli
 class _Reading:
     """The clip of a segment while it is read."""
 
-    def __init__(self, source: Source, part: Segment):
-        self.part, self._footage = part, source.footage
-        masks = source.part(part.frames).masks
-        self._view = training_crop(source.footage.size, masks, config=part.config)
-        shape = (len(part.frames), *self._view.size)
+    def __init__(self, source: Source, segment: Segment):
+        self.segment, self._footage = segment, source.footage
+        masks = source.part(segment.frames).masks
+        self._view = training_crop(source.footage.size, masks, config=segment.config)
+        shape = (len(segment.frames), *self._view.size)
         self._frames, self.hole = np.empty((*shape, 3), np.uint8), np.empty(shape, bool)
         self._count, self.masked = 0, False
 
@@ -226,7 +228,7 @@ class _Reading:
     def clip(self) -> PreparedClip:
         """The clip, once all frames were added."""
         aspect = self._footage.pixel_aspect or Fraction(1)
-        fallback = Fraction(self.part.config.video.image_fps).limit_denominator(1001)
+        fallback = Fraction(self.segment.config.video.image_fps).limit_denominator(1001)
         rate = self._footage.rate or fallback
         return PreparedClip(
             frames=self._frames,

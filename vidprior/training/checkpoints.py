@@ -236,19 +236,21 @@ def _checksum(state: Any) -> str:
 
 @functools.cache
 def _keep_storage_quiet() -> None:
-    """Hides what threads of a failed save report; our error has one line for it.
+    """Hides reports of the storage layers that add nothing to our error of one line.
 
-    Each logs a traceback, and reports to an event loop that is already closed.
+    Threads of a failed save log a traceback each, and report to an event loop that is already
+    closed. A manager that only reads warns that it does not write.
     """
 
-    def is_ours(record: logging.LogRecord) -> bool:
-        return "_SignalingThread" not in record.getMessage()
+    def tells_more(record: logging.LogRecord) -> bool:
+        hidden = ("_SignalingThread", "read_only=True", "directory is read only")
+        return not any(text in record.getMessage() for text in hidden)
 
     def hook(unraisable: Any) -> None:
         if str(unraisable.exc_value) != "Event loop is closed":
             before(unraisable)
 
-    logging.getLogger("absl").addFilter(is_ours)
+    logging.getLogger("absl").addFilter(tells_more)
     before, sys.unraisablehook = sys.unraisablehook, hook
 
 

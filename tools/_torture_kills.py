@@ -1,7 +1,7 @@
 """Runs that are killed at random moments, again and again, and then left to end.
 
 Each must end as a run that nobody disturbed: the same parameters and frames bit for bit,
-nothing half-written beside them, and no lock that holds.
+no half-written files, and no lock that is still held.
 """
 
 import json

@@ -1,4 +1,4 @@
-r"""The paper's figures from what runs and tables leave behind; needs the extra `figures`.
+r"""Draws the paper's figures from runs and tables; needs the extra `figures`.
 
   python tools/figures.py slice --clip truth=CLIP ours=CLIP ... [--row=N] --output=slice.png
   python tools/figures.py complexity --table=FOLDER [--measures psnr_full ...] --output=FILE
@@ -34,7 +34,7 @@ from vidprior.run.workdir import Workdir
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# The encoder's scale and VGG's pool5 have places of so many pixels.
+# Pixels covered by one position of the encoder's scale and of VGG's pool5.
 PATCH = 32
 FORMATS = (".png", ".svg", ".pdf")
 
@@ -211,7 +211,7 @@ def _number(text: str) -> float | None:
     try:
         return float(text) if text else None
     except ValueError as error:
-        raise InputError(f"'{text}' stands in a table where a number belongs") from error
+        raise InputError(f"the table has '{text}' in place of a number") from error
 
 
 def _place(text: str) -> tuple[int, int]:

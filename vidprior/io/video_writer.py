@@ -140,8 +140,8 @@ class _Writer:
         self._shown_at, self._colour = shown_at, colour
         self._fields = fields if TELLS_FIELDS else ""
         self._delay = Fraction(0)  # of the pictures, behind what is heard before them
-        if beside is not None and -beside.earliest > PRIMING:
-            self._delay = -beside.earliest
+        if copied is not None and -copied.earliest > PRIMING:
+            self._delay = -copied.earliest
         self._clock = _clock(rate, shown_at, self._delay)
         self._copied = copied
         self._packets = iter(()) if copied is None else copied.packets

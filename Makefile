@@ -20,18 +20,18 @@ WORKERS ?= auto
 	pwcnet-env vgg16-weights torture torture-short clean
 
 help:
-	@echo "make demo           a small clip inpainted on this machine, with numbers"
+	@echo "make demo           inpaint a small clip on this machine, with numbers"
 	@echo "make test           lint, types and tests"
-	@echo "make test-all       every test: long ones too, more examples, no short cuts"
+	@echo "make test-all       all tests, also long ones, with more examples"
 	@echo "make test-lowest    a smoke test with the lowest versions that setup.py promises"
-	@echo "make parity         comparison with numbers of the published code, where they are at hand"
-	@echo "make parity-strict  its part that holds on any machine"
+	@echo "make parity         compare with numbers of the published code, if they are available"
+	@echo "make parity-strict  the part of it that must hold on any machine"
 	@echo "make fast-test      the tests that take seconds"
 	@echo "make env            the environment in $(VENV)"
 	@echo "make pwcnet-env     the PyTorch environment of the flow estimator, in $(TORCH_VENV)"
-	@echo "make vgg16-weights  fetch and convert VGG16's weights to weights/vgg16.npz"
+	@echo "make vgg16-weights  download VGG16's weights and convert them to weights/vgg16.npz"
 	@echo "make test-torch     the tests of the PyTorch tools"
-	@echo "make torture        kills, malformed inputs and lacking resources, with figures"
+	@echo "make torture        kills, malformed inputs and missing resources, with figures"
 
 env: $(STAMP)
 

@@ -1,6 +1,6 @@
 """Packaging.
 
-`constraints.txt` beside this file pins the versions that were tested, and
+`constraints.txt` pins the versions that were tested, and
 `constraints-lowest.txt` the lowest that are promised here; `make test-lowest` tests those.
 """
 
@@ -11,9 +11,9 @@ from setuptools import find_packages, setup
 
 ROOT = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "vidprior/__init__.py").read_text())[1]
-# What draws figures and reports.
+# For figures and reports.
 FIGURES = ["jinja2>=3.1,<4", "matplotlib>=3.9,<4"]
-# What writes and shows summaries of a run.
+# For TensorBoard.
 TENSORBOARD = ["tensorboard>=2.18,<3"]
 
 setup(

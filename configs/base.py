@@ -58,7 +58,7 @@ def get_config() -> ConfigDict:
     config.window = ConfigDict()
     config.window.length = 5  # N frames
     config.window.strides = (1,)  # frame intervals: 1, 3 and 5
-    config.window.directions = ("forward",)  # each window judges flow one way
+    config.window.directions = ("forward",)  # of the flow in a window
 
     config.schedule = ConfigDict()
     config.schedule.num_passes = 20

@@ -121,8 +121,8 @@ def test_boxes_through_the_command(clip, tmp_path):
 @pytest.mark.parametrize(
     ("confidence", "says"),
     [
-        ([1, 0.9, 0.8], "0.90 on average, 0.80 at least"),
-        ([1, 0.5, 0.9, 0.1, 0.1, 0.1], "doubtful in frames 1, 3-5: paint frame 4 too"),
+        ([1, 0.9, 0.8], "mean 0.90, minimum 0.80"),
+        ([1, 0.5, 0.9, 0.1, 0.1, 0.1], "low in frames 1, 3-5: paint frame 4 too"),
     ],
 )
 def test_what_is_told_of_the_confidence(tool, confidence, says):

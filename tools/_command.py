@@ -1,4 +1,4 @@
-"""What the tools share: one line for bad input, and how sizes are typed."""
+"""Shared by the tools: one line for invalid input, and parsing of sizes."""
 
 import argparse
 import importlib.util
@@ -15,11 +15,11 @@ from vidprior.errors import InputError, Interrupted
 
 
 def run(command: Callable[[], None]) -> int:
-    """Runs a command; returns its exit code: 2 and one line where the input is at fault."""
+    """Runs a command; returns its exit code: 2 after one line for invalid input."""
     if importlib.util.find_spec("absl"):  # the PyTorch environment is without
         from absl import logging
 
-        logging.set_verbosity(logging.FATAL)  # libraries tell of every step they take
+        logging.set_verbosity(logging.FATAL)  # libraries log every step
     try:
         command()
     except InputError as error:
@@ -32,7 +32,7 @@ def run(command: Callable[[], None]) -> int:
 
 
 def require(package: str) -> None:
-    """Refuses to go on without an optional package.
+    """Requires an optional package.
 
     Raises:
       InputError: it is not installed.
@@ -42,7 +42,7 @@ def require(package: str) -> None:
 
 
 def size(text: str) -> tuple[int, int]:
-    """384x192, width first as people write it, to (H, W)."""
+    """Parses 384x192, width first, to (H, W)."""
     found = re.fullmatch(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", text)
     if not found:
         raise argparse.ArgumentTypeError(f"'{text}' is no size such as 384x192")
@@ -52,5 +52,5 @@ def size(text: str) -> tuple[int, int]:
 def positive(text: str) -> int:
     """A whole number of at least 1."""
     if not re.fullmatch(r"[1-9][0-9]{0,8}", text):
-        raise argparse.ArgumentTypeError(f"'{text}' is no whole number above 0")
+        raise argparse.ArgumentTypeError(f"'{text}' is not an integer above 0")
     return int(text)

@@ -91,12 +91,12 @@ def _read_video(path: pathlib.Path) -> object:
     frames = sum(1 for _ in footage.frames())
     list(footage.notes())
     copy = path.parent / "copy.mkv"
-    with footage.beside() as beside:
-        packets = [] if beside is None else list(beside.packets)
-    if beside is not None and packets:
-        with footage.beside() as again:
+    with footage.open_streams() as copied:
+        packets = [] if copied is None else list(copied.packets)
+    if copied is not None and packets:
+        with footage.open_streams() as again:
             video_writer.write_video(
-                copy, footage.part(0, 1).frames(), rate=Fraction(25), beside=again,
+                copy, footage.part(0, 1).frames(), rate=Fraction(25), copied=again,
                 colour=footage.colour,
             )  # fmt: skip
     return frames, len(packets)

@@ -1,17 +1,16 @@
-r"""The paper's Table 1, and 2, over a set of composed clips.
+r"""Tables 1 and 2 of the paper, over a set of composed clips.
 
   python tools/ablation.py --set=SET --output=FOLDER [--systems=FILE] [--only NAME ...] \
       [--imported NAME=FOLDER ...] [--split] [--protocol=paper] [--size=384x192] \
       [--config.FIELD=VALUE ...]
 
 Trains DIP, DIP-Vid, DIP-Vid-3DCN and DIP-Vid-Flow, or the systems of a file, on every clip of
-the set (tools/compose.py), measures the results, and those of other methods (`--imported`, as
-tools/evaluate_folder.py takes them), and prints a table; with `--split` also for the more
-complex half of the clips and the simpler one. Overrides hold for all systems. The same command
-again goes on where it stopped.
+the set (tools/compose.py). Measures the results, and those of other methods (`--imported`, as
+for tools/evaluate_folder.py), and prints a table; with `--split` also for the more complex and
+the simpler half of the clips. Overrides apply to all systems. Rerun the command to resume.
 
-In the folder: table.json, table.csv (a row for each system and part), clips.csv (a row for
-each system and clip), rows/ (finished rows), runs/ (work directories).
+The output folder contains table.json, table.csv (a row for each system and part), clips.csv (a
+row for each system and clip), rows/ (finished rows) and runs/ (work directories).
 """
 
 import argparse
@@ -35,10 +34,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--output", type=pathlib.Path, required=True, help="folder to write to")
     parser.add_argument("--systems", type=pathlib.Path, help="JSON (the four of Table 1)")
     parser.add_argument(
-        "--only", nargs="*", metavar="NAME", help="systems to run; of others, what is finished"
+        "--only", nargs="*", metavar="NAME", help="systems to run; others only if finished"
     )
     parser.add_argument("--imported", nargs="+", default=[], metavar="NAME=FOLDER")
-    parser.add_argument("--split", action="store_true", help="show the halves by complexity too")
+    parser.add_argument("--split", action="store_true", help="also show halves by complexity")
     parser.add_argument(
         "--protocol", default="paper", help=f"one of {', '.join(protocols.PROTOCOLS)} (paper)"
     )
@@ -55,7 +54,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def chosen_systems(flags: argparse.Namespace) -> list[ablation.System]:
-    """The systems to run, with the overrides that hold for all of them.
+    """The systems to run, with the overrides that apply to all of them.
 
     Raises:
       InputError: a name, a configuration or a field that does not exist.
@@ -74,7 +73,7 @@ def chosen_systems(flags: argparse.Namespace) -> list[ablation.System]:
 
 
 def make_table(flags: argparse.Namespace) -> None:
-    """Runs and measures row by row; the table is written anew after each."""
+    """Runs and measures row by row; writes the table after each row."""
     protocol = protocols.find(flags.protocol, size=flags.size)
     systems = chosen_systems(flags)
     folders = compose.list_clips(flags.set)

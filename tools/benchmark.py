@@ -1,14 +1,14 @@
-"""How fast an update is on this machine: updates per second, compiling, memory, arithmetic.
+"""Benchmarks an update on this machine: updates per second, compiling, memory, arithmetic.
 
     .venv/bin/python tools/benchmark.py
     .venv/bin/python tools/benchmark.py --sizes=96x192 --losses=image --dtypes=float32 --rounds=9
 
-Every row is one kind of update on windows of five frames of noise, by the network of
-configs/flow.py: six scales, or as many as the size has room for. Where the environment of
-`make pwcnet-env` exists, the same update in PyTorch (`tools/torch_update.py`) runs in turn
-with it, with the same savings and in the published form (all of VGG16, its gradients, and
-the targets anew each time); a ratio is the time of PyTorch's update in that round divided
-by ours: above 1, ours is faster.
+Each row is one kind of update on windows of five frames of noise, with the network of
+configs/flow.py: six scales, or as many as the size allows. If the environment of
+`make pwcnet-env` exists, the same update in PyTorch (`tools/torch_update.py`) runs alternately
+with it, with the same savings and in the published form (all of VGG16, its gradients, and the
+targets in every update). A ratio is the time of PyTorch's update divided by ours in the same
+round: above 1, ours is faster.
 """
 
 import argparse

@@ -1,13 +1,13 @@
-r"""Composes clips with a known answer: one clip's masks over another clip's frames.
+r"""Composes clips with known truth: masks of one clip over frames of another.
 
   python tools/compose.py clip --background=CLIP --masks=MASKS --output=FOLDER \
       [--start=N] [--mask-start=N] [--frames=60] [--offset=X,Y] [--scale=1] [--size=384x192]
   python tools/compose.py set --background CLIP CLIP ... --masks MASKS MASKS ... \
       --output=FOLDER [--masks-per-background=5] [--frames=60] [--seed=0] [--size=384x192]
 
-`clip` composes one clip; a start that is not given is drawn with the seed. `set` draws, for
-every background, one segment and different masks (the paper: 50 backgrounds, 60 frames, 5
-masks each), and makes a folder for each clip. A segment never crosses a scene cut.
+`clip` composes one clip; starts that are not given are drawn with the seed. `set` draws, for
+each background, one range of frames and different masks (the paper: 50 backgrounds, 60 frames,
+5 masks each), and makes a folder for each clip. No range crosses a cut.
 """
 
 import argparse
@@ -78,7 +78,7 @@ def compose_clip(flags: argparse.Namespace) -> None:
 
 
 def compose_set(flags: argparse.Namespace) -> None:
-    """Subcommand `set`. What is drawn for a background does not depend on the others."""
+    """Subcommand `set`. Random choices for a background do not depend on the others."""
     count = flags.masks_per_background
     if count > len(flags.masks):
         raise InputError(
@@ -86,7 +86,7 @@ def compose_set(flags: argparse.Namespace) -> None:
             "give more, or a smaller --masks-per-background"
         )
     if flags.output.exists() and (not flags.output.is_dir() or any(flags.output.iterdir())):
-        raise InputError(f"{flags.output} is there already and not empty: choose another --output")
+        raise InputError(f"{flags.output} exists and is not empty: choose another --output")
     for number, path in enumerate(flags.background):
         random = np.random.default_rng([flags.seed, number])
         background = compose.read_background(path, size=flags.size)

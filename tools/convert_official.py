@@ -3,11 +3,11 @@
     .venv-pwcnet/bin/python tools/convert_official.py CHECKPOINT --noise noise.pt --output net.npz
     .venv-pwcnet/bin/python tools/convert_official.py --to-torch FILE.npz --output generator.pth
 
-The .npz holds the parameters under their published names, float32, in PyTorch's layout, and as
-`noise` the input that the network was trained from: a tensor [frames, 1, H, W] in a file of its
-own, without which a network can be compared but not rendered. The way back writes {"state_dict":
-OrderedDict} of parameters only, and "noise" where the .npz has it: batch-norm's running statistics
-have no use in this method, so the published code loads it with `strict=False`.
+The .npz contains the parameters under their published names, float32, in PyTorch's layout, and
+`noise`, the input that the network was trained from: a tensor [frames, 1, H, W] in its own file.
+Without it a network can be compared but not rendered. The way back writes {"state_dict":
+OrderedDict} with parameters only, and "noise" if the .npz has it. This method does not use running
+statistics of batch norm, so the published code loads the file with `strict=False`.
 """
 
 import argparse
@@ -80,8 +80,8 @@ def select(data: object) -> tuple[str, dict[str, np.ndarray]]:
     """Finds the published parameters in a checkpoint, at any of its outer levels.
 
     Args:
-      data: what the file held: dicts of tensors or arrays, nested or not, with or without
-        `module.` before each name; buffers and other entries may stand beside them.
+      data: the content of the file: dicts of tensors or arrays, nested or not, with or without
+        `module.` before each name; it may contain buffers and other entries too.
 
     Returns:
       (which network it is, its parameters in the published order).

@@ -2,7 +2,7 @@
 
     .venv-pwcnet/bin/python tools/convert_vgg16.py [--checkpoint FILE] [--output weights/vgg16.npz]
 
-Without --checkpoint, torchvision's file (528 MB) is downloaded into pooch's cache. The result holds
+Without --checkpoint, torchvision's file (528 MB) is downloaded to pooch's cache. The result has
 `convL_I.kernel` (float32, HWIO) and `convL_I.bias` of the seven convolutions up to relu3_3,
 `version` and `source_sha256` (of the checkpoint). Input channels are RGB, as torchvision has them.
 """

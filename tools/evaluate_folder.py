@@ -1,12 +1,12 @@
-r"""Measures any method's result against the truth, under a named protocol.
+r"""Measures the result of any method against the truth, with a named protocol.
 
   python tools/evaluate_folder.py --result=FRAMES --truth=FRAMES --mask=MASKS --output=FOLDER \
       [--protocol=paper] [--size=384x192]
   python tools/evaluate_folder.py --set=SET --results=FOLDER --output=FOLDER [...]
 
-A result is a video or a folder of frames, composited: known pixels are its input's. With
-`--set`, for a set made by tools/compose.py, `--results` holds a folder (or work directory) of
-every clip's name. Prints a table, and writes evaluation.json, evaluation_clips.csv and
+A result is a video or a folder of frames, composited with the known pixels. With `--set`, for
+a set made by tools/compose.py, `--results` contains a folder (or work directory) for each clip,
+with the clip's name. Prints a table, and writes evaluation.json, evaluation_clips.csv and
 evaluation_frames.csv.
 """
 

@@ -1,19 +1,19 @@
-r"""Features of frames or of whole clips, for FID and VFID, by a network that you bring.
+r"""Extracts features of frames or clips, for FID and VFID, with a network that you provide.
 
   .venv-pwcnet/bin/python tools/extract_features.py --network=inception-2015-12-05.pt --kind=image \
       --output=features.npz clip1.npz clip2.npz ...
 
-The network is a TorchScript file, as Inception (FID) and I3D (VFID) are published by NVIDIA
-and others. None is bundled or fetched: get one yourself, from a place you trust, since it is a
-program. It is called as those are:
+The network is a TorchScript file, such as Inception (FID) and I3D (VFID) published by NVIDIA
+and others. None is bundled or downloaded. It is a program: get it from a source that you trust.
+It is called as follows:
 
   --kind=image   network(uint8 [N, 3, H, W], return_features=True) -> [N, D]: one for each frame
   --kind=video   network(float [1, 3, T, H, W] in 0..255, rescale=True, resize=True,
                  return_features=True) -> [1, D]: one for each clip
 
-Clips are .npz with `frames` (uint8 [T, H, W, 3]): tools/pack_frames.py makes them. The result
-holds `features` [n, D] float32, `network` (name, hash and kind) and `version`; tools/frechet.py
-reads it.
+Clips are .npz with `frames` (uint8 [T, H, W, 3]), as tools/pack_frames.py writes them. The
+result contains `features` [n, D] float32, `network` (name, hash and kind) and `version`, for
+tools/frechet.py.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def load_network(path: pathlib.Path, device: torch.device) -> torch.jit.ScriptMo
       InputError: it is missing or no TorchScript.
     """
     if not path.is_file():
-        raise InputError(f"{path}: no such file; the network is yours to bring, see --help")
+        raise InputError(f"{path}: no such file; you must provide the network, see --help")
     try:
         return torch.jit.load(str(path), map_location=device).eval()
     except RuntimeError as error:

@@ -1,17 +1,15 @@
-"""Makes masks for a clip: from boxes, or from one painted frame that is tracked.
+"""Makes masks for a clip: from boxes, or by tracking a painted frame.
 
   python tools/make_mask.py --video clip.mp4 --output masks --painted 12:frame12.png
   python tools/make_mask.py --video clip.mp4 --output masks --box 0:40,20,64,48
 
-writes a mask for every frame, and beside the folder `masks.mp4`, the clip with the mask
-outlined, and `masks.json`, a confidence for every frame. Frames count from 0; a box is
-FRAME:LEFT,TOP,WIDTH,HEIGHT.
+writes a mask for every frame, `masks.mp4` (the clip with the mask outlined) and `masks.json`
+(a confidence for every frame). Frames count from 0; a box is FRAME:LEFT,TOP,WIDTH,HEIGHT.
 
-A painted mask (white on black, of the video's size) follows the object both ways through
-the clip. Where the confidence is low the object is hidden, has turned, or is lost: look
-at the preview, paint that frame too, and give both. Each frame takes the painted mask that
-fits it best. Between two boxes the box changes evenly; before the first and after the last
-it stays.
+A painted mask (white on black, of the video's size) is tracked forwards and backwards through
+the clip. If the confidence is low, the object is hidden, has turned, or is lost: check the
+preview, paint that frame too, and give both. Each frame takes the painted mask that fits it
+best. Boxes are interpolated linearly; before the first and after the last they are constant.
 """
 
 import argparse
@@ -34,7 +32,7 @@ from vidprior.propagation import mask_tracking
 
 
 def box_masks(boxes: Mapping[int, tuple[float, ...]], count: int, size: tuple[int, int]):
-    """[T, H, W] bool of boxes (left, top, width, height) by frame, changing evenly between."""
+    """[T, H, W] bool of boxes (left, top, width, height) by frame, interpolated linearly."""
     numbers = sorted(boxes)
     sides = [[boxes[number][i] for number in numbers] for i in range(4)]
     masks = np.zeros((count, *size), bool)
@@ -76,15 +74,15 @@ def tracked_masks(
 
 
 def describe(confidence: np.ndarray) -> str:
-    """How sure the masks are, and which frame is worth painting next."""
+    """The confidence of the masks, and which frame to paint next."""
     doubtful = np.flatnonzero(confidence < mask_tracking.CONFIDENT)
-    told = f"confidence: {confidence.mean():.2f} on average, {confidence.min():.2f} at least"
+    told = f"confidence: mean {confidence.mean():.2f}, minimum {confidence.min():.2f}"
     if not len(doubtful):
         return told
     runs = np.split(doubtful, np.flatnonzero(np.diff(doubtful) > 1) + 1)
     named = ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
     longest = max(runs, key=len)
-    return f"{told}; doubtful in frames {named}: paint frame {longest[len(longest) // 2]} too"
+    return f"{told}; low in frames {named}: paint frame {longest[len(longest) // 2]} too"
 
 
 def _write(output: pathlib.Path, footage, masks: np.ndarray, confidence: np.ndarray) -> None:
@@ -116,10 +114,10 @@ def _parse_box(text: str, count: int) -> tuple[int, tuple[float, ...]]:
 
 
 def make(flags: argparse.Namespace) -> None:
-    """Makes what the flags ask for.
+    """Makes masks as the flags say.
 
     Raises:
-      InputError: something given cannot be used.
+      InputError: a flag or a file is invalid.
     """
     if bool(flags.box) == bool(flags.painted):
         raise InputError("give --box or --painted, one or more of them")
@@ -141,7 +139,7 @@ def make(flags: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Reads the flags; every problem of the input is one line and exit code 2."""
+    """Parses the flags; invalid input gives one line and exit code 2."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,4 +1,4 @@
-"""Packs a clip into an .npz with `frames`, as the PyTorch tools read it.
+"""Writes a clip as an .npz with `frames`, for the PyTorch tools.
 
 python tools/pack_frames.py --frames=CLIP --output=FILE.npz
 """

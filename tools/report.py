@@ -1,4 +1,4 @@
-"""A run on one HTML page that needs nothing beside itself; needs the extra `figures`.
+"""Writes a run as one self-contained HTML page; needs the extra `figures`.
 
 python tools/report.py --workdir=DIR [--output=DIR/report.html] [--row=N]
 """

@@ -67,14 +67,14 @@ def keep_memory() -> bool:
 
 
 def machine_memory() -> int | None:
-    """Bytes of memory of this machine; None where it does not tell (Windows)."""
+    """Bytes of memory of this machine; None if unknown (Windows)."""
     if not hasattr(os, "sysconf"):
         return None
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def memory_limit() -> int | None:
-    """Bytes of the default device, on a CPU the machine's; None where it does not tell."""
+    """Bytes of memory of the default device, on a CPU of the machine; None if unknown."""
     import jax
 
     device = jax.devices()[0]
@@ -84,9 +84,9 @@ def memory_limit() -> int | None:
 
 
 def peak_memory() -> int | None:
-    """Bytes in use at most so far, on the default device, or of this process on a CPU.
+    """Peak memory in bytes, of the default device, or of this process on a CPU.
 
-    None where it does not tell (a CPU under Windows).
+    None if unknown (a CPU on Windows).
     """
     import jax
 

@@ -82,7 +82,7 @@ def test_bad_input_is_one_line(figure, folder, clip, trained, tmp_path):
     told = figure("length", f"--table={folder}", "--measures", "psnr")
     assert_one_error(told, "no column psnr")
     (folder / "clips.csv").write_text(CLIPS.replace("2.5", "much"))
-    assert_one_error(figure("complexity", f"--table={folder}"), "'much' stands in a table")
+    assert_one_error(figure("complexity", f"--table={folder}"), "the table has 'much'")
     (folder / "table.csv").write_text(TABLE.replace(",1,all", ",,all").replace(",10,all", ",,all"))
     assert_one_error(figure("length", f"--table={folder}"), "no system has a window length")
     told = figure("similarity", f"--workdir={trained}")

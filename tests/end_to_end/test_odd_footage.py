@@ -213,7 +213,7 @@ def test_masks_are_fitted_when_asked_and_stay_so(inpaint, command, mask_video, t
     assert line.startswith(
         "mask: 5 masks of 48x32 at 12.5 frames/s are fitted to 9 frames of 96x64"
     )
-    assert line.endswith("the nearest in time, resized")
+    assert line.endswith("nearest in time, resized")
     hole = boxes()[[0, 0, 2, 2, 4, 4, 6, 6, 8]] > 0
     assert_only_the_hole_differs(made.frames, footage.read_frames(video).frames, hole)
     command.succeed("--mode=render", f"--workdir={made.workdir}")

@@ -104,7 +104,7 @@ def test_half_the_rate(film, mask_video):
     assert shown == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
     assert told == (
         "mask: 5 masks of 12x8 at 12.5 frames/s are fitted to 10 frames of 12x8 at 25 frames/s: "
-        "the nearest in time"
+        "nearest in time"
     )
 
 
@@ -123,7 +123,7 @@ def test_masks_that_end_early(film, mask_video):
     """They end at 0.12 s: the frames at 0.12, 0.16 and 0.20 s come after."""
     shown, told = fitted(mask_video(3, RATE), film(6))
     assert shown == [0, 1, 2, 2, 2, 2]
-    assert told.endswith("the nearest in time, the last one for 3 frames after its end")
+    assert told.endswith("nearest in time, the last one for 3 frames after its end")
 
 
 def test_images_without_numbers_are_spread_evenly(film, tmp_path):
@@ -207,7 +207,7 @@ def test_a_gap_is_named(film, tmp_path):
         paired(folder, film(6))
     shown, told = paired(folder, film(6), missing="empty")
     assert shown == [0, 1, 2, 0, 4, 5]
-    assert told == "mask: frame 3 have no mask and stay as they are"
+    assert told == "mask: frame 3 has no mask and stays as it is"
 
 
 def test_frames_and_masks_with_different_gaps(tmp_path):

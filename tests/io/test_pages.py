@@ -113,7 +113,7 @@ def test_a_page_of_another_size_is_refused(tmp_path):
 
 def test_a_stack_in_a_folder_of_images_is_refused(tmp_path):
     write_pages(tmp_path / "0.tif", pictures())
-    with pytest.raises(InputError, match=r"0\.tif holds 5 pages"):
+    with pytest.raises(InputError, match=r"0\.tif contains 5 pages"):
         footage.read_frames(tmp_path)
 
 

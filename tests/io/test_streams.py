@@ -1,4 +1,4 @@
-"""What stands beside the pictures of a video file, as coded."""
+"""Sound and other streams of a video file, as coded."""
 
 from fractions import Fraction
 

@@ -211,9 +211,9 @@ def test_a_constant_rate_has_no_times_of_its_own(tmp_path, rate):
 def copy_with_audio(source, target, part=None, **options):
     footage = open_footage(source)
     footage = footage if part is None else footage.part(*part)
-    with footage.beside() as beside:
+    with footage.open_streams() as copied:
         video_writer.write_video(
-            target, footage.frames(), rate=footage.rate, beside=beside, **options
+            target, footage.frames(), rate=footage.rate, copied=copied, **options
         )
 
 
@@ -268,8 +268,8 @@ def test_audio_that_a_container_does_not_hold_is_refused(tmp_path, write_clip, h
 
 def test_a_folder_has_no_audio(tmp_path):
     images.write_frames(tmp_path / "f", moving_picture(2))
-    with open_footage(tmp_path / "f").beside() as beside:
-        assert beside is None
+    with open_footage(tmp_path / "f").open_streams() as copied:
+        assert copied is None
 
 
 @pytest.mark.parametrize("aspect", [None, Fraction(1), Fraction(128, 117)])

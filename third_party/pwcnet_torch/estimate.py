@@ -3,8 +3,8 @@
     python third_party/pwcnet_torch/estimate.py --frames clip.npz --weights FILE --output flows.npz
 
 Reads `frames` (uint8 [T, H, W, 3], RGB) and `source_sha256` (str) from an .npz, and writes the
-.npz that `README.md` beside this file describes. A problem of the input ends with exit code 2 and
-one line on stderr.
+flow file that docs/develop/file_formats.md specifies. Invalid input ends with exit code 2 and one
+line on stderr.
 """
 
 import argparse
@@ -52,7 +52,7 @@ def read_clip(path: pathlib.Path) -> tuple[np.ndarray, str]:
 
 
 def _read_array(archive: zipfile.ZipFile, name: str, limit: int) -> np.ndarray:
-    """One array of an .npz; its header is judged before memory is taken for it."""
+    """One array of an .npz; its header is checked before memory is allocated."""
     info = archive.getinfo(f"{name}.npy")
     with archive.open(info) as member:
         major, _ = np.lib.format.read_magic(member)
@@ -119,7 +119,7 @@ def estimate(net: PWCNet, frames: np.ndarray, *, offsets, batch: int, dtype: str
 
 
 def write(path: pathlib.Path, arrays: dict) -> None:
-    """Writes an .npz that is either whole or not there."""
+    """Writes an .npz, whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:

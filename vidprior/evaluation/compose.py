@@ -257,7 +257,7 @@ def write_clip(folder: pathlib.Path, clip: Composed) -> None:
       InputError: the folder is not empty, or cannot be written.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder} is there already and not empty: choose another --output")
+        raise InputError(f"{folder} exists and is not empty: choose another --output")
     images.write_frames(folder / "truth", clip.truth)
     images.write_frames(folder / "frames", clip.frames)
     for number, hole in enumerate(clip.hole):

@@ -248,8 +248,7 @@ def evaluate_clip(
 def average(values: np.ndarray) -> float | None:
     """The mean of the finite values; without any, inf if there is one, else None.
 
-    An infinite PSNR is that of a frame without error: it says nothing of the frames that
-    have some, and would hide them.
+    An infinite PSNR belongs to a frame without error; in a mean it would hide the others.
     """
     finite = values[np.isfinite(values)]
     if finite.size:

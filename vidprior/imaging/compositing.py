@@ -1,12 +1,11 @@
-"""The finished frame: generated content placed back into the source, and its seam.
+"""Composites filled content into the source, with a hard, feathered or gradient seam.
 
 Letters
     h, w  rows and columns of the source
 
-Pixels outside the hole, or outside the crop that was trained on, are the source's, bit
-for bit. A feathered seam lies within the hole: it mixes generated and source content in
-the ring by which the hole was grown, and never where the mask itself said that content
-is missing.
+Pixels outside the hole, or outside the crop, equal the source's, bit for bit. A feathered
+seam lies inside the hole: it mixes generated and source content in the ring by which the
+hole was grown, and never under the original mask.
 """
 
 import cv2
@@ -30,13 +29,13 @@ def composite_into_source(
     Args:
       generated: [h, w, 3] uint8 RGB.
       source: [h, w, 3] uint8 RGB.
-      hole: [h, w] bool, grown already.
-      crop: rows and columns that are generated; the rest stays.
-      feather: width of the seam, pixels of the source, from the border of the hole
-        inwards; up to 1 the border is hard. At most what the hole was grown by.
-      gradient: keep the gradients of the generated content instead of its values, so
-        that it agrees with the source along the border (Poisson image editing, Perez et
-        al. 2003, equation 5).
+      hole: [h, w] bool, after growing.
+      crop: rows and columns that are generated; the rest is not changed.
+      feather: width of the seam in source pixels, from the border of the hole inwards; up to
+        1 the border is hard. At most the number of pixels by which the hole was grown.
+      gradient: keep the gradients of the generated content instead of its values, so that it
+        matches the source along the border (Poisson image editing, Perez et al. 2003,
+        equation 5).
 
     Returns:
       [h, w, 3] uint8, a new array.
@@ -55,7 +54,7 @@ def composite_into_source(
 
 
 def feather_weight(hole: np.ndarray, feather: float) -> np.ndarray:
-    """How much of a pixel is generated: distance to the nearest known pixel over `feather`.
+    """The weight of generated content: distance to the nearest known pixel over `feather`.
 
     Args:
       hole: [h, w] bool.

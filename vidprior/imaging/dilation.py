@@ -1,4 +1,4 @@
-"""Holes that grow."""
+"""Dilates holes and masks."""
 
 from typing import Literal
 
@@ -12,13 +12,13 @@ from vidprior.imaging.geometry import MASK_THRESHOLD
 def dilate(
     hole: np.ndarray, pixels: float, *, shape: Literal["disc", "square", "diamond"] = "disc"
 ) -> np.ndarray:
-    """A hole and what lies within so many pixels of it.
+    """Grows a hole by a distance in pixels.
 
     Args:
       hole: [h, w] bool.
-      pixels: a whole number, but for a disc.
-      shape: how far is measured: along a line ('disc'), by the larger number of rows or columns
-        ('square'), or by their sum ('diamond').
+      pixels: the distance; an integer unless `shape` is 'disc'.
+      shape: how distance is measured: Euclidean ('disc'), the larger number of rows or columns
+        ('square'), or their sum ('diamond').
 
     Returns:
       [h, w] bool.

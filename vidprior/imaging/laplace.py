@@ -1,8 +1,7 @@
-"""The smoothest continuation of known values into a hole.
+"""Smooth extrapolation of known values into a hole.
 
-OpenCV's `seamlessClone` solves the same equation for a rectangle about the hole: it
-changes known pixels too, and once they are put back, the step at the border is there
-again.
+OpenCV's `seamlessClone` solves the same equation in a rectangle around the hole. It changes
+known pixels too, and once these are restored, the step at the border is back.
 """
 
 import math
@@ -21,11 +20,11 @@ _NARROW = 2.0
 
 
 def fill_laplace(border: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """The smoothest continuation of values into a hole: Laplace's equation, five points.
+    """Fills a hole by Laplace's equation (five-point stencil).
 
     Args:
-      border: [h, w, C] float64; read where it is known, next to the hole.
-      hole: [h, w] bool; no value is wanted beyond the sides of the picture.
+      border: [h, w, C] float64; read at known pixels next to the hole.
+      hole: [h, w] bool; the sides of the picture impose no value.
 
     Returns:
       [h, w, C] float64, 0 outside the hole, and everywhere if nothing is known.
@@ -58,12 +57,12 @@ def fill_laplace(border: np.ndarray, hole: np.ndarray) -> np.ndarray:
 
 
 def normalized_blur(values: np.ndarray, weight: np.ndarray, reach: float) -> np.ndarray:
-    """Weighted means of the values around every pixel, further weighted by a Gaussian.
+    """Weighted means of values around every pixel, with Gaussian weights as well.
 
-    Far from all that has a weight they go over to the mean of the whole picture.
+    Far from all weights they approach the mean of the whole picture.
 
     Args:
-      values: [h, w, C] float32; what it says where the weight is 0 is not read.
+      values: [h, w, C] float32; not read where the weight is 0.
       weight: [h, w] bool or float, at least 0: which values are known, and how well.
       reach: standard deviation of the Gaussian, pixels.
 
@@ -98,15 +97,15 @@ def normalized_blur(values: np.ndarray, weight: np.ndarray, reach: float) -> np.
 
 
 def extrapolate_flow(flow: np.ndarray, hole: np.ndarray, *, rim: int) -> np.ndarray:
-    """A frame's flow, continued smoothly into the hole from beyond its rim.
+    """Extrapolates a frame's flow smoothly into the hole from outside its rim.
 
     Args:
-      flow: [H, W, 2] pixels; what it says in the hole and near it is not read.
+      flow: [H, W, 2] pixels; not read in the hole and its rim.
       hole: [H, W] bool.
-      rim: pixels about the hole that count as near.
+      rim: width of the rim, pixels.
 
     Returns:
-      [H, W, 2] float32; 0 in the hole where all is hole.
+      [H, W, 2] float32; 0 in the hole if all is hole.
     """
     near = dilate(hole, rim, shape="square")
     flow = flow.astype(np.float64)

@@ -1,4 +1,4 @@
-"""Pictures sampled between their pixels (OpenCV); `flow.warp.sample` does so in JAX.
+"""Samples pictures between their pixels with OpenCV; `flow.warp.sample` does so in JAX.
 
 A place is (x, y), column and row; (0, 0) is the centre of the first pixel.
 """
@@ -12,7 +12,7 @@ _BORDERS = {"edge": cv2.BORDER_REPLICATE, "zero": cv2.BORDER_CONSTANT}
 
 
 def grid(rows: slice, columns: slice) -> np.ndarray:
-    """[h, w, 2] float32: the places of the pixels of a box."""
+    """[h, w, 2] float32: the places of all pixels of a box."""
     y, x = (np.arange(side.start, side.stop, dtype=np.float32) for side in (rows, columns))
     return np.stack(np.meshgrid(x, y), axis=-1)
 
@@ -24,13 +24,13 @@ def sample(
     cubic: bool = False,
     outside: Literal["edge", "zero"] = "edge",
 ) -> np.ndarray:
-    """A picture at places between its pixels, rounded to 1/32 of a pixel.
+    """Samples a picture at places rounded to 1/32 of a pixel.
 
     Args:
       image: [H, W, ...] uint8 or float32.
       places: [h, w, 2] float32.
-      cubic: by the 16 pixels around a place, not by four.
-      outside: what lies beyond the sides of the picture: its 'edge' continued, or 'zero'.
+      cubic: interpolate between 16 pixels instead of 4.
+      outside: values outside the picture: its 'edge' repeated, or 'zero'.
 
     Returns:
       [h, w, ...], of the picture's dtype.

@@ -1,7 +1,7 @@
 """The kinds of clips: a folder of images, an image file, a video file, an array.
 
-Each has `path`, `total`, `size`, `rate`, `pixel_aspect`, and gives its frames by `frames`, as
-[H, W, 3] uint8 RGB, and by `pixels`, as they are stored: what masks are read from.
+Each has `path`, `total`, `size`, `rate` and `pixel_aspect`. `frames` yields [H, W, 3] uint8
+RGB; `pixels` yields frames as stored, from which masks are read.
 """
 
 import dataclasses
@@ -30,17 +30,17 @@ class ImageFolder:
 
     @property
     def total(self) -> int:
-        """How many there are."""
+        """Number of images."""
         return len(self.files)
 
     @property
     def size(self) -> tuple[int, int]:
-        """(H, W) of the first."""
+        """(H, W) of the first image."""
         return images.image_size(self.files[0])
 
     @cached_property
     def numbers(self) -> tuple[int, ...] | None:
-        """The numbers in the names, in the order of the files; None without."""
+        """The numbers in the names, in the order of the files; None if they do not rise."""
         found = numbering.numbers_in(self.files)
         rising = found is not None and all(a < b for a, b in itertools.pairwise(found))
         return found if rising else None
@@ -67,12 +67,12 @@ class ImageFile:
 
     @property
     def path(self) -> Path:
-        """Where it lies."""
+        """The file."""
         return self.pages.path
 
     @property
     def total(self) -> int:
-        """Pages."""
+        """Number of pages."""
         return self.pages.total
 
     @property
@@ -82,14 +82,14 @@ class ImageFile:
 
     @cached_property
     def times(self) -> tuple[Fraction, ...] | None:
-        """When each frame of an animation is shown, seconds; None for what has no time."""
+        """When each frame of an animation is shown, seconds; None for other files."""
         if self.durations is None:
             return None
         return tuple(itertools.accumulate(self.durations[:-1], initial=Fraction(0)))
 
     @property
     def rate(self) -> Fraction | None:
-        """Frames per second of an animation, on the average."""
+        """Average frames per second of an animation; None for other files."""
         if self.durations is None:
             return None
         return (len(self.durations) / sum(self.durations, Fraction(0))).limit_denominator(1001)
@@ -108,7 +108,7 @@ class ImageFile:
 
 @dataclasses.dataclass(frozen=True)
 class Array:
-    """A clip that stands in memory, [T, H, W, 3] uint8 RGB."""
+    """A clip in memory, [T, H, W, 3] uint8 RGB."""
 
     pictures: np.ndarray
     path: Path = Path("frames")
@@ -118,7 +118,7 @@ class Array:
 
     @property
     def total(self) -> int:
-        """Frames."""
+        """Number of frames."""
         return len(self.pictures)
 
     @property
@@ -141,17 +141,18 @@ Clip = ImageFolder | ImageFile | Array | VideoFile
 
 
 def open_clip(path: Path, *, stop: int | None = None) -> Clip:
-    """Looks at what lies at a path.
+    """Opens the clip at a path.
 
     Args:
-      stop: how many frames of a video are wanted; see `video_scan.probe`.
+      path: of a video file, an image file, or a folder of images.
+      stop: how many frames of a video are needed; see `video_scan.probe`.
 
     Raises:
-      InputError: nothing does, or it cannot be read.
+      InputError: there is none, or it cannot be read.
     """
     try:
         if not path.exists():
-            linked = " (a link to what is not there)" if path.is_symlink() else ""
+            linked = " (a broken link)" if path.is_symlink() else ""
             raise InputError(f"{path}: no such file or folder{linked}")
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error

@@ -1,8 +1,8 @@
-"""What the numbers of a decoded frame mean as colours, and what a written file says of them.
+"""Colour coding: converts decoded frames to RGB and back, by the tags of the file.
 
-YUV becomes RGB by a matrix and a range, which a file names by tags of ITU-T H.273. Where it
-does not, they are assumed as players do. Primaries and transfer are carried from the source
-to the result as they are named: high dynamic range and wide gamut stay what they were.
+YUV becomes RGB by a matrix and a range, which a file names with tags of ITU-T H.273. If it
+does not, they are assumed as players do. Primaries and transfer are copied from source to
+result, so high dynamic range and wide gamut keep their tags.
 """
 
 from typing import Any, NamedTuple
@@ -13,15 +13,15 @@ import numpy as np
 from vidprior.errors import InputError
 
 UNKNOWN = 2
-# By the matrix in H.273, the one that swscale uses for it.
+# Matrices of H.273, and swscale's number for them.
 MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
 NAMES = {
     1: "BT.709", 4: "FCC", 5: "BT.601", 6: "BT.601", 7: "SMPTE 240M", 8: "YCgCo", 9: "BT.2020",
     10: "BT.2020 of constant luminance", 14: "ICtCp",
 }  # fmt: skip
-# By primaries, the matrix that goes with them.
+# The matrix that belongs to primaries.
 _OF_PRIMARIES = {1: 1, 5: 5, 6: 6, 7: 7, 9: 9}
-# Lines from which a picture is taken for high definition.
+# Pictures with at least this many lines count as high definition.
 HIGH_DEFINITION = 720
 
 # Limited range to full, for each channel of a layout; alpha has none.
@@ -36,7 +36,7 @@ _ACCURATE = 0x2 | 0x40000
 
 
 class Colour(NamedTuple):
-    """How colours are coded, by the numbers of ITU-T H.273; 2 where nothing is said.
+    """How colours are coded, in numbers of ITU-T H.273; 2 means unspecified.
 
     Attributes:
       matrix: from RGB to YUV; 0 is RGB itself.
@@ -58,14 +58,14 @@ EUROPEAN, AMERICAN = Colour(5, 5, 6, False), Colour(6, 6, 6, False)
 
 
 def colour_of(frame: Any, *, lines: int) -> tuple[Colour, str]:
-    """How a decoded frame is coded, and what was assumed, in words; empty for nothing.
+    """How a decoded frame is coded, and a text on what was assumed; empty if nothing.
 
     Args:
       frame: PyAV's.
       lines: rows of the frame as it is coded.
 
     Raises:
-      InputError: the matrix is one that cannot be read.
+      InputError: the matrix is not supported.
     """
     matrix, primaries, transfer = frame.colorspace, frame.color_primaries, frame.color_trc
     if frame.format.is_rgb or _is_grey(frame.format) or frame.format.has_palette:
@@ -88,7 +88,7 @@ def colour_of(frame: Any, *, lines: int) -> tuple[Colour, str]:
     if matrix not in MATRICES:
         raise InputError(
             f"its colours are coded as {NAMES.get(matrix, f'matrix {matrix} of H.273')}, which is "
-            f"not read: convert it to BT.709 first, by ffmpeg -vf zscale=matrix=709 for example"
+            f"not read: convert it to BT.709 first, for example with ffmpeg -vf zscale=matrix=709"
         )
     return Colour(matrix, primaries, transfer, full), assumed
 
@@ -98,7 +98,7 @@ def to_array(frame: Any, colour: Colour, *, layout: str = "rgb24") -> np.ndarray
     if frame.format.is_rgb or frame.format.has_palette:
         return frame.to_ndarray(format=layout)
     if _is_grey(frame.format):
-        picture = frame.to_ndarray(format=layout)  # taken for full range, whatever is said
+        picture = frame.to_ndarray(format=layout)  # converted as full range, whatever the tags
         return cv2.LUT(picture, _WIDENED[layout]) if frame.color_range == 1 else picture
     return frame.to_ndarray(
         format=layout,
@@ -118,7 +118,7 @@ def from_array(picture: Any, colour: Colour, *, layout: str) -> Any:
 
 
 def has_alpha(pixel_format: Any) -> bool:
-    """Whether frames of a pixel format say how opaque they are."""
+    """Whether a pixel format has alpha."""
     return any(component.is_alpha for component in pixel_format.components)
 
 

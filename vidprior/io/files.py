@@ -1,4 +1,4 @@
-"""Files and folders that come into being in full or not at all."""
+"""Writes files and folders whole or not at all."""
 
 import contextlib
 import os
@@ -11,10 +11,10 @@ from vidprior.errors import InputError
 
 @contextlib.contextmanager
 def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A hidden name beside `path` that takes its place if all goes well, or vanishes.
+    """A temporary path next to `path`, renamed to it on success and removed on failure.
 
-    The folder is made if it is missing. The name keeps its suffix, by which writers
-    choose a format.
+    The folder is created if missing. The temporary name keeps the suffix, from which writers
+    choose the format.
 
     Raises:
       InputError: the file system refuses.
@@ -33,7 +33,7 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def replacing_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """As `replacing`, a folder that is made empty; `path` itself must not be there.
+    """As `replacing`, for a new, empty folder; `path` must not exist.
 
     Raises:
       InputError: the file system refuses.

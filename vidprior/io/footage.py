@@ -1,12 +1,12 @@
-"""Frames of a clip, from video files, images of many pages, or folders of images.
+"""Reads the frames of a clip: a video file, an image file with pages, or a folder of images.
 
 Letters
     T  frames read     H  rows     W  columns, of the source
 
 Frames are `uint8` RGB [T, H, W, 3]. A *clip* is a video file, an image file or a folder of
-images in natural order (frame2 before frame10). Pictures come as a player would show them:
-upright, in 8 bits, grey replicated to RGB, alpha left out; high dynamic range is not mapped
-to less. What the kinds of clips hold is known to `clips`, `masks` reads masks.
+images in natural order (frame2 before frame10). Pictures are as a player shows them: upright,
+in 8 bits, grey replicated to RGB, alpha dropped; high dynamic range is not tone-mapped.
+`clips` knows the kinds of clips, `masks` reads masks.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from vidprior.io.colour import BT709, Colour
 from vidprior.io.streams import Copied
 from vidprior.io.video_reader import VideoFile
 
-# The frames of one call may take this much memory: 1380 frames of 1920x1080.
+# The most memory for the frames of one call: 1380 frames of 1920x1080.
 MAX_BYTES = 8 * 2**30
 
 PathLike = str | os.PathLike[str]
@@ -37,12 +37,12 @@ class Video:
 
     Attributes:
       frames: [T, H, W, 3] uint8 RGB, upright.
-      rate: frames per second, the average where it varies; None for images.
-      path: where the frames came from.
-      start: index in the clip of the first frame read.
-      total: frames of the whole clip as its container announces them: more than
-        start + T where only a range was read or the file is cut.
-      pixel_aspect: width of a pixel over its height; None where nothing is said.
+      rate: frames per second, the average if it varies; None for images.
+      path: of the clip.
+      start: index in the clip of the first frame.
+      total: frames of the whole clip as its container announces them: more than start + T if
+        only a range was read or the file is truncated.
+      pixel_aspect: width of a pixel over its height; None if unspecified.
     """
 
     frames: np.ndarray
@@ -55,14 +55,14 @@ class Video:
 
 @dataclasses.dataclass(frozen=True)
 class Footage:
-    """A range of frames of a clip, decoded one at a time whenever they are asked for.
+    """A range of frames of a clip, decoded one at a time on demand.
 
     Attributes:
       size: (H, W), upright.
       start: index in the clip of the first frame.
       count: T, frames of the range.
-      rate: frames per second, the average where it varies; None for images.
-      pixel_aspect: width of a pixel over its height; None where nothing is said.
+      rate: frames per second, the average if it varies; None for images.
+      pixel_aspect: width of a pixel over its height; None if unspecified.
     """
 
     size: tuple[int, int]
@@ -75,17 +75,17 @@ class Footage:
 
     @property
     def path(self) -> Path:
-        """Where the frames come from."""
+        """The clip's path."""
         return self.clip.path
 
     @property
     def total(self) -> int:
-        """Frames of the whole clip; as its container announces them, where it is cut off."""
+        """Frames of the whole clip; as its container announces them, if it is truncated."""
         return self.clip.total
 
     @property
     def colour(self) -> Colour:
-        """How colours of the source are coded: what a result is to say of its own."""
+        """How colours of the source are coded; the result uses the same."""
         return self.clip.colour if isinstance(self.clip, VideoFile) else BT709
 
     @property
@@ -94,7 +94,7 @@ class Footage:
         return self.clip.fields if isinstance(self.clip, VideoFile) else ""
 
     def numbers(self) -> tuple[int, ...]:
-        """The number of each frame: in its name, or counted, dropped frames too."""
+        """The number of each frame: from its name, or counted with dropped frames."""
         stop = self.start + self.count
         if isinstance(self.clip, ImageFolder) and self.clip.numbers is not None:
             return self.clip.numbers[self.start : stop]
@@ -103,7 +103,7 @@ class Footage:
         return tuple(range(self.start, stop))
 
     def notes(self) -> Iterator[str]:
-        """What is to be known of a source before anything is made from it, a line each."""
+        """Yields notes and warnings about the source, a line each."""
         if isinstance(self.clip, VideoFile):
             yield from _notes(self.clip, range(self.start, self.start + self.count))
         if isinstance(self.clip, ImageFolder) and self.clip.numbers is not None:
@@ -111,8 +111,8 @@ class Footage:
             if gap is not None:
                 before, after = self.clip.files[self.start + gap : self.start + gap + 2]
                 yield (
-                    f"note: after {before} comes {after.name}: frames are missing, and are not "
-                    f"made up for"
+                    f"note: after {before} comes {after.name}: frames are missing and are not "
+                    f"replaced"
                 )
 
     def part(self, begin: int, end: int) -> "Footage":
@@ -120,11 +120,11 @@ class Footage:
         return dataclasses.replace(self, start=self.start + begin, count=end - begin)
 
     def frames(self) -> Iterator[np.ndarray]:
-        """[H, W, 3] uint8 RGB each, upright.
+        """Yields frames [H, W, 3] uint8 RGB, upright.
 
         Raises:
-          InputError: a frame has another size, or the video is cut or damaged; if that is
-            allowed, the frames end before the damage.
+          InputError: a frame has another size, or the video is truncated or damaged; if that
+            is allowed, the frames end before the damage.
         """
         first, decoded = "", 0
         for name, frame in self.clip.frames(self.start, self.start + self.count):
@@ -137,7 +137,7 @@ class Footage:
             raise InputError(_describe_cut(self.clip, self.start + decoded) + advice)
 
     def seconds(self, rate: Fraction) -> tuple[Fraction, ...]:
-        """When each frame is shown, seconds after the whole clip's first; images at `rate`."""
+        """Display time of each frame, seconds after the clip's first frame; images at `rate`."""
         stop = self.start + self.count
         times = self._times()
         if times is not None:
@@ -145,7 +145,7 @@ class Footage:
         return tuple(number / rate for number in range(self.start, stop))
 
     def shown_at(self) -> tuple[Fraction, ...] | None:
-        """When each frame is shown, seconds after the first; None at a constant rate."""
+        """Display time of each frame, seconds after the first; None at a constant rate."""
         clip, times = self.clip, self._times()
         if times is None or (isinstance(clip, VideoFile) and not clip.variable):
             return None
@@ -158,14 +158,13 @@ class Footage:
         return self.clip.times if isinstance(self.clip, VideoFile | ImageFile) else None
 
     @contextlib.contextmanager
-    def beside(self, *, sound: bool = True) -> Iterator[Copied | None]:
-        """What is heard and read while the range is shown, as coded; None where there is none.
+    def open_streams(self, *, sound: bool = True) -> Iterator[Copied | None]:
+        """Opens the sound and other streams of the range; None if the clip is no video.
 
-        With the whole clip goes all of it, also what is heard before the first picture or
-        after the last.
+        For the whole clip, packets before the first picture and after the last are included.
 
         Args:
-          sound: whether audio is wanted.
+          sound: whether to include audio.
         """
         if not isinstance(self.clip, VideoFile):
             yield None
@@ -189,10 +188,9 @@ def open_footage(
     max_frames: int | None = None,
     allow_truncated: bool = False,
 ) -> Footage:
-    """Looks at frames start, start + 1, ... stop - 1 of a clip; decodes one of them.
+    """Opens frames start, start + 1, ... stop - 1 of a clip; decodes one of them.
 
-    Arguments and errors are those of `read_frames`, but for the memory: one frame at a
-    time is held.
+    Arguments and errors as in `read_frames`, but one frame at a time is in memory.
     """
     wanted = [end for end in (stop, None if max_frames is None else start + max_frames) if end]
     clip = clips.open_clip(Path(path), stop=min(wanted, default=None))
@@ -210,7 +208,7 @@ def open_footage(
 
 
 def wrap_frames(frames: np.ndarray) -> Footage:
-    """Footage of frames [T, H, W, 3] uint8 RGB that stand in memory."""
+    """Footage of frames in memory, [T, H, W, 3] uint8 RGB."""
     size = (frames.shape[1], frames.shape[2])
     return Footage(size, 0, len(frames), None, None, clips.Array(frames), False)
 
@@ -229,18 +227,18 @@ def read_frames(
       path: a video file, a folder of images, or one image (a clip of one frame).
       start: index of the first frame.
       stop: index after the last frame; None reads to the end.
-      max_frames: read at most so many frames of the range; None reads them all.
-      allow_truncated: use the frames before the damage of a video that is cut or
-        damaged within the range; the last few of them may not be consecutive. What
-        stands after the range is never decoded, and so may be damaged in any case.
+      max_frames: read at most this many frames of the range; None: all.
+      allow_truncated: if the video is truncated or damaged inside the range, use the frames
+        before the damage; the last few may not be consecutive. Frames after the range are
+        never decoded, and may be damaged in any case.
 
     Returns:
-      The frames, with what is known about the clip.
+      The frames and properties of the clip.
 
     Raises:
-      InputError: nothing is there or it cannot be read, the range leaves the clip,
-        frames differ in size, a video is cut or damaged, or the frames would take
-        more than `MAX_BYTES`.
+      InputError: the clip does not exist or cannot be read, the range leaves it, frames
+        differ in size, a video is truncated or damaged, or the frames would take more than
+        `MAX_BYTES`.
     """
     footage = open_footage(
         path, start=start, stop=stop, max_frames=max_frames, allow_truncated=allow_truncated
@@ -300,8 +298,8 @@ def _notes(clip: VideoFile, used: range) -> Iterator[str]:
     flawed = [number for number in clip.flawed if number in used]
     if flawed:
         yield (
-            f"note: {clip.path} is damaged at {numbering.spell(flawed)}: the decoder mended "
-            f"{'it' if len(flawed) == 1 else 'them'} as well as it could; look there in the result"
+            f"note: {clip.path} is damaged at {numbering.spell(flawed)}: the decoder repaired "
+            f"{'it' if len(flawed) == 1 else 'them'} as far as possible; check the result there"
         )
     if clip.lost:
         yield (
@@ -311,20 +309,20 @@ def _notes(clip: VideoFile, used: range) -> Iterator[str]:
     moved = [number for number in clip.moved if number in used]
     if moved:
         yield (
-            f"note: {clip.path}: the time of {numbering.spell(moved)} is doubled or out of order: "
+            f"note: {clip.path}: the time of {numbering.spell(moved)} is repeated or out of order: "
             f"shown between the neighbours"
         )
     dropped = clip.places[used.stop - 1] - clip.places[used.start] + 1 - len(used)
     if dropped and not clip.lost:
         yield (
-            f"note: {clip.path}: {dropped} dropped frame{'s' if dropped > 1 else ''}, in whose "
-            f"place the one before is shown: {len(used)} frames are filled"
+            f"note: {clip.path}: {dropped} dropped frame{'s' if dropped > 1 else ''}: the frame "
+            f"before is shown for longer; {len(used)} frames are filled"
         )
     if clip.assumed:
         yield f"note: {clip.path} does not name its colour matrix: {clip.assumed}"
     if clip.fields:
         yield (
-            f"warning: {clip.path} is interlaced ({clip.fields} field first): each frame holds two "
-            f"moments, which are filled as one; deinterlace it first if it shows combs, by "
-            f"ffmpeg -i IN -vf bwdif OUT for example"
+            f"warning: {clip.path} is interlaced ({clip.fields} field first): each frame contains "
+            f"two moments, which are filled as one; if it shows combs, deinterlace it first, for "
+            f"example with ffmpeg -i IN -vf bwdif OUT"
         )

@@ -1,4 +1,4 @@
-"""Frames of a source in any order, though it is read in order, and once.
+"""Random access to nearby frames of a source that is read once, in order.
 
 Letters
     h, w  rows and columns of the source
@@ -13,9 +13,9 @@ import numpy as np
 
 
 class FrameSpool:
-    """The frames about one that moves on, kept in a file without a name.
+    """Keeps the frames around the current one in an unnamed temporary file.
 
-    Memory holds none of them; the file as many as lie within the reach, before and after.
+    The file holds the frames within reach, before and after; memory holds none.
     """
 
     def __init__(
@@ -27,14 +27,14 @@ class FrameSpool:
         reach: int,
         folder: str | os.PathLike[str],
     ):
-        """Reads nothing yet.
+        """Creates the file; reads nothing yet.
 
         Args:
-          frames: [h, w, 3] and mask [h, w] of each, uint8, in order.
-          first: number of the first of them.
+          frames: yields frame [h, w, 3] and mask [h, w], uint8, in order.
+          first: number of the first frame.
           size: (h, w).
-          reach: how many frames before and after the one at hand can be asked for.
-          folder: where the file lies.
+          reach: how many frames before and after the current one can be read.
+          folder: of the temporary file.
         """
         self._frames, self._first, self._next = frames, first, first
         self._size, self._reach, self._slots = size, reach, 2 * reach + 1
@@ -53,7 +53,7 @@ class FrameSpool:
         self.close()
 
     def close(self) -> None:
-        """Takes the file away."""
+        """Removes the file."""
         self._file.close()
 
     def read(self, number: int, *, at: int) -> tuple[np.ndarray, np.ndarray] | None:
@@ -61,7 +61,7 @@ class FrameSpool:
 
         Args:
           number: of the frame.
-          at: number of the frame at hand; never less than in an earlier call.
+          at: number of the current frame; never less than in an earlier call.
         """
         if abs(number - at) > self._reach or number < self._first:
             return None

@@ -1,12 +1,11 @@
-"""Images in files: single ones, and folders in order.
+"""Reads and writes images: single files, and folders in order.
 
 Letters
     T  frames     H  rows     W  columns
 
-Images are [H, W, 3] `uint8` RGB, as a viewer would show them: upright, in 8 bits
-(16-bit files are divided by 257), grey replicated, palettes looked up, alpha left
-out. Every file is written under a temporary name in its own folder and renamed when it is
-whole. `pages` decodes, `masks` says what images mean as masks.
+Images are [H, W, 3] `uint8` RGB, as a viewer shows them: upright, in 8 bits (16-bit files
+are divided by 257), grey replicated, palettes resolved, alpha dropped. Files are written
+whole or not at all. `pages` decodes; `masks` interprets images as masks.
 """
 
 import contextlib
@@ -35,7 +34,7 @@ PathLike = str | os.PathLike[str]
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file counts as an image: by its suffix, and not hidden."""
+    """Whether a file is an image: by its suffix, and not hidden."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
@@ -51,7 +50,7 @@ def list_images(folder: PathLike) -> tuple[Path, ...]:
         raise InputError(f"{folder}: cannot be read ({error.strerror})") from error
     for file in images:
         if file.is_symlink() and not file.exists():
-            raise InputError(f"{file} is a link to {os.readlink(file)}, which is not there")
+            raise InputError(f"{file} is a link to {os.readlink(file)}, which does not exist")
     files = [file for file in images if file.is_file()]
     if not files:
         raise InputError(f"{folder}: the folder holds no images ({', '.join(SUFFIXES)})")
@@ -59,13 +58,13 @@ def list_images(folder: PathLike) -> tuple[Path, ...]:
 
 
 def require_consecutive(folder: PathLike) -> None:
-    """Refuses a folder in which frames are missing, by the numbers in the names.
+    """Refuses a folder with missing frames, by the numbers in the names.
 
-    The last number of each name counts; any first number and any step will do, as long
-    as it is the same throughout. Names without numbers say nothing.
+    The last number of each name counts. Any first number and any constant step are allowed.
+    Names without numbers are not checked.
 
     Raises:
-      InputError: no images, or a gap; it names the two images on its sides.
+      InputError: no images, or a gap; it names the two images around the gap.
     """
     files = list_images(folder)
     numbers = [int(found[-1]) for file in files if (found := re.findall("[0-9]+", file.stem))]
@@ -81,7 +80,7 @@ def require_consecutive(folder: PathLike) -> None:
 
 
 def image_size(path: PathLike) -> tuple[int, int]:
-    """(H, W) by the header alone.
+    """(H, W), from the header.
 
     Raises:
       InputError: no image, or one beyond Pillow's limit of 179 million pixels.
@@ -99,18 +98,18 @@ def read_image(path: PathLike) -> np.ndarray:
 
 
 def read_pixels(path: PathLike) -> Pixels:
-    """One image as it is stored; errors are those of `read_image`."""
+    """One image as stored; errors as `read_image`."""
     opened = pages.open_pages(Path(path))
     if opened.total > 1:
         raise InputError(
-            f"{path} holds {opened.total} pages, where one image is expected: give the file by "
-            f"itself to take them as frames, or save each page by itself"
+            f"{path} contains {opened.total} pages, but one image is expected: give the file "
+            f"itself to use its pages as frames, or save each page in its own file"
         )
     return next(opened.read())
 
 
 def to_rgb(pixels: Pixels) -> np.ndarray:
-    """[H, W, 3] uint8 as a viewer would show it, alpha left out."""
+    """[H, W, 3] uint8 as a viewer shows it, without alpha."""
     colours = pixels.colours
     if colours.dtype == np.uint16:
         # 65535 is 255 * 257; rounded to the nearest.
@@ -139,7 +138,7 @@ def write_image(path: PathLike, image: np.ndarray) -> None:
 
 
 def encode(image: np.ndarray, suffix: str) -> bytes:
-    """The contents of an image file: [H, W, 3] RGB or [H, W] grey, uint8, as .png for example."""
+    """Encodes [H, W, 3] RGB or [H, W] grey, uint8, in the format of a suffix such as .png."""
     pixels = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
     _, data = cv2.imencode(suffix, pixels)
     return data.tobytes()
@@ -163,11 +162,11 @@ def write_frames(folder: PathLike, frames: Iterable[np.ndarray], *, start: int =
 def open_frames(folder: PathLike, *, start: int = 0) -> Iterator[Callable[[np.ndarray], None]]:
     """Writes frames as lossless images 00000.png, 00001.png, ...
 
-    Afterwards the numbered images of the folder are exactly these: those that an
-    earlier, longer run left are removed. Other files are not touched.
+    Afterwards the folder contains exactly these numbered images: those left by an earlier,
+    longer run are removed. Other files are not touched.
 
     Args:
-      folder: made if it is missing.
+      folder: created if missing.
       start: number of the first image.
 
     Yields:
@@ -190,16 +189,16 @@ def open_frames(folder: PathLike, *, start: int = 0) -> Iterator[Callable[[np.nd
 
 
 def check_image(image: np.ndarray, *, ndims: tuple[int, ...] = (3,)) -> None:
-    """Refuses what is not [H, W, 3] (or, if 2 is among `ndims`, [H, W]) uint8."""
+    """Refuses arrays other than uint8 [H, W, 3] (or [H, W], if 2 is in `ndims`)."""
     if image.dtype != np.uint8 or image.ndim not in ndims or image.shape[2:] not in ((), (3,)):
         raise ValueError(f"expected a uint8 RGB image, got {image.dtype} {image.shape}")
 
 
 def check_size(name: Any, shape: tuple[int, ...], other: Any, expected: tuple[int, ...]) -> None:
-    """Refuses an image whose (H, W) is not that of another; names both and both sizes.
+    """Refuses an image whose (H, W) differs from another's.
 
     Raises:
-      InputError: they differ.
+      InputError: they differ; with both names and sizes.
     """
     if shape[:2] != tuple(expected[:2]):
         raise InputError(
@@ -209,11 +208,11 @@ def check_size(name: Any, shape: tuple[int, ...], other: Any, expected: tuple[in
 
 
 def width_x_height(shape: tuple[int, ...]) -> str:
-    """How people write the size of [H, W, ...]: 854x480."""
+    """The size of [H, W, ...] as text, such as 854x480."""
     return f"{shape[1]}x{shape[0]}"
 
 
 def _natural(path: Path) -> tuple[list[str | int], str]:
-    """Compares digits as numbers; the name itself parts equals such as 1 and 01."""
-    parts = re.split("([0-9]+)", path.name)  # text and digits take turns
+    """Sort key that compares digits as numbers, then names, to separate 1 and 01."""
+    parts = re.split("([0-9]+)", path.name)  # text and digits alternate
     return [int(part) if place % 2 else part for place, part in enumerate(parts)], path.name

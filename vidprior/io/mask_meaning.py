@@ -1,10 +1,10 @@
-"""What the numbers of masks mean: which pixels are to go, judged by all masks of a clip.
+"""Interprets mask images: which values mean "remove", decided from all masks of a clip.
 
 Letters
     H  rows     W  columns
 
-Masks are seen twice: a `Survey` counts what values there are, decides, and a `Meaning` then
-turns every mask into a hole.
+Masks are read twice: a `Survey` counts their values and decides on a `Meaning`, which then
+converts every mask to a hole.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,24 +16,24 @@ import numpy as np
 from vidprior.errors import InputError
 from vidprior.io.pages import Pixels
 
-# Values that thin lines alone may hold and still be labels; of more, thin ones are soft edges.
+# With at most this many values, thin lines may be labels; with more, they are soft edges.
 MAX_LABELS = 32
 MAX_COLOURS = 256
-# Labels fill areas, soft edges do not: this share of a value's pixels lies among its like.
+# Labels fill areas, soft edges do not: the share of a value's pixels inside areas of it.
 AREA_SHARE = 0.2
 MOSTLY_AREA = 0.4
-# Of masks that were coded with losses: more than noise and edges.
+# The share of dark grey in lossy masks that exceeds noise and edges.
 DARK_SHARE = 0.02
 
 
 class MaskRules(NamedTuple):
-    """What is asked for beside the masks themselves.
+    """The user's choices for reading masks; see `config.mask`.
 
     Attributes:
-      labels: those that are to go; none: all but the background.
-      ignore: labels that stay.
-      invert: take out what the masks leave, and leave what they take out.
-      missing: 'refuse' or 'empty': of a frame for which there is no mask.
+      labels: labels to remove; empty: all but the background.
+      ignore: labels to keep.
+      invert: exchange hole and known.
+      missing: 'refuse' or 'empty', for frames without a mask.
     """
 
     labels: tuple[int, ...] = ()
@@ -46,16 +46,17 @@ PLAIN = MaskRules()
 
 
 class Meaning(NamedTuple):
-    """How a mask is read.
+    """How masks are read.
 
     Attributes:
       channel: 'alpha', 'grey' (the largest of the colours), 'number' (of a palette) or
         'colour'.
-      removed: the values that are hole; None where brightness decides.
-      peak: the value that is white, where brightness decides.
-      soft: whether values between are kept; otherwise hole begins above half of the peak.
+      removed: the values that are hole; None if brightness decides.
+      peak: the value of white, if brightness decides.
+      soft: whether values in between are kept; otherwise the hole begins above half of the
+        peak.
       invert: whether hole and known are exchanged.
-      told: what was taken, a line for a person; empty where there is no choice.
+      told: a line about the choice; empty if there was none.
     """
 
     channel: str
@@ -66,7 +67,7 @@ class Meaning(NamedTuple):
     told: str = ""
 
     def to_mask(self, pixels: Pixels) -> np.ndarray:
-        """[H, W] uint8, 255 where content is to go; between only on soft edges."""
+        """[H, W] uint8, 255 where content is to be removed; in between only on soft edges."""
         values = channel_of(pixels, self.channel)
         if self.removed is not None:
             if values.dtype == np.int32:
@@ -103,14 +104,14 @@ def channel_of(pixels: Pixels, channel: str) -> np.ndarray:
 
 
 def brightest_channel(colours: np.ndarray) -> np.ndarray:
-    """[H, W] of [H, W] or [H, W, C]: the largest, many times faster than `max(-1)`."""
+    """The largest channel of [H, W] or [H, W, C], many times faster than `max(-1)`."""
     if colours.ndim == 2:
         return colours
     return np.maximum.reduce(list(np.moveaxis(colours, -1, 0)))
 
 
 class Survey:
-    """What values the masks of a clip have, taken together."""
+    """Statistics of the values of all masks of a clip."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -123,7 +124,7 @@ class Survey:
         self._palette: dict[int, int] = {}
 
     def add(self, name: object, pixels: Pixels) -> None:
-        """Counts a mask in.
+        """Adds a mask.
 
         Args:
           name: for messages.
@@ -161,17 +162,17 @@ class Survey:
             self._colours[codes] = True
 
     def decide(self, rules: MaskRules) -> Meaning:
-        """How all these masks are to be read.
+        """Decides how to read these masks.
 
         Raises:
-          InputError: labels are asked for that are not there, or that these masks cannot have.
+          InputError: requested labels do not exist, or these masks cannot have labels.
         """
         asked = bool(rules.labels or rules.ignore)
         if self._lossy:
             if asked:
                 raise InputError(
-                    "labels are read from lossless masks alone, such as PNG: these were coded "
-                    "with losses; leave mask.labels and mask.ignore out"
+                    "labels need lossless masks, such as PNG, but these are lossy: omit "
+                    "mask.labels and mask.ignore"
                 )
             channel = "alpha" if self._values["alpha"].varies else "grey"
             told = ""
@@ -179,7 +180,7 @@ class Survey:
             if dark > DARK_SHARE:
                 told = (
                     f"warning: {dark:.0%} of the masks is neither black nor white, but darker than "
-                    f"half of white, and stays; give labels and colours as PNG"
+                    f"half of white, and is not removed; give labels and colours as PNG"
                 )
             return Meaning(channel, None, self._white, False, rules.invert, told)
         if self._values["alpha"].varies and not asked:
@@ -194,8 +195,8 @@ class Survey:
                 return self._by_colours(colours, rules)
             meaning = self._by_brightness("grey", rules)
             told = (
-                f"warning: the masks have {len(colours)} colours, too many for labels: what is "
-                f"brighter than half is removed; black and white masks leave no doubt"
+                f"warning: the masks have {len(colours)} colours, too many for labels: everything "
+                f"brighter than half of white is removed; use black and white masks"
             )
             return meaning._replace(told=told)
         values = self._values["grey"]
@@ -219,7 +220,7 @@ class Survey:
         return Meaning(channel, None, peak, True, rules.invert)
 
     def _by_colours(self, colours: Sequence[int], rules: MaskRules) -> Meaning:
-        """Colours are numbered from 1 on, by red, green, blue; black is 0."""
+        """Colours are numbered from 1, ordered by red, green, blue; black is 0."""
         numbered = dict(enumerate((code for code in colours if code), 1))
         names = {number: _hex(code) for number, code in numbered.items()}
         present = [0, *numbered] if colours[0] == 0 else list(numbered)
@@ -257,7 +258,7 @@ class Survey:
             told += ", inverted" if rules.invert else ""
             if not rules.labels and not rules.ignore:
                 told += (
-                    "; choose others by mask.labels, leave some by mask.ignore, such as "
+                    "; select with mask.labels or mask.ignore, such as "
                     f"--config.mask.labels={objects[0]} or --config.mask.ignore={objects[-1]}"
                 )
         return Meaning(channel, removed, self._white, False, rules.invert, told)
@@ -267,7 +268,7 @@ class Survey:
 
 
 class _Values:
-    """How often each value of a channel was seen, and how often among its like."""
+    """How often each value of a channel occurs, and how often inside an area of it."""
 
     def __init__(self) -> None:
         self._counts = self._inside = np.zeros(0, np.int64)
@@ -289,7 +290,7 @@ class _Values:
         return int(self._counts.argmax())
 
     def share(self, above: int, up_to: int) -> float:
-        """Of all pixels, those in a range of values."""
+        """The share of pixels in a range of values."""
         return float(self._counts[above + 1 : up_to + 1].sum() / max(self._counts.sum(), 1))
 
     @property
@@ -297,7 +298,7 @@ class _Values:
         return bool(np.count_nonzero(self._counts) > 1)
 
     def are_labels(self, white: int) -> bool:
-        """Whether the values are numbers of objects, not shades from black to white."""
+        """Whether the values are labels, not shades from black to white."""
         present = self.present()
         if not present:
             return False
@@ -311,7 +312,7 @@ class _Values:
             share = self._inside[between] / self._counts[between]
             areas = (share >= AREA_SHARE) & (self._inside[between] >= 4)
             return bool(areas.any())
-        # What is nearly black or nearly white fills areas in any mask.
+        # Near black and near white fill areas in any mask.
         middle = [value for value in between if peak < 16 * value < 15 * peak]
         areas = self._inside[middle].sum() / max(self._counts[middle].sum(), 1)
         return bool(areas >= MOSTLY_AREA)
@@ -325,12 +326,12 @@ def _is_grey(colours: np.ndarray) -> bool:
 
 
 def _hues(codes: Sequence[int]) -> int:
-    """How many colours there are but for brightness, black left out."""
+    """The number of colours except black, ignoring brightness."""
     parts = np.array([[code >> 16, code >> 8 & 255, code & 255] for code in codes if code])
     if not len(parts):
         return 0
     unit = parts / parts.max(axis=1, keepdims=True)
-    # Dark colours are rounded coarsely: each may be off by half a step of its own.
+    # Dark colours are rounded coarsely: each may be off by half of its own step.
     near = np.abs(unit - unit[parts.max(axis=1).argmax()]).max(axis=1) <= 0.6 / parts.max(axis=1)
     return 1 + int((~near).sum())
 

@@ -3,10 +3,10 @@
 Letters
     T  frames     H  rows     W  columns
 
-Masks belong to frames by the numbers in their names, or one after the other. A mask clip of
-another number of frames or of another size is refused, or fitted if that is asked for: every
-frame takes the mask that is nearest in time, resized by area. Times count from the first frame
-of either clip, in seconds as exact fractions. What values mean is decided by `mask_meaning`.
+Masks are matched with frames by the numbers in their names, otherwise in order. A mask clip
+of another length or size is refused, or fitted on request: every frame takes the mask that
+is nearest in time, resized by area. Times count from the first frame of either clip, in
+seconds as exact fractions. `mask_meaning` decides which values are hole.
 """
 
 import bisect
@@ -28,7 +28,7 @@ from vidprior.io.mask_meaning import PLAIN, MaskRules, Meaning, Survey
 from vidprior.io.pages import Pixels
 from vidprior.io.video_reader import VideoFile
 
-# A hole of more than this is likelier to be what should stay.
+# A larger share of hole suggests that the masks are inverted.
 SUSPICIOUS_SHARE = 0.5
 
 
@@ -36,9 +36,9 @@ class Masks(NamedTuple):
     """The masks of a clip.
 
     Attributes:
-      hole: [T, H, W] uint8, 255 where content is to go; between 0 and 255 only on the soft
-        edges of lossless images, where a pixel is hole above 127.
-      notes: what was taken and done, a line each.
+      hole: [T, H, W] uint8, 255 where content is to be removed; between 0 and 255 only on
+        soft edges of lossless images, where a pixel is hole above 127.
+      notes: how masks were read and fitted, a line each.
     """
 
     hole: np.ndarray
@@ -46,7 +46,7 @@ class Masks(NamedTuple):
 
 
 class _Choice(NamedTuple):
-    """Which mask each frame takes, None for none, and how that was chosen."""
+    """The mask of each frame, None for none, and how it was chosen."""
 
     numbers: tuple[int | None, ...]
     notes: tuple[str, ...] = ()
@@ -61,18 +61,18 @@ def read_masks(
     fit: bool = False,
     rules: MaskRules = PLAIN,
 ) -> Masks:
-    """The masks of the footage.
+    """Reads the masks of the footage.
 
     Args:
       path: a mask clip of the footage's range or of the whole video, or one image for all
         frames.
-      footage: what is to be masked.
-      rate: frames per second of footage that has none of its own.
-      fit: take a mask clip of any number of frames and any size.
-      rules: what labels are to go, and so on.
+      footage: the footage to mask.
+      rate: frames per second of footage without its own rate.
+      fit: accept a mask clip of any length and size.
+      rules: the user's choices.
 
     Raises:
-      InputError: the masks cannot be read; or they do not fit and are not to be fitted, with
+      InputError: the masks cannot be read; or they do not fit and `fit` is False, with
         number, size and rate of both clips.
     """
     clip = clips.open_clip(Path(path))
@@ -98,7 +98,7 @@ def read_masks(
     if share > SUSPICIOUS_SHARE:
         other = "False" if rules.invert else "True"
         notes.append(
-            f"warning: {share:.0%} of the frames is hole; if the masks show what is to stay, set "
+            f"warning: {share:.0%} of the frames is hole; if the masks show what to keep, set "
             f"--config.mask.invert={other}"
         )
     return Masks(hole, tuple(notes))
@@ -107,14 +107,14 @@ def read_masks(
 def read_mask_frames(
     path: PathLike, *, size: tuple[int, int], num_frames: int, rules: MaskRules = PLAIN
 ) -> np.ndarray:
-    """The masks of `num_frames` frames of (H, W) that are known by nothing else.
+    """Reads the masks of `num_frames` frames of (H, W), without footage.
 
     Returns:
-      [T, H, W] uint8, as of `Masks.hole`.
+      [T, H, W] uint8, as in `Masks.hole`.
 
     Raises:
-      InputError: nothing is there or it cannot be read, or number or size of the masks
-        do not match the frames.
+      InputError: the masks do not exist or cannot be read, or their number or size does not
+        match the frames.
     """
     clip = clips.open_clip(Path(path))
     if clip.total == 1 and isinstance(clip, ImageFile):
@@ -134,19 +134,19 @@ def read_mask_frames(
 
 
 def nearest(wanted: Sequence[Fraction], times: Sequence[Fraction]) -> list[int]:
-    """For each time that is wanted, the index of the nearest of `times`, or the earlier of two.
+    """For each wanted time, the index of the nearest of `times`, or of the earlier of two.
 
     Args:
       wanted: seconds.
       times: seconds, ascending, at least one.
     """
-    # The borders lie half-way; a time on a border belongs to what is before it.
+    # Borders lie half-way; a time on a border belongs to the index before it.
     borders = [(before + after) / 2 for before, after in itertools.pairwise(times)]
     return [bisect.bisect_left(borders, time) for time in wanted]
 
 
 class _Described(NamedTuple):
-    """A mask clip, and how large its masks are."""
+    """A mask clip with its size."""
 
     clip: Clip
     size: tuple[int, int]
@@ -177,7 +177,7 @@ def _upright_size(clip: Clip) -> tuple[tuple[int, int]]:
 def _choose(
     masks: _Described, footage: Footage, *, rate: Fraction, fit: bool, rules: MaskRules
 ) -> _Choice:
-    """Which mask belongs to which frame."""
+    """Chooses the mask of each frame."""
     clip, count = masks.clip, footage.count
     if isinstance(clip, ImageFile) and clip.total == 1:
         fitted = "one for all" if masks.size != footage.size else ""
@@ -196,7 +196,7 @@ def _choose(
         return _Choice(numbers, (line,))
     places = footage.numbers()
     if isinstance(footage.clip, VideoFile) and masks.total == footage.clip.places[-1] + 1:
-        return _Choice(places, ("mask: those of dropped frames are left out",))
+        return _Choice(places, ("mask: masks of dropped frames are not used",))
     if not fit:
         raise _refusal(masks, footage)
     return _by_time(masks, footage, rate)
@@ -205,7 +205,7 @@ def _choose(
 def _by_number(
     clip: ImageFolder, masks: _Described, footage: Footage, rules: MaskRules
 ) -> _Choice | None:
-    """Numbered masks; None where their numbers cannot be those of frames."""
+    """The choice for numbered masks; None if their numbers cannot be frame numbers."""
     numbers = clip.numbers or ()
     frames, named = footage.numbers(), isinstance(footage.clip, ImageFolder)
     if isinstance(footage.clip, ImageFolder) and footage.clip.numbers is None:
@@ -227,12 +227,12 @@ def _by_number(
 
 
 def _by_time(masks: _Described, footage: Footage, rate: Fraction) -> _Choice:
-    """The number of the mask for each frame, ascending, and how it was chosen."""
+    """The nearest mask in time for each frame."""
     rate = footage.rate or rate
-    how = "the nearest in time"
+    how = "nearest in time"
     if masks.rate is None:
         how = "spread evenly over the video, since images have no rate"
-    # So many images within the video's time.
+    # The rate that spreads the images over the video.
     mask_rate = masks.rate or rate * masks.total / footage.total
     times: tuple[Fraction, ...] | None = None
     if isinstance(masks.clip, VideoFile | ImageFile) and masks.clip.times is not None:
@@ -261,7 +261,7 @@ def _survey(
 def _read(
     clip: Clip, numbers: Sequence[int | None], meaning: Meaning, size: tuple[int, int]
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Each frame that has a mask, and its mask [H, W] uint8."""
+    """Yields each frame that has a mask, and its mask [H, W] uint8."""
     frames: dict[int, list[int]] = {}
     for frame, number in enumerate(numbers):
         if number is not None:
@@ -275,7 +275,7 @@ def _read(
 def _pixels(
     clip: Clip, numbers: Sequence[int | None], size: tuple[int, int]
 ) -> Iterator[tuple[str, int, Pixels]]:
-    """Name, number and contents of the masks that are wanted, each once, in order."""
+    """Yields name, number and pixels of the chosen masks, each once, in order."""
     wanted = sorted({number for number in numbers if number is not None})
     if not wanted:
         return
@@ -300,8 +300,8 @@ def _pixels(
 def _refusal(masks: _Described, footage: Footage) -> InputError:
     return InputError(
         f"{masks.clip.path} has {masks.describe()}, but {footage.path} has {_describe(footage)}: "
-        f"give one mask for each frame, of the video's size, or one image for all, or have them "
-        f"fitted by --config.mask.fit=True"
+        f"give one mask for each frame, of the video's size, or one image for all, or set "
+        f"--config.mask.fit=True to fit them"
     )
 
 
@@ -315,7 +315,7 @@ def _describe(footage: Footage) -> str:
 
 
 def _rate(rate: Fraction) -> str:
-    """Frames per second as people write it: 29.97."""
+    """Frames per second as text, such as 29.97."""
     return f"{float(rate):.4g}"
 
 

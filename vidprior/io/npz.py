@@ -1,8 +1,7 @@
-"""Arrays in `.npz` files: written atomically, read as data that may be hostile.
+"""Reads and writes arrays in `.npz` files: atomically, and safe against hostile files.
 
-A reader states what it expects. The header of every array (a few dozen bytes) is
-read and checked before memory is set aside for the array itself, and pickles are
-never opened.
+A reader states what it expects. The header of every array (a few dozen bytes) is read and
+checked before memory is allocated, and pickles are never loaded.
 """
 
 import io
@@ -20,10 +19,10 @@ import numpy as np
 from vidprior.errors import InputError
 from vidprior.io.files import replacing
 
-# A plain array's header takes 128; a longer one is refused, never parsed.
+# The header of a plain array takes 128 bytes; a longer one is refused without parsing.
 _MAX_HEADER_BYTES = 1024
 
-# What zipfile, zlib and numpy.lib.format raise on files that are cut off or forged.
+# What zipfile, zlib and numpy.lib.format raise on truncated or forged files.
 _MALFORMED = (
     zipfile.BadZipFile,
     zlib.error,
@@ -39,7 +38,7 @@ _MALFORMED = (
 
 
 class Header(NamedTuple):
-    """What a stored array says of itself.
+    """The header of a stored array.
 
     Attributes:
       shape: its dimensions, none negative.
@@ -53,7 +52,7 @@ class Header(NamedTuple):
 
 
 def save_npz(path: str | os.PathLike[str], **arrays: Any) -> None:
-    """Writes arrays to one `.npz`, in full or not at all.
+    """Writes arrays to one `.npz`, whole or not at all.
 
     The file is written under a temporary name in the same folder and then takes its
     final name. Boolean arrays are compressed, which makes masks a hundred times

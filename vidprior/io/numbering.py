@@ -1,4 +1,4 @@
-"""Frames and masks that carry numbers in their names, and which belong together."""
+"""Pairs frames and masks by the numbers in their names."""
 
 import itertools
 import re
@@ -10,11 +10,11 @@ from vidprior.errors import InputError
 
 
 class Pairing(NamedTuple):
-    """Which mask belongs to which frame.
+    """The mask of each frame.
 
     Attributes:
-      masks: for each frame, the index of its mask; None where there is none.
-      told: what was done, in words; empty where frames and masks follow one another.
+      masks: for each frame, the index of its mask; None if there is none.
+      told: a text on how they were paired; empty if frames and masks simply correspond.
     """
 
     masks: tuple[int | None, ...]
@@ -22,9 +22,9 @@ class Pairing(NamedTuple):
 
 
 def numbers_in(files: Sequence[Path]) -> tuple[int, ...] | None:
-    """The number of each file of a sequence: of the digits in its name, those that count up.
+    """The number of each file of a sequence: the digits in its name that count up.
 
-    None where names have no digits, or two files the same number.
+    None if names have no digits, or two files have the same number.
     """
     found = [[int(digits) for digits in re.findall("[0-9]+", file.stem)] for file in files]
     columns = {len(numbers) for numbers in found}
@@ -51,20 +51,20 @@ def pair(
 ) -> Pairing:
     """Pairs masks with frames by their numbers.
 
-    Where both count without a gap and are equally many, first belongs to first, whatever
-    number they begin with; also where the masks are those of all `total` frames.
+    If both have no gap and are equally many, they are paired in order, whatever their first
+    numbers.
 
     Args:
-      frames: the numbers of the frames that are used, rising.
-      masks: the numbers of the masks, rising.
+      frames: numbers of the frames that are used, rising.
+      masks: numbers of the masks, rising.
       total: frames of the whole clip.
-      frames_named: whether the frames' numbers stand in their names; otherwise they count
+      frames_named: whether the frames' names contain their numbers; otherwise frames count
         from 0, and masks may count from 1.
-      allow_missing: leave frames without a mask as they are.
-      what: the masks, for messages.
+      allow_missing: whether frames may have no mask.
+      what: name of the masks, for messages.
 
     Raises:
-      InputError: frames have no mask, and that is not allowed.
+      InputError: frames have no mask, and `allow_missing` is False.
     """
     shift = 0
     if not frames_named and min(masks) >= 1 and max(masks) == total and 0 not in masks:
@@ -75,7 +75,7 @@ def pair(
         told = ""
         if frames_named and tuple(masks) != tuple(frames):
             told = (
-                f"masks {masks[0]} to {masks[-1]} are taken for frames {frames[0]} to "
+                f"masks {masks[0]} to {masks[-1]} are used for frames {frames[0]} to "
                 f"{frames[-1]}, in order"
             )
         return Pairing(tuple(range(len(masks))), told)
@@ -91,12 +91,15 @@ def pair(
             f"{frames[-1]}: give masks the numbers of their frames"
         )
     if allow_missing:
-        return Pairing(by_number, f"{spell(without)} have no mask and stay as they are")
+        stay = "has no mask and stays as it is"
+        if len(without) > 1:
+            stay = "have no mask and stay as they are"
+        return Pairing(by_number, f"{spell(without)} {stay}")
     gap = "" if frames_named else ", counted from 0"
     raise InputError(
         f"{what} has {len(masks)} masks for {len(frames)} frames: there is none for "
-        f"{spell(without)}{gap}; add them, or leave such frames as they are by "
-        f"--config.mask.missing=empty"
+        f"{spell(without)}{gap}; add them, or set --config.mask.missing=empty to leave these "
+        f"frames unchanged"
     )
 
 
@@ -116,7 +119,7 @@ def spell(numbers: Sequence[int]) -> str:
 
 
 def first_gap(numbers: Sequence[int]) -> int | None:
-    """The place before the first number that does not follow at the usual step; None without."""
+    """The position before the first gap in the numbers; None without a gap."""
     steps = [after - before for before, after in itertools.pairwise(numbers)]
     if len(set(steps)) < 2:
         return None

@@ -1,7 +1,6 @@
-"""Whether a result can be written, tried before anything is computed.
+"""Tests whether a result can be written, before anything is computed.
 
-A few frames and packets go through the very writer that the result will take, into the folder
-that it will take.
+A few frames and packets are written with the same writer and to the same folder as the result.
 """
 
 import contextlib
@@ -19,22 +18,22 @@ from vidprior.io import images, video_writer
 from vidprior.io.footage import Footage
 from vidprior.io.streams import Copied, name_of
 
-# Of each stream; enough for a container to know a codec by.
+# Packets of each stream, enough for a container to recognise its codec.
 PACKETS = 8
-# Of all streams: subtitles may be far from each other.
+# Packets of all streams that are read to find these: subtitles may be far apart.
 SEARCHED = 2000
-# Bytes that a pixel of the result takes at the very least, by format.
+# The least bytes of a pixel of the result, by format.
 LEAST_BYTES = {"png": 0.25, "ffv1": 0.25, "mp4": 0.005, "mkv": 0.005, "mov": 0.005}
 
 
-class Beside(NamedTuple):
-    """What is copied beside the frames, by the stream's index, and what is not, in words."""
+class Chosen(NamedTuple):
+    """Indices of the streams to copy, and names of those that cannot be copied."""
 
     indices: tuple[int, ...]
     left_out: tuple[str, ...]
 
 
-NOTHING = Beside((), ())
+NOTHING = Chosen((), ())
 
 
 def check_output(
@@ -46,12 +45,12 @@ def check_output(
     rate: Fraction,
     pixel_aspect: Fraction | None,
     with_audio: bool,
-) -> Beside:
-    """Tries to write a result.
+) -> Chosen:
+    """Tests whether a result can be written.
 
     Args:
       path: of the result: a video, or a folder of images.
-      footage: the source; what stands beside it is copied.
+      footage: the source, whose sound and other streams are copied.
       size: (H, W) of the result.
       video_format: 'mp4', 'mkv', 'mov', 'ffv1', or 'png'.
       rate: frames per second.
@@ -59,11 +58,11 @@ def check_output(
       with_audio: whether sound is copied.
 
     Returns:
-      What the container takes of what stands beside the frames: all of the sound.
+      The streams that the container can hold, including all sound.
 
     Raises:
-      InputError: the folder cannot be written, has not enough space, or the container does
-        not hold the sound; with what to do.
+      InputError: the folder cannot be written, has too little space, or the container cannot
+        hold the sound; with what to do.
     """
     needed = LEAST_BYTES[video_format] * footage.count * size[0] * size[1]
     _check_space(path, needed)
@@ -81,8 +80,8 @@ def check_output(
     trial = path.with_name(f".trial{path.suffix}")
     try:
         _try(trial, size, None, **options)
-        beside = what_fits(trial, footage, size=size, with_audio=with_audio, **options)
-        with open_fitting(footage, beside, with_audio=with_audio) as copied:
+        chosen = what_fits(trial, footage, size=size, with_audio=with_audio, **options)
+        with open_fitting(footage, chosen, with_audio=with_audio) as copied:
             _try(trial, size, copied and _beginning(copied), **options)
     except InputError as error:
         message = str(error).replace(f"{trial}: ", "")
@@ -90,18 +89,18 @@ def check_output(
     finally:
         with contextlib.suppress(OSError):
             trial.unlink(missing_ok=True)
-    return beside
+    return chosen
 
 
 def what_fits(
     trial: Path, footage: Footage, *, size: tuple[int, int], with_audio: bool, **options: Any
-) -> Beside:
-    """What a container takes of what stands beside the frames, each stream tried by itself.
+) -> Chosen:
+    """The streams that a container can hold, each tested by itself.
 
     Raises:
-      InputError: it does not take the sound.
+      InputError: it cannot hold the sound.
     """
-    with footage.beside(sound=with_audio) as copied:
+    with footage.open_streams(sound=with_audio) as copied:
         if copied is None:
             return NOTHING
         streams, left_out = copied.streams, list(copied.left_out)
@@ -112,26 +111,26 @@ def what_fits(
             elif stream.type == "audio":
                 other = _other_format(trial, footage, size, with_audio, **options)
                 raise InputError(
-                    f"{trial.suffix} does not hold the {name_of(stream)}: take {other}none of the "
-                    f"sound by --config.render.audio=False"
+                    f"{trial.suffix} does not hold the {name_of(stream)}: set {other}"
+                    f"--config.render.audio=False"
                 )
             else:
                 left_out.append(name_of(stream))
-        return Beside(tuple(fitting), tuple(left_out))
+        return Chosen(tuple(fitting), tuple(left_out))
 
 
 @contextlib.contextmanager
-def open_fitting(footage: Footage, beside: Beside, *, with_audio: bool) -> Iterator[Copied | None]:
-    """What stands beside the frames, as far as it goes into the container."""
-    with footage.beside(sound=with_audio) as copied:
+def open_fitting(footage: Footage, chosen: Chosen, *, with_audio: bool) -> Iterator[Copied | None]:
+    """Opens the chosen streams of the footage."""
+    with footage.open_streams(sound=with_audio) as copied:
         if copied is None:
             yield None
             return
-        streams = tuple(stream for stream in copied.streams if stream.index in beside.indices)
+        streams = tuple(stream for stream in copied.streams if stream.index in chosen.indices)
         packets = (
             (packet, heard)
             for packet, heard in copied.packets
-            if packet.stream.index in beside.indices
+            if packet.stream.index in chosen.indices
         )
         yield copied._replace(streams=streams, packets=packets)
 
@@ -144,7 +143,7 @@ def _fits(
     with_audio: bool,
     **options: Any,
 ) -> bool:
-    with open_fitting(footage, Beside((index,), ()), with_audio=with_audio) as copied:
+    with open_fitting(footage, Chosen((index,), ()), with_audio=with_audio) as copied:
         try:
             _try(trial, size, copied and _beginning(copied), **options)
         except InputError:
@@ -155,8 +154,8 @@ def _fits(
 def _other_format(
     trial: Path, footage: Footage, size: tuple[int, int], with_audio: bool, **options: Any
 ) -> str:
-    """The field that takes all of the sound, in words; empty without."""
-    with footage.beside(sound=with_audio) as copied:
+    """The setting that holds all sound, as the beginning of a text; empty if there is none."""
+    with footage.open_streams(sound=with_audio) as copied:
         wanted = [s.index for s in copied.streams if s.type == "audio"] if copied else []
     for name in ("mkv", "mov", "mp4"):
         other = trial.with_suffix(f".{name}")
@@ -185,8 +184,8 @@ def _beginning(copied: Copied) -> Copied:
     return copied._replace(packets=packets())
 
 
-def _try(trial: Path, size: tuple[int, int], beside: Copied | None, **options: Any) -> None:
-    with video_writer.open_writer(trial, beside=beside, **options) as write:
+def _try(trial: Path, size: tuple[int, int], copied: Copied | None, **options: Any) -> None:
+    with video_writer.open_writer(trial, copied=copied, **options) as write:
         for _ in range(2):
             write(np.zeros((*size, 3), np.uint8))
 

@@ -1,10 +1,10 @@
-"""Image files of one page or many: TIFF stacks, animated GIF, PNG, WebP and AVIF.
+"""Reads image files with one page or more: TIFF stacks, animated GIF, PNG, WebP and AVIF.
 
 Letters
     H  rows     W  columns
 
-OpenCV decodes what may have 16 bits, Pillow the rest. Headers are checked before memory is
-taken. Pillow's limit of 179 million pixels holds for every page.
+OpenCV decodes formats that may have 16 bits, Pillow the others. Headers are checked before
+memory is allocated. Pillow's limit of 179 million pixels applies to every page.
 """
 
 import io
@@ -20,7 +20,7 @@ from PIL import Image, ImageOps
 
 from vidprior.errors import InputError
 
-# A frame of an animation that says nothing, or 0, is shown so long: as browsers do.
+# Duration of an animation's frame that is unspecified or 0, as in browsers.
 DEFAULT_DURATION = Fraction(1, 10)
 # Pixels of a canvas that a picture may leave empty.
 HOLLOW = 2**20
@@ -28,18 +28,18 @@ HOLLOW = 2**20
 _AT_ONCE = 8
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
-# It tells of damaged files on stderr, where we do so ourselves.
+# OpenCV would report damaged files on stderr, which we do ourselves.
 (getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(0)
 
 
 class Pixels(NamedTuple):
-    """One page as it is stored.
+    """One page as stored.
 
     Attributes:
       colours: [H, W] grey or [H, W, 3] RGB, uint8 or uint16; palettes looked up.
-      alpha: [H, W] of the same type; None where there is none.
+      alpha: [H, W] of the same type; None without alpha.
       numbers: [H, W] uint8, the palette's entries; None without a palette.
-      lossy: whether it was coded with losses.
+      lossy: whether the format is lossy.
     """
 
     colours: np.ndarray
@@ -49,7 +49,7 @@ class Pixels(NamedTuple):
 
 
 class Pages(NamedTuple):
-    """What the header of an image file says.
+    """The header of an image file.
 
     Attributes:
       total: pages, or frames of an animation.
@@ -86,7 +86,7 @@ class Pages(NamedTuple):
             raise unreadable(self.path, error) from error
 
     def durations(self) -> tuple[Fraction, ...] | None:
-        """How long each frame of an animation is shown, seconds; None for what has no time.
+        """Duration of each frame of an animation, seconds; None for other files.
 
         Raises:
           InputError: the file cannot be read.
@@ -101,7 +101,7 @@ class Pages(NamedTuple):
 
 
 def open_pages(path: Path) -> Pages:
-    """Looks at the header of an image file.
+    """Reads the header of an image file.
 
     Raises:
       InputError: it is missing, no image, or has more than Pillow's limit of pixels.

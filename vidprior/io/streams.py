@@ -1,6 +1,5 @@
-"""What stands beside the pictures of a video file, copied as it is coded.
+"""Copies sound, subtitles, attachments, tags and chapters of a video file without decoding.
 
-Sound, subtitles and attachments go over without decoding; so do titles, languages and chapters.
 Times are seconds as exact fractions.
 """
 
@@ -16,7 +15,7 @@ from vidprior.errors import InputError
 from vidprior.io.video_reader import open_video, packet_time
 
 COPIED = ("audio", "subtitle", "attachment")
-# What containers write about themselves is not the source's to say.
+# Tags that containers write about themselves, which are not copied.
 _OWN = (
     "encoder", "major_brand", "minor_version", "compatible_brands", "duration", "vendor_id",
     "handler_name", "rotate", "alpha_mode", "stereo_mode",
@@ -24,17 +23,17 @@ _OWN = (
 
 
 class Copied(NamedTuple):
-    """Streams as they are coded, and what is said of them.
+    """Encoded streams of a source, and their tags.
 
     Attributes:
-      streams: PyAV's, of the file that they stand in; they say how the packets are coded.
-      left_out: in words, what the file has beside them that is not copied.
+      streams: PyAV's streams of the source, which define how the packets are coded.
+      left_out: names of other streams, which are not copied.
       packets: in the file's order, with their times in seconds, counted from the first
         picture.
-      tags: titles and the like of the whole file.
-      video_tags: those of its pictures.
+      tags: of the file, such as the title.
+      video_tags: of the video stream.
       chapters: PyAV's, of a whole file.
-      earliest: when the first packet begins, seconds; before the first picture below 0.
+      earliest: start of the first packet, seconds; negative if before the first picture.
     """
 
     streams: tuple[Any, ...]
@@ -55,14 +54,14 @@ def open_copied(
     end: Fraction | None,
     sound: bool = True,
 ) -> Iterator[Copied]:
-    """What stands beside the pictures of a video file, from `begin` to `end`.
+    """Opens the streams of a video file other than its pictures, from `begin` to `end`.
 
     Args:
       path: of a file that has been probed.
-      origin: when the first picture is shown, seconds.
-      begin: seconds; packets that are over by then are left out. None: none are.
-      end: seconds; packets that start then or later are left out. None: none are.
-      sound: whether audio is wanted.
+      origin: display time of the first picture, seconds.
+      begin: seconds; packets that end by then are left out. None: none.
+      end: seconds; packets that start then or later are left out. None: none.
+      sound: whether to include audio.
     """
     with open_video(path) as (container, video):
         kinds = COPIED if sound else COPIED[1:]
@@ -95,14 +94,14 @@ def _is_known(stream: Any) -> bool:
 
 
 def _is_content(stream: Any, sound: bool) -> bool:
-    """Whether anybody would miss a stream: chapters and time codes go over as tags."""
+    """Whether a stream has content; chapters and time codes are copied as tags."""
     if stream.type == "data":
         return stream.name != "bin_data" and "timecode" not in stream.metadata
     return sound or stream.type != "audio"
 
 
 def tags_of(holder: Any) -> dict[str, str]:
-    """What a container or a stream says of its contents, not of itself."""
+    """The tags of a container or a stream that describe its content."""
     return {
         name: value
         for name, value in holder.metadata.items()
@@ -124,7 +123,7 @@ def name_of(stream: Any) -> str:
 def _packets(
     path: Path, container: Any, streams: Sequence[Any]
 ) -> Iterator[tuple[Any, Fraction, Fraction]]:
-    """Each packet, and when it begins and ends to be heard, seconds."""
+    """Yields each packet with its start and end, seconds."""
     coded = [stream for stream in streams if stream.codec_context is not None]
     if not coded:
         return

@@ -1,6 +1,6 @@
-"""When frames are shown: times that are missing, doubled or out of order, mended.
+"""Display times of frames: repairs times that are missing, repeated or out of order.
 
-Times are seconds as exact fractions, one for each frame in the order of showing.
+Times are seconds as exact fractions, one for each frame in display order.
 """
 
 import bisect
@@ -8,24 +8,24 @@ import itertools
 from collections.abc import Sequence
 from fractions import Fraction
 
-# After a step back, so many frames at the usual distance tell that the clock was set back.
+# After a step back in time, this many regular frames show that the clock was restarted.
 RESTART_FRAMES = 4
-# A rate that is announced may differ from the one measured by this share of it.
+# The relative difference allowed between an announced and the measured rate.
 RATE_TOLERANCE = 0.2
 
 
 def mend_times(
     times: Sequence[Fraction], *, spacing: Fraction
 ) -> tuple[tuple[Fraction, ...], tuple[int, ...]]:
-    """Times that rise from frame to frame, and the numbers of the frames that were moved.
+    """Rising times, and the numbers of the frames whose times were changed.
 
-    A frame that shares its time with the one before, or steps back behind it, is shown half-way
-    to the next (several are spaced evenly). Where the clock is set back for good, as in files
-    that were joined, it goes on from where it was.
+    A frame at the same time as the previous one, or before it, is moved half-way to the next
+    (several are spaced evenly). If the clock restarts, as in joined files, times continue from
+    before the restart.
 
     Args:
-      times: as the file says them.
-      spacing: between frames, where nothing else tells.
+      times: as stored in the file.
+      spacing: between frames, if the times do not show it.
     """
     joined = _join_restarts(list(times), spacing)
     kept = _longest_rise(joined)
@@ -49,18 +49,18 @@ def choose_rate(announced: Sequence[Fraction | None], times: Sequence[Fraction])
     """Frames per second: the first announced rate that agrees with the times.
 
     Args:
-      announced: by the container, in order of trust; None or 0 says nothing.
-      times: rising; fewer than three tell nothing.
+      announced: by the container, in order of trust; None or 0: unknown.
+      times: rising; fewer than three are ignored.
 
     Returns:
-      The rate; where none agrees, the nearest simple fraction to what the times say.
+      The rate; if none agrees, the simple fraction nearest to the measured rate.
     """
     rates = [rate for rate in announced if rate]
     if len(times) < 3 or times[-1] <= times[0]:
         plausible = [rate for rate in rates if rate <= 1000]
         return next(iter(plausible or rates), None)
     measured = (len(times) - 1) / (times[-1] - times[0])
-    # The usual step tells more than the average where frames were dropped.
+    # If frames were dropped, the median step is more reliable than the average.
     steps = sorted(after - before for before, after in itertools.pairwise(times))
     usual = 1 / steps[len(steps) // 2]
     for rate in rates:
@@ -70,9 +70,9 @@ def choose_rate(announced: Sequence[Fraction | None], times: Sequence[Fraction])
 
 
 def places_of(times: Sequence[Fraction], rate: Fraction | None) -> tuple[int, ...]:
-    """The number of each frame in a clip of constant rate of which some frames were dropped.
+    """The number of each frame in a clip of constant rate with dropped frames.
 
-    Frames 0, 1, 2, ... where the times are those of no such clip.
+    0, 1, 2, ... if the times do not match a constant rate.
     """
     plain = tuple(range(len(times)))
     if not rate or len(times) < 2:
@@ -87,7 +87,7 @@ def places_of(times: Sequence[Fraction], rate: Fraction | None) -> tuple[int, ..
 
 
 def _join_restarts(times: list[Fraction], spacing: Fraction) -> list[Fraction]:
-    """Times without restarts of the clock: from there on they follow what was before."""
+    """Times without restarts of the clock: later times continue from before the restart."""
     joined, shift = list(times), Fraction(0)
     for number, time in enumerate(times):
         fell = number > 0 and time + shift < joined[number - 1] - spacing
@@ -101,8 +101,8 @@ def _join_restarts(times: list[Fraction], spacing: Fraction) -> list[Fraction]:
 
 
 def _longest_rise(times: Sequence[Fraction]) -> list[int]:
-    """Places of the longest strictly rising subsequence, the earliest of equal ones."""
-    tails: list[Fraction] = []  # the smallest time that ends a rise of each length
+    """Positions of the longest strictly rising subsequence, the earliest of equal ones."""
+    tails: list[Fraction] = []  # the smallest last time of a rise of each length
     ends: list[int] = []
     before: list[int | None] = []
     for number, time in enumerate(times):

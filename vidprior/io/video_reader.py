@@ -1,7 +1,7 @@
-"""What one video file holds, by FFmpeg's libraries: its frames as they are to be shown.
+"""Reads the frames of a video file with FFmpeg's libraries, as a player shows them.
 
-Times are seconds as exact fractions. `video_scan` looks a file over, `streams` copies what
-stands beside the pictures.
+Times are seconds as exact fractions. `video_scan` examines a file, `streams` copies its sound
+and other streams.
 """
 
 import contextlib
@@ -19,14 +19,14 @@ import numpy as np
 from vidprior.errors import InputError
 from vidprior.io.colour import Colour, has_alpha, to_array
 
-# Codecs that footage comes in, by FFmpeg's names.
+# Common codecs of footage, by FFmpeg's names.
 DECODERS = ("h264", "hevc", "vp9", "av1", "prores", "mjpeg", "ffv1")
-# FFmpeg's own decoders of these leave alpha out; those of their makers do not.
+# Decoders that read alpha, for codecs whose FFmpeg decoder does not.
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
 class Turn(NamedTuple):
-    """What makes a picture upright: rows for columns, then rows or columns the other way."""
+    """Turns a picture upright: transposes it, then flips rows or columns."""
 
     quarter: bool
     flip_rows: bool
@@ -34,36 +34,37 @@ class Turn(NamedTuple):
 
 
 class Loss(NamedTuple):
-    """A packet that could not be decoded, and when it would have been shown, seconds."""
+    """A packet that could not be decoded, and its display time, seconds."""
 
     time: Fraction | None
 
 
 @dataclasses.dataclass(frozen=True)
 class VideoFile:
-    """A video file after a first look.
+    """The properties of a video file.
 
     Attributes:
-      total: frames that can be shown; of a file that is cut off, as many as it announces.
-      usable: frames before the end of a file that is cut off or damaged there; else `total`.
+      path: of the file.
+      total: frames that can be shown; for a truncated file, as many as it announces.
+      usable: frames before the end of a truncated or damaged file; else `total`.
       size: (H, W) before it is turned upright, pixels.
-      rate: frames per second, the average where it varies.
-      pixel_aspect: width of a pixel over its height; None where nothing is said.
-      times: when each frame is shown, seconds, rising: by the container, or by the
-        rate where that does not say it of every frame.
-      places: the number of each frame at its rate, counting those that were dropped.
-      variable: whether the times are not those of a constant rate, give or take the
-        precision of the container's clock.
-      unseen: frames before those, which refer to pictures that are not in the file: it was
-        cut out of a longer one and does not begin with a key frame.
-      flawed: numbers of frames that the decoder mended or that stand beside a loss.
-      lost: packets within the file that could not be decoded.
-      moved: numbers of frames whose time was doubled or out of order, and is mended.
+      rate: frames per second, the average if it varies.
+      pixel_aspect: width of a pixel over its height; None if unspecified.
+      times: display time of each frame, seconds, rising: from the container, or from the
+        rate if the container lacks some.
+      places: number of each frame at its rate, counting dropped frames.
+      variable: whether the times do not match a constant rate, within the precision of the
+        container's clock.
+      unseen: frames before the first key frame, which cannot be decoded, since the file was
+        cut from a longer one.
+      flawed: numbers of frames that the decoder repaired, or next to a loss.
+      lost: packets inside the file that could not be decoded.
+      moved: numbers of frames whose time was repeated or out of order, and is repaired.
       colour: how colours are coded.
-      assumed: what the file does not say of its colours, and what was taken, in words.
+      assumed: a text on what was assumed about colours; empty if nothing.
       fields: 'top' or 'bottom', the first field of interlaced frames; empty for others.
-      alpha: whether frames say how opaque they are.
-      lossless: whether its numbers are as they were before coding.
+      alpha: whether frames have alpha.
+      lossless: whether the codec is lossless.
     """
 
     path: Path
@@ -88,20 +89,22 @@ class VideoFile:
     def frames(
         self, start: int, stop: int, *, layout: str = "rgb24"
     ) -> Iterator[tuple[str, np.ndarray]]:
-        """Names and pictures of a range, upright; ends early where the video is damaged.
+        """Yields names and pictures of a range, upright; ends early if the video is damaged.
 
         Args:
+          start: first frame.
+          stop: frame after the last.
           layout: 'rgb24' for [H, W, 3], 'rgba' for [H, W, 4].
         """
         stop = min(stop, self.usable)
         with open_video(self.path) as (container, stream):
             decoder = Decoder(stream, alpha=layout == "rgba")
-            # From the first frame on: after a seek, a frame's number is a guess.
+            # Decoded from the first frame on: after a seek, frame numbers are uncertain.
             decoded = itertools.islice(decoder.frames(container, stream), stop)
             turn: Turn | None = None
             for index, frame in enumerate(decoded):
-                # Asked once: a frame whose side data has been read waits for the garbage
-                # collector, and large frames soon fill the memory.
+                # Read once only: a frame whose side data was read waits for the garbage
+                # collector, and large frames would fill the memory.
                 turn = turn or turn_of(frame)
                 if index >= start:
                     picture = to_array(frame, self.colour, layout=layout)
@@ -119,13 +122,13 @@ def decodes(name: str) -> bool:
 
 @contextlib.contextmanager
 def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
-    """PyAV's container and its video stream.
+    """Opens PyAV's container and its video stream.
 
     Raises:
-      InputError: the file cannot be read, or has no video that can.
+      InputError: the file cannot be read, or has no readable video.
     """
     try:
-        # An absolute path is never taken for a protocol, and odd metadata stops nothing.
+        # An absolute path is never read as a protocol, and invalid metadata is replaced.
         container = av.open(str(path.absolute()), metadata_errors="replace")
     except (av.error.FFmpegError, OSError) as error:
         raise InputError(f"{path}: cannot be read as a video ({error.strerror})") from error
@@ -138,13 +141,13 @@ def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
 
 
 class Decoder:
-    """Frames out of packets: all that libavcodec delivers, from the first whole one on.
+    """Decodes packets to frames, from the first intact frame on.
 
-    What stands before the first key frame is none: it refers to what is not there.
+    Packets before the first key frame are skipped, since they refer to missing pictures.
 
     Args:
       stream: PyAV's.
-      alpha: take a decoder that delivers alpha.
+      alpha: use a decoder that reads alpha.
     """
 
     def __init__(self, stream: Any, *, alpha: bool = False):
@@ -152,7 +155,7 @@ class Decoder:
         self._keyed = self._begun = False
 
     def feed(self, packet: Any | None) -> Iterator[Any]:
-        """The frames, and `Loss`es, that a packet leads to; None asks for what is held back."""
+        """Yields the frames and `Loss`es of a packet; None flushes the decoder."""
         self._keyed = self._keyed or packet is None or packet.is_keyframe
         try:
             frames = self._context.decode(packet)
@@ -166,7 +169,7 @@ class Decoder:
                 yield frame
 
     def frames(self, container: Any, stream: Any) -> Iterator[Any]:
-        """The frames of a whole file."""
+        """Yields the frames of a whole file."""
         for packet in itertools.chain(packets(container, stream), [None]):
             if packet is None or packet.size:
                 yield from (item for item in self.feed(packet) if not isinstance(item, Loss))
@@ -175,10 +178,12 @@ class Decoder:
 def packets(
     container: Any, stream: Any, on_break: Callable[[Exception], None] = lambda _: None
 ) -> Iterator[Any]:
-    """The packets of a stream, empty ones too.
+    """Yields the packets of a stream, including empty ones.
 
     Args:
-      on_break: called where the container cannot be read any further.
+      container: PyAV's.
+      stream: PyAV's.
+      on_break: called if the container cannot be read any further.
     """
     try:
         for packet in container.demux(stream):
@@ -189,13 +194,13 @@ def packets(
 
 
 def packet_time(packet: Any) -> Fraction | None:
-    """When a packet's frame is shown, seconds; when it is decoded, where that is all it says."""
+    """The display time of a packet's frame, seconds; its decoding time if there is no other."""
     time = packet.dts if packet.pts is None else packet.pts
     return None if time is None else time * packet.time_base
 
 
 def alpha_codec(stream: Any) -> str | None:
-    """The decoder that delivers a stream's alpha where its usual one does not."""
+    """The decoder that reads a stream's alpha, if the default one does not."""
     says = {name.lower(): value for name, value in stream.metadata.items()}
     if says.get("alpha_mode") != "1":
         return None
@@ -203,7 +208,7 @@ def alpha_codec(stream: Any) -> str | None:
 
 
 def may_have_alpha(stream: Any) -> bool:
-    """Whether the frames of a stream that has been looked at say how opaque they are."""
+    """Whether the frames of a decoded stream have alpha."""
     pixel_format = stream.codec_context.format
     return alpha_codec(stream) is not None or (pixel_format is not None and has_alpha(pixel_format))
 
@@ -224,18 +229,18 @@ def _alpha_context(stream: Any) -> Any:
 
 
 def _name_unknown_side_data(kinds: Any, value: int) -> Any:
-    """A member for a kind of side data that FFmpeg knows and PyAV's table does not."""
+    """A member for a kind of side data that FFmpeg knows and PyAV does not."""
     member = object.__new__(kinds)
     member._name_, member._value_ = f"UNKNOWN_{value}", value
     return member
 
 
-# Without this, one kind that PyAV does not know makes all side data of a frame unreadable.
+# Without this, one kind unknown to PyAV makes all side data of a frame unreadable.
 setattr(av.sidedata.sidedata.Type, "_missing_", classmethod(_name_unknown_side_data))  # noqa: B010
 
 
 def turn_of(frame: Any) -> Turn:
-    """How a decoded frame is to be turned, by its display matrix (EXIF's too, in JPEG)."""
+    """How to turn a decoded frame upright, from its display matrix (or EXIF, in JPEG)."""
     try:
         data = frame.side_data.get("DISPLAYMATRIX")
     except ValueError:
@@ -251,7 +256,7 @@ def turn_of(frame: Any) -> Turn:
 
 
 def _upright(picture: np.ndarray, turn: Turn) -> np.ndarray:
-    """[H, W, C] as it is to be shown."""
+    """[H, W, C] turned upright."""
     if turn.quarter:
         picture = picture.swapaxes(0, 1)
     return picture[:: -1 if turn.flip_rows else 1, :: -1 if turn.flip_columns else 1]

@@ -1,7 +1,7 @@
-"""A first look at a video file: every frame that it delivers, and what is wrong with some.
+"""Examines a video file: its frames, their times, and damage.
 
-Packets are counted to the end of the file; frames are decoded as far as they are wanted, since
-only the decoder tells which packets lead to a picture, and which pictures are flawed.
+Packets are counted to the end of the file. Frames are decoded as far as they are needed, since
+only the decoder knows which packets give a picture, and which pictures are flawed.
 """
 
 import itertools
@@ -18,11 +18,11 @@ from vidprior.io import colour, timing, video_reader
 from vidprior.io.colour import Colour
 from vidprior.io.video_reader import Loss, VideoFile
 
-# By the field order of libavcodec, the field that is shown first.
+# The field shown first, by libavcodec's field order.
 _FIRST_FIELD = {2: "top", 3: "bottom", 4: "bottom", 5: "top"}
-# Of frames that a damaged header announces beyond those that are there.
+# The most missing frames at the end that a header may announce, since it may be damaged.
 MOST_MISSING = 100_000
-# In these, frames are interlaced with the bottom field first where nothing is said.
+# Codecs with the bottom field first, if nothing is specified.
 _BOTTOM_FIRST = ("dvvideo",)
 
 
@@ -32,13 +32,13 @@ class _Frame(NamedTuple):
 
 
 class _Packets:
-    """What the packets of a file say, while they are read."""
+    """Statistics of the packets of a file."""
 
     def __init__(self, container: str) -> None:
-        # Where packets are cut out of a stream, the mark of a gap stands at the one before it.
+        # In these containers, a gap is marked on the packet before it.
         self._marked_early = container in ("mpegts", "mpeg")
         self._gap_ahead = False
-        self.times: list[Fraction | None] = []  # of those that hold something, as they stand
+        self.times: list[Fraction | None] = []  # of packets with content, in the file's order
         self.damaged: set[Fraction | None] = set()  # the times of those that lack a part
         self.count = self.hidden = 0
         self.end = 0.0
@@ -57,7 +57,7 @@ class _Packets:
 
 
 class _Decoded:
-    """What the decoder delivers, while it does."""
+    """The decoded frames and losses of a file."""
 
     def __init__(self, clock: Fraction) -> None:
         self.clock = clock  # a frame that was held back to the end has none of its own
@@ -74,7 +74,7 @@ class _Decoded:
         self.frames.append(_Frame(time, item.is_corrupt))
 
     def is_enough(self, stop: int | None) -> bool:
-        """Up to the first sound frame behind those that are wanted: damage before is inside."""
+        """Whether an intact frame follows the wanted ones, so that damage before it is inside."""
         frames = self.frames
         return stop is not None and len(frames) > stop and not frames[-1].flawed
 
@@ -84,7 +84,7 @@ class _Decoded:
         return sound[-1] + 1 if sound else 0
 
     def lost_inside(self) -> int:
-        """Packets before the last sound frame that led to none."""
+        """Packets before the last intact frame that gave no frame."""
         usable = self.usable()
         latest = self.frames[usable - 1].time if usable else None
         return sum(
@@ -94,13 +94,14 @@ class _Decoded:
 
 
 def probe(path: Path, *, stop: int | None = None) -> VideoFile:
-    """Looks a video file over.
+    """Examines a video file.
 
     Args:
-      stop: how many frames are wanted; None: all. What stands behind them is not decoded.
+      path: of the file.
+      stop: how many frames are needed; None: all. Later frames are not decoded.
 
     Raises:
-      InputError: it cannot be read, has no frames, or has colours that cannot be read.
+      InputError: it cannot be read, has no frames, or has an unsupported colour matrix.
     """
     with video_reader.open_video(path) as (container, stream):
         announced = (stream.average_rate, stream.guessed_rate, stream.base_rate)
@@ -135,7 +136,7 @@ def probe(path: Path, *, stop: int | None = None) -> VideoFile:
         usable = len(times)
         if whole:
             usable, missing = decoded.usable(), missing + len(decoded.losses) - lost
-        # Of a file that is cut off, the rest would have gone on at the same rate.
+        # The missing frames of a truncated file are assumed at the same rate.
         spacing = 1 / (rate or Fraction(25))
         times += tuple(times[-1] + (i + 1) * spacing for i in range(missing))
         steady = (abs(t - times[0] - i * spacing) <= stream.time_base for i, t in enumerate(times))
@@ -178,7 +179,7 @@ def _times(
     whole: bool,
     rate: Fraction | None,
 ) -> tuple[tuple[Fraction, ...], tuple[int, ...], int]:
-    """When frames are shown, those that were moved, and how many before cannot be shown."""
+    """Display times, numbers of frames whose time was repaired, and frames before a key frame."""
     spacing = 1 / (rate or Fraction(25))
     shown = [frame.time for frame in frames if frame.time is not None]
     by_packets = sorted(time for time in packets if time is not None)
@@ -189,7 +190,7 @@ def _times(
         unseen = sum(time < shown[0] for time in by_packets)
         later = [] if whole else [time for time in by_packets if time > max(shown)]
     elif whole and len(by_packets) == len(frames) == len(set(by_packets)):
-        # As in AVI, which knows the order of decoding alone.
+        # As in AVI, which stores only the order of decoding.
         times, moved, later = tuple(by_packets), (), []
     elif not whole and len(by_packets) == len(packets) == len(set(by_packets)):
         times, moved, later = tuple(by_packets), (), []
@@ -202,10 +203,10 @@ def _times(
 def _missing_at_end(
     path: Path, container: Any, stream: Any, seen: _Packets, rate: Fraction | None
 ) -> int:
-    """How many frames the container announces behind the last packet that is there."""
+    """How many frames the container announces after the last packet."""
     missing = max(stream.frames - seen.count, 0)
     if missing and container.format.name == "avi" and _is_whole_riff(path):
-        return 0  # AVI counts dropped frames, of which it has no packets
+        return 0  # AVI counts dropped frames, which have no packets
     end = _announced_end(container, stream)
     if end is not None and rate:
         missing = max(missing, round((end - seen.end) * rate))
@@ -213,7 +214,7 @@ def _missing_at_end(
 
 
 def _is_whole_riff(path: Path) -> bool:
-    """Whether a RIFF file is as long as it says."""
+    """Whether a RIFF file has the length in its header."""
     with path.open("rb") as file:
         header = file.read(8)
     return (
@@ -223,7 +224,7 @@ def _is_whole_riff(path: Path) -> bool:
 
 
 def _announced_end(container: Any, stream: Any) -> float | None:
-    """When a Matroska file says that the stream is over, seconds; it counts no frames."""
+    """The end of the stream according to a Matroska file, seconds; it has no frame count."""
     if "matroska" not in container.format.name:
         return None
     for name, value in stream.metadata.items():
@@ -243,7 +244,7 @@ def _fields(frame: Any, stream: Any) -> str:
 
 
 def _first_field(frame: Any) -> str:
-    """Asked of a filter, since PyAV does not tell it of a frame."""
+    """The first field, found with a filter, since PyAV frames do not have it."""
     graph = av.filter.Graph()
     source = graph.add_buffer(
         width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 25)
@@ -260,7 +261,7 @@ def _first_field(frame: Any) -> str:
 
 
 def _is_lossless(context: Any, frame: Any) -> bool:
-    """Whether a stream's numbers can be labels: coded without loss, and never YUV."""
+    """Whether a stream's values can be labels: lossless and not YUV."""
     codec = av.Codec(context.name, "r")
     is_rgb = frame.format.is_rgb or frame.format.has_palette
     return bool(codec.lossless and not codec.lossy and is_rgb)

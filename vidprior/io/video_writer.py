@@ -1,7 +1,7 @@
-"""Frames into a video file, with or without loss; what stands beside them as it was.
+"""Writes frames to a video file, lossy or lossless, with copied sound and other streams.
 
-Frames are [H, W, 3] `uint8` RGB and come one at a time: they are encoded as they come,
-so that a long result never stands in memory. Times are seconds as exact fractions.
+Frames are [H, W, 3] `uint8` RGB and are encoded one at a time, so a long result is never in
+memory. Times are seconds as exact fractions.
 """
 
 import contextlib
@@ -26,18 +26,20 @@ PathLike = str | os.PathLike[str]
 # The encoders used, by FFmpeg's names.
 ENCODERS = ("libx264", "libx264rgb", "ffv1")
 
-# In libavcodec's tables.
+# Constants of libavcodec.
 _LIMITED, _FULL = 1, 2
 _RGB = 0
 _FIELD_ORDER = {"top": 2, "bottom": 3}
-# Codecs begin before what they say: sound so little ahead of the picture is none.
+# Sound that starts at most this much before the picture is codec priming.
 PRIMING = Fraction(1, 20)
+# PyAV 18.0 cannot say which field comes first, and would say the wrong one.
+TELLS_FIELDS = hasattr(av.VideoCodecContext, "field_order")
 # Ticks of a second that MP4 can count.
 FINEST = 2**31 - 1
 
 
 def encodes(name: str) -> bool:
-    """Whether an encoder is there on this machine."""
+    """Whether an encoder is available on this machine."""
     try:
         av.Codec(name, "w")
     except av.codec.codec.UnknownCodecError:
@@ -46,7 +48,7 @@ def encodes(name: str) -> bool:
 
 
 def write_video(path: PathLike, frames: Iterable[np.ndarray], **options: Any) -> int:
-    """Writes all frames of an iterable; options and errors as of `open_writer`.
+    """Writes all frames of an iterable; options and errors as in `open_writer`.
 
     Returns:
       How many frames were written.
@@ -67,35 +69,35 @@ def open_writer(
     lossless: bool = False,
     pixel_aspect: Fraction | None = None,
     shown_at: Sequence[Fraction] | None = None,
-    beside: Copied | None = None,
+    copied: Copied | None = None,
     colour: Colour = BT709,
     fields: str = "",
 ) -> Iterator[Callable[[np.ndarray], None]]:
-    """Writes frames as H.264 (yuv420p, CRF 16), or without any loss.
+    """Writes frames as H.264 (yuv420p, CRF 16), or lossless.
 
-    The file appears under its name at the end, when it is whole. yuv420p has no odd
-    sides: where a side is odd, the last row or column is doubled. MP4 and MOV have their
-    index in front, so that they play while they are fetched.
+    The file appears under its name when it is complete. yuv420p needs even sides: the last
+    row or column of an odd side is doubled. MP4 and MOV have their index in front, so that
+    they play while downloading.
 
     Args:
-      path: .mp4, .mov or .mkv, and .mkv if lossless; its folder is made if it is missing.
+      path: .mp4, .mov or .mkv; .mkv if lossless. Its folder is created if missing.
       rate: frames per second, kept exactly.
-      lossless: write RGB that reads back bit for bit, odd sides too: FFV1, or H.264 where
+      lossless: write RGB that reads back bit for bit, also with odd sides: FFV1, or H.264 if
         pixels are not square.
-      pixel_aspect: width of a pixel over its height; None says nothing about it.
-      shown_at: when each frame is shown, where their rate varies; Matroska rounds to
-        milliseconds. None: at the rate.
-      beside: copied without decoding it; its times count from the first frame.
-      colour: how colours are to be coded, and what is said of them.
-      fields: 'top' or 'bottom': the frames are interlaced, and this field comes first.
+      pixel_aspect: width of a pixel over its height; None: unspecified.
+      shown_at: display time of each frame, if the rate varies; Matroska rounds to
+        milliseconds. None: constant rate.
+      copied: streams to copy; their times count from the first frame.
+      colour: how to code colours, and their tags.
+      fields: 'top' or 'bottom': the first field of interlaced frames.
 
     Yields:
       A function that takes the next frame, [H, W, 3] uint8 RGB; at least one, all of one
       size.
 
     Raises:
-      InputError: the suffix is none of these, the file cannot be written, or a format
-        of what stands beside does not go into it.
+      InputError: the suffix is not supported, the file cannot be written, or it cannot hold
+        a copied stream.
     """
     path = Path(path)
     suffixes = (".mkv",) if lossless else (".mp4", ".mov", ".mkv")
@@ -106,11 +108,11 @@ def open_writer(
     try:
         with (
             replacing(path) as temporary,
-            # An absolute path is never taken for a protocol.
+            # An absolute path is never read as a protocol.
             av.open(str(temporary.absolute()), "w", container_options=options) as container,
         ):
             writer = _Writer(
-                container, path, rate, lossless, pixel_aspect, shown_at, beside, colour, fields
+                container, path, rate, lossless, pixel_aspect, shown_at, copied, colour, fields
             )
             yield writer.write
             writer.finish()
@@ -119,7 +121,7 @@ def open_writer(
 
 
 class _Writer:
-    """A container under way; its streams begin with the first frame, whose size they need."""
+    """An open container; its streams start with the first frame, whose size they need."""
 
     def __init__(
         self,
@@ -129,26 +131,27 @@ class _Writer:
         lossless: bool,
         pixel_aspect: Fraction | None,
         shown_at: Sequence[Fraction] | None,
-        beside: Copied | None,
+        copied: Copied | None,
         colour: Colour,
         fields: str,
     ):
         self._container, self._path = container, path
         self._rate, self._lossless, self._pixel_aspect = rate, lossless, pixel_aspect
-        self._shown_at, self._colour, self._fields = shown_at, colour, fields
+        self._shown_at, self._colour = shown_at, colour
+        self._fields = fields if TELLS_FIELDS else ""
         self._delay = Fraction(0)  # of the pictures, behind what is heard before them
-        if beside is not None and -beside.earliest > PRIMING:
-            self._delay = -beside.earliest
+        if copied is not None and -copied.earliest > PRIMING:
+            self._delay = -copied.earliest
         self._clock = _clock(rate, shown_at, self._delay)
-        self._beside = beside
-        self._packets = iter(()) if beside is None else beside.packets
+        self._copied = copied
+        self._packets = iter(()) if copied is None else copied.packets
         self._copies: dict[int, Any] = {}
         self._next = next(self._packets, None)
         self._stream: Any = None
         self._count = 0
 
     def write(self, frame: np.ndarray) -> None:
-        """Encodes a frame, after the audio that is heard before it."""
+        """Encodes a frame, after copying the packets before it."""
         images.check_image(frame)
         pixels = frame if self._lossless else _pad_to_even(frame)
         if self._stream is None:
@@ -156,7 +159,7 @@ class _Writer:
         elif pixels.shape[:2] != (self._stream.height, self._stream.width):
             raise ValueError(f"frame {self._count} is {frame.shape}: all must have one size")
         time = self._count / self._rate if self._shown_at is None else self._shown_at[self._count]
-        self._copy_beside(time)
+        self._copy_until(time)
         picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
         if not self._lossless:
             picture = from_array(picture, self._colour, layout=self._stream.pix_fmt)
@@ -168,16 +171,16 @@ class _Writer:
         self._count += 1
 
     def finish(self) -> None:
-        """Encodes what the codec holds back, and copies the rest of the audio."""
+        """Flushes the encoder, and copies the remaining packets."""
         if self._stream is None:
             raise ValueError(f"{self._path}: there are no frames to write")
         self._container.mux(self._stream.encode(None))
-        self._copy_beside(None)
+        self._copy_until(None)
 
     def _begin(self, size: tuple[int, ...]) -> None:
         codec, options = "libx264", {"crf": "16"}
         if self._lossless:
-            # PyAV gives Matroska no pixel aspect; H.264 says it by itself.
+            # PyAV writes no pixel aspect to Matroska; H.264 contains it.
             square = self._pixel_aspect in (None, 1)
             codec, options = ("ffv1", {}) if square else ("libx264rgb", {"qp": "0"})
         if self._shown_at is not None and codec != "ffv1":
@@ -199,11 +202,11 @@ class _Writer:
         if self._pixel_aspect is not None:
             context.sample_aspect_ratio = self._pixel_aspect
         self._stream = stream
-        if self._beside is not None:
-            self._begin_beside(self._beside)
+        if self._copied is not None:
+            self._begin_copies(self._copied)
 
-    def _begin_beside(self, beside: Copied) -> None:
-        for source in beside.streams:
+    def _begin_copies(self, copied: Copied) -> None:
+        for source in copied.streams:
             try:
                 copy = self._container.add_stream_from_template(source)
             except (ValueError, av.error.FFmpegError) as error:
@@ -213,13 +216,13 @@ class _Writer:
             copy.metadata.update(tags_of(source))
             copy.disposition = source.disposition
             self._copies[source.index] = copy
-        self._container.metadata.update(beside.tags)
-        self._stream.metadata.update(beside.video_tags)
-        if beside.chapters:
-            self._container.set_chapters(beside.chapters)
+        self._container.metadata.update(copied.tags)
+        self._stream.metadata.update(copied.video_tags)
+        if copied.chapters:
+            self._container.set_chapters(copied.chapters)
 
-    def _copy_beside(self, until: Fraction | None) -> None:
-        """Copies packets heard by then; all of them if it is None."""
+    def _copy_until(self, until: Fraction | None) -> None:
+        """Copies packets up to a time; None: all of them."""
         while self._next is not None:
             packet, heard = self._next
             if until is not None and heard > until:
@@ -233,7 +236,7 @@ class _Writer:
 
 
 def _clock(rate: Fraction, shown_at: Sequence[Fraction] | None, delay: Fraction) -> Fraction:
-    """The longest tick, seconds, by which all times are whole; at most a container's finest."""
+    """The longest tick, seconds, that divides all times; not below a container's finest."""
     if shown_at is None and not delay:
         return 1 / rate
     times = [delay, *(shown_at or [1 / rate])]

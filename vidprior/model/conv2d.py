@@ -1,4 +1,4 @@
-"""Two-dimensional correlation, with an input's gradient that is fast on a CPU too."""
+"""Two-dimensional correlation with an input gradient that is also fast on a CPU."""
 
 import functools
 import math
@@ -61,10 +61,10 @@ def _backward(
 
 
 def _needs_own_form(kernel: jax.Array, cotangent: jax.Array) -> bool:
-    """Whether XLA's gradient to the input is a slow one.
+    """Whether XLA's gradient to the input is slow.
 
-    On a CPU it always is. Elsewhere the libraries know better, but for a kernel with more
-    pixels than the image: XLA takes the one for the other, and spends six times the products.
+    On a CPU it always is. On other devices it is slow only if the kernel has more pixels than
+    the image: XLA swaps the two, and computes six times the products.
     """
     larger = math.prod(kernel.shape[:2]) > math.prod(cotangent.shape[1:3])
     return larger or jax.default_backend() == "cpu"
@@ -74,9 +74,9 @@ conv2d.defvjp(_forward, _backward)
 
 
 def _vjp_by_products(cotangent: jax.Array, kernel: jax.Array) -> jax.Array:
-    """The input's gradient of stride 1: what each output sends to every input that it met.
+    """The input gradient for stride 1, as one matrix product from outputs to inputs.
 
-    One matrix product; XLA's convolution to few channels takes two to four times as long.
+    XLA's convolution to few channels takes two to four times as long.
     """
     rows, columns, channels, features = kernel.shape
     height, width = cotangent.shape[1] + rows - 1, cotangent.shape[2] + columns - 1
@@ -95,10 +95,10 @@ def _vjp_by_products(cotangent: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _vjp_by_correlation(cotangent: jax.Array, kernel: jax.Array, *, stride: int) -> jax.Array:
-    """The input's gradient as a correlation of stride 1: what each input gets from all outputs.
+    """The input gradient as a correlation of stride 1.
 
-    Inputs take turns in which taps of the kernel they meet, `stride` of them in each axis:
-    each kind is a block of channels, which then lie between each other.
+    Inputs fall into `stride` phases in each axis, which meet different taps of the kernel.
+    Each phase is a block of channels; the blocks are interleaved at the end.
     """
     taps = [-(-size // stride) for size in kernel.shape[:2]]
     space = [(0, t * stride - size) for t, size in zip(taps, kernel.shape[:2], strict=True)]
@@ -107,8 +107,8 @@ def _vjp_by_correlation(cotangent: jax.Array, kernel: jax.Array, *, stride: int)
     kernel = kernel.reshape(taps[0], stride, taps[1], stride, channels, features)
     kernel = kernel[::-1, :, ::-1].transpose(0, 2, 5, 1, 3, 4)
     margins = [(0, 0), *((t - 1, t - 1) for t in taps), (0, 0)]
-    # Apart, since XLA takes a kernel larger than the image, once it has folded the margins in,
-    # for the image, and is seven times slower.
+    # The barrier keeps XLA from folding the padding in: it would then swap a kernel larger than
+    # the image with the image, and be seven times slower.
     cotangent = lax.optimization_barrier(jnp.pad(cotangent, margins))
     y = _lax_conv(cotangent, kernel.reshape(*taps, features, -1))
     count, height, width, _ = y.shape

@@ -24,7 +24,7 @@ class Vgg16(nn.Module):
     """Features relu1_2, relu2_2 and relu3_3.
 
     Attributes:
-      imagenet_input: normalise the image by ImageNet's mean and deviation first.
+      imagenet_input: normalise the image by ImageNet's mean and standard deviation first.
       dtype: of the convolutions and of the features.
       fewer_products: takes Winograd's convolutions, twice as fast on a CPU.
     """
@@ -65,7 +65,7 @@ class Vgg16(nn.Module):
 
 
 def _fewer_products(x: jax.Array, kernel: jax.Array, *_: Any, **__: Any) -> jax.Array:
-    """In the place of `lax.conv_general_dilated`, for the one kind of convolution there is."""
+    """Replaces `lax.conv_general_dilated`, for the only kind of convolution in this network."""
     return winograd.convolve_same(x, kernel)
 
 

@@ -1,9 +1,9 @@
 """3x3 convolutions with half the products, by Winograd's F(4, 3) along the rows.
 
-Four rows of a correlation with a kernel of three rows are polynomials' products: evaluated
-at six points they take 6 products where the plain form takes 12. The result is exact but
-for rounding: with the points below the mean error is twice that of the plain form, and a
-third of it with the points that textbooks take.
+Four rows of a correlation with a kernel of three rows are products of polynomials. Evaluated
+at six points, they take 6 products instead of 12. The result is exact except for rounding:
+with the points below, its mean error is twice that of the plain form, and less than half of
+the error with textbook points.
 
     y = A ((G g) * (B d)),  d six rows of the input, g the kernel's three, y four of the output
 """
@@ -38,7 +38,7 @@ A, B, G = _matrices()
 
 @jax.custom_vjp
 def convolve_same(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Correlates; outside the image there are zeros.
+    """Correlates with zero padding.
 
     Args:
       x: [N, H, W, channels].
@@ -68,7 +68,7 @@ def convolve_same(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _combine(matrix: np.ndarray, arrays: list[jax.Array]) -> list[jax.Array]:
-    """The matrix applied to a column of arrays; nothing is spent on its zeros."""
+    """Applies a matrix to a column of arrays, skipping its zeros."""
     terms = ([float(f) * x for f, x in zip(row, arrays, strict=True) if f] for row in matrix)
     return [functools.reduce(operator.add, row) for row in terms]
 
@@ -80,7 +80,7 @@ def _forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax.Arra
 def _backward(
     residuals: tuple[jax.Array, jax.Array], cotangent: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """The input's gradient is a correlation too; the kernel's, seldom wanted, the plain one."""
+    """The input's gradient is a correlation too; the kernel's, rarely needed, is the plain one."""
     x, kernel = residuals
 
     def plain(kernel: jax.Array) -> jax.Array:

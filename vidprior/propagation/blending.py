@@ -33,7 +33,7 @@ def fit_blend_weights(
     it, and the most confident class close to 1. Many pixels are fitted in four stretches,
     and the largest weight is taken: the network is shown only as far as all stretches favour
     it. It is not shown at all unless it saves 2 % of the squared error when each stretch is
-    judged by the weights of the others, because weights that are fitted and judged on the same
+    scored with the weights of the others, because weights that are fitted and scored on the same
     pixels always seem to gain. Without any pixel, the weight is twice the confidence, at most 1.
 
     Args (all in the order of time):

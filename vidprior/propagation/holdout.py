@@ -27,6 +27,7 @@ def holdout_mask(hole: np.ndarray, *, seed: int, frames: int | None = None) -> n
       [T, H, W] bool, disjoint from `hole`, at most 30 % of the known pixels; empty if `hole`
       is empty or leaves no room.
     """
+    # The name of the stream is that of earlier versions: the same seed gives the same pixels.
     random = np.random.default_rng([seed, zlib.crc32(b"rehearsal")])
     best, room = np.zeros_like(hole), _MOST * (~hole).sum()
     for _ in range(_TRIES):

@@ -148,8 +148,8 @@ def prepared_clip(
 def train_step(config: ConfigDict, features: Features | None, *, updates: int = 0) -> TrainStep:
     """One update of the configured network under the configured losses; see `optimizer`.
 
-    An accelerator multiplies float32 numbers in fewer bits (TF32), unless
-    `config.model.precision` says otherwise.
+    On an accelerator, float32 products use fewer bits (TF32) unless `config.model.precision`
+    is 'highest'.
     """
     one = make_train_step(
         generator=generator(config),
@@ -197,7 +197,7 @@ def initial_params(config: ConfigDict, network: int = 0) -> Params:
 
 def initial_state(config: ConfigDict, params: Params) -> TrainState:
     """The state before the first update."""
-    # The optimiser's state tells of updates done, not of those to come.
+    # The optimiser's state depends on updates done, not on those to come.
     state = init_state(params, optimizer=optimizer(config, updates=1))
     state = with_ema(state) if config.optimizer.ema_decay else state
     return with_best(state) if config.checkpoint.keep_best else state

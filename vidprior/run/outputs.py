@@ -114,7 +114,7 @@ def write_results(
                 copied = open_fitting(footage, streams, with_audio=with_audio)
                 options |= {
                     "shown_at": footage.shown_at(),
-                    "beside": stack.enter_context(copied),
+                    "copied": stack.enter_context(copied),
                     "colour": footage.colour,
                     "fields": footage.fields if size == footage.size else "",
                 }

@@ -63,15 +63,15 @@ class Checkpoints:
         return sorted(self._manager.all_steps())
 
     def save_in_background(self, state: TrainState, extra: Mapping[str, Any]) -> None:
-        """As `save`, but of a copy of the state, which is written while training goes on.
+        """As `save`, for a copy of the state that is written while training continues.
 
-        Within a `with` statement, at whose end it is waited for.
+        Use it inside a `with` statement, whose end waits for the writer.
 
         Raises:
-          InputError: the checkpoint before could not be written.
+          InputError: the previous checkpoint could not be written.
         """
         self.wait()
-        copy = jax.tree.map(lambda x: x.copy(), state)  # the next update takes the arrays' place
+        copy = jax.tree.map(lambda x: x.copy(), state)  # the next update donates the arrays
         self._writing = self._writer.submit(self.save, copy, extra)
 
     def wait(self) -> None:
@@ -236,10 +236,10 @@ def _checksum(state: Any) -> str:
 
 @functools.cache
 def _keep_storage_quiet() -> None:
-    """Hides reports of the storage layers that say nothing beyond our own one line.
+    """Hides reports of the storage layers that add nothing to our error of one line.
 
-    Threads of a failed save log a traceback each, and still report to an event loop when the
-    error was raised long ago. A manager that only reads warns that it does not write.
+    Threads of a failed save log a traceback each, and report to an event loop that is already
+    closed. A manager that only reads warns that it does not write.
     """
 
     def tells_more(record: logging.LogRecord) -> bool:

@@ -35,6 +35,9 @@ log = logging.getLogger("vidprior")
 # Seconds of training that a crash may lose, in a run that can resume.
 SAVE_SECONDS = 120.0
 
+# Passes of a network's trial.
+TRIAL_PASSES = 2
+
 # Smaller blocks would leave an accelerator waiting for the host between them.
 SMALLEST_BLOCK = 10
 
@@ -72,22 +75,22 @@ class Network(NamedTuple):
 
 @dataclasses.dataclass
 class Loop:
-    """What all networks of a run share.
+    """The training loop, shared by all networks of a run.
 
     Attributes:
       fit: the compiled step.
-      clip: all that updates read, but for features that `fill` adds.
+      clip: everything that updates read; `fill` adds features.
       windows: the list that schedules number.
-      fill: gives a clip the VGG features of some frames; the clip before is then used up.
-      record: takes a row: update, pass, and the mean of every loss since the row before.
-      stopped: says what is saved, of a run that is stopped after so many updates.
+      fill: adds the VGG features of some frames to a clip; the old clip is donated.
+      record: called with a row: update, pass, and the mean of each loss since the last row.
+      stopped: the message for a run that is stopped after so many updates.
       log_every: updates of a row.
-      save_every: updates between saves, beside those at the ends of passes.
-      score: mean square error, in grey levels of 255, of parameters at the end of a pass;
-        the state keeps the best. NaN scores nothing; None keeps none.
-      preview: shows parameters at the end of a pass, after so many updates; None for no one.
-      trial: updates after which the score must be below `error_without`, or the run ends.
-      error_without: the score of the result without a network; infinite where there is none.
+      save_every: updates between saves, in addition to those at the ends of passes.
+      score: MSE, in grey levels of 255, of parameters at the end of a pass; the state keeps
+        the best. NaN is ignored; None: no score.
+      preview: called with parameters and updates done at the end of a pass; None: no preview.
+      trial: updates after which the score must be below `error_without`, or training stops.
+      error_without: the score of the result without a network; infinite if there is none.
     """
 
     fit: Fit
@@ -104,7 +107,7 @@ class Loop:
     error_without: float = math.inf
 
     def is_over(self, state: TrainState, *, total: int) -> bool:
-        """Whether a run of `total` updates ends early at a state; see `should_stop_early`."""
+        """Whether a run of `total` updates stops early; see `should_stop_early`."""
         return should_stop_early(
             state, total=total, trial=self.trial, error_without=self.error_without
         )
@@ -120,17 +123,17 @@ class Loop:
         """Fits networks one after the other.
 
         Args:
-          networks: each is asked for when the one before is done.
-          total: updates of the run, those done before included.
-          updates_after: of later segments of the film, for the time that is announced.
-          listener: told of progress, with the newest losses, instead of a person.
+          networks: drawn from the iterator one at a time.
+          total: updates of the run, including those already done.
+          updates_after: updates of later segments, for the time estimate.
+          listener: called with progress and the newest losses, instead of a progress bar.
 
         Returns:
-          The last network's state; None without any network.
+          The last network's state; None without networks.
 
         Raises:
-          NonFiniteLoss: the last state that was saved stays.
-          Interrupted: a person has asked for an end.
+          NonFiniteLoss: training diverged; the last saved state is kept.
+          Interrupted: the user stopped the run.
         """
         rest = iter(networks)
         first = next(rest, None)
@@ -262,6 +265,12 @@ def blocks(begin: int, total: int, *, size: int, ends: frozenset[int]) -> Iterat
             if begin < stop:
                 yield begin, stop
                 begin = stop
+
+
+def trial_updates(schedule: Schedule) -> int:
+    """Updates after which a network must improve on propagated pixels: two passes, or all."""
+    ends = schedule.pass_ends
+    return int(ends[min(TRIAL_PASSES, len(ends)) - 1])
 
 
 def block_size(schedule: Schedule, *, largest: int) -> int:

@@ -107,7 +107,7 @@ def test_files_of_another_kind_are_refused(tmp_path, capsys):
     assert "no such file" in capsys.readouterr().err
 
 
-def test_noise_goes_beside_the_parameters(tmp_path):
+def test_noise_is_stored_with_the_parameters(tmp_path):
     noise = torch.rand(3, 1, 5, 7)
     torch.save(state(), tmp_path / "generator.tar")
     torch.save(noise, tmp_path / "noise.pt")

@@ -59,7 +59,7 @@ def test_bad_input_is_one_line(files, capsys):
     (folder / "text.pt").write_text("no network")
     np.savez(folder / "empty.npz", images=np.zeros(3))
     for network, kind, given, says in [
-        ("none.pt", "image", clip, "yours to bring"),
+        ("none.pt", "image", clip, "you must provide the network"),
         ("text.pt", "image", clip, "not a TorchScript file"),
         ("image.pt", "video", clip, "no video network"),
         ("image.pt", "image", str(folder / "empty.npz"), "frames is missing"),

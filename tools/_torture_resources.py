@@ -73,6 +73,7 @@ def torture(inputs: Sequence[str], *, folder: pathlib.Path, short: bool = False)
             if wrong:
                 outcome = Outcome(lack, "broken", f"afterwards: {wrong.splitlines()[-1]}")
         outcomes.append(outcome)
+        print(f"{lack}: {outcome.what} {outcome.detail}", file=sys.stderr)
     return outcomes
 
 

@@ -1,4 +1,4 @@
-"""A preview: configs/best.py with at most 500 updates.
+"""A preview: configs/footage.py on the whole frame, with at most 500 updates.
 
 python -m vidprior.main --config=configs/fast.py \
         --video=VIDEO --mask=MASK --workdir=out/fast
@@ -9,7 +9,10 @@ from vidprior.configuration import load
 
 def get_config():
     """500 updates. To continue, raise --config.schedule.num_passes in the same workdir."""
-    config = load("best")
+    config = load("footage")
+    config.video.crop = "frame"
+    config.mask.dilate = 0
+    config.render.feather = 0.0
     config.schedule.num_passes = 5
     config.schedule.windows_per_pass = 100
     return config

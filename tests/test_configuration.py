@@ -41,6 +41,12 @@ def test_what_is_not_found_is_named_with_what_there_is(name):
     assert "__init__" not in message.replace(f"'{name}'", "")
 
 
+@pytest.mark.parametrize("name", ["best", "configs/best.py"])
+def test_a_configuration_that_is_gone_says_what_takes_its_place(name):
+    with pytest.raises(InputError, match="is now --config=footage "):
+        configuration.find(name)
+
+
 def test_overlays_are_there():
     assert {"flow", "dip", "dip_vid", "dip_vid_3dcn", "demo"} <= set(OVERLAYS)
 

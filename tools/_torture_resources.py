@@ -151,8 +151,9 @@ def _words(workdir: pathlib.Path, inputs: Sequence[str]) -> list[str]:
 
 
 def _environment(changes: dict[str, str | None]) -> dict[str, str]:
+    known = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     found: dict[str, str | None] = {
-        **os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", **changes,
+        **os.environ, "PYTHONPATH": known, "JAX_PLATFORMS": "cpu", **changes,
     }  # fmt: skip
     return {name: value for name, value in found.items() if value is not None}
 

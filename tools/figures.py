@@ -135,8 +135,7 @@ def draw_similarity(flags: argparse.Namespace) -> "Figure":
     """Figure 9."""
     from vidprior import configuration
     from vidprior.evaluation import encoder, figures
-    from vidprior.run import build
-    from vidprior.training import checkpoints
+    from vidprior.run import build, pipeline
 
     workdir = Workdir(flags.workdir)
     config = configuration.from_stored(workdir.read_config()[0], where=workdir.config_file)
@@ -145,19 +144,11 @@ def draw_similarity(flags: argparse.Namespace) -> "Figure":
     row, column = flags.reference or (height // 2, width // 2)
     if not (0 <= row < height and 0 <= column < width):
         raise InputError(f"--reference={row},{column} is not within {width}x{height}")
-    saved = checkpoints.Checkpoints(workdir.checkpoints)
-    if not saved.steps():
-        raise InputError(f"{workdir.path} has no checkpoint yet: train first")
-    if config.schedule.reset_per_window:
-        params_for = saved.restore_by_window()
-    else:
-        params, _ = saved.restore_params(saved.steps()[-1])
-        params_for = lambda _: params  # noqa: E731
     numbers = [count // 2 + flags.step * i for i in (-2, -1, 0, 1, 2)]
     numbers = [number for number in numbers if 0 <= number < count]
     features = {
         "encoder": encoder.encoder_features(
-            params_for,
+            pipeline.saved_params(config, workdir),
             build.noise(config, workdir, clip.hole),
             numbers,
             generator=build.generator(config),

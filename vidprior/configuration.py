@@ -55,6 +55,11 @@ def find(name: str) -> pathlib.Path:
     for folder in _FOLDERS:
         if (folder / f"{name}.py").is_file() and name != "__init__":
             return folder / f"{name}.py"
+    if path.stem == "best":
+        raise InputError(
+            "configuration 'best' is now --config=footage --config.video.crop=frame "
+            "--config.mask.dilate=0 --config.render.feather=0"
+        )
     shipped = sorted({p.stem for folder in _FOLDERS for p in folder.glob("[a-z]*.py")})
     raise InputError(f"no configuration '{name}': give a .py file or one of {', '.join(shipped)}")
 

@@ -45,7 +45,8 @@ def main(arguments: Sequence[str]) -> int:
     except (Interrupted, KeyboardInterrupt) as stopped:
         command = shlex.join([sys.executable, "-m", "vidprior.main", *arguments[1:]])
         print(
-            f"{stopped or 'stopped'}. To resume, rerun the command:\n  {command}", file=sys.stderr
+            f"{str(stopped) or 'stopped'}. To resume, rerun the command:\n  {command}",
+            file=sys.stderr,
         )
         return 130
     return 0
@@ -105,6 +106,8 @@ def _evaluate(workdir: "Workdir", request: Request) -> None:
     measured = evaluate.evaluate(workdir, request.truth, protocol=protocol)
     print(f"protocol {protocol}")
     print(tables.table(measured, protocol.shown))
+    if "source" in measured:
+        print(tables.source_table(measured["source"]))
     print(f"measures: {workdir.evaluation_file}")
 
 

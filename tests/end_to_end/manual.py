@@ -57,7 +57,7 @@ ADDED = {
     "tools/evaluate_folder.py": ("--protocol=hole",),
     # Of several systems, which test_ablation_command.py runs, one.
     "tools/ablation.py --set": ("--protocol=hole", *SHORT, "--only", "DIP-Vid"),
-    "tools/ablation.py --systems": ("--protocol=hole", *SHORT, "--only", "best"),
+    "tools/ablation.py --systems": ("--protocol=hole", *SHORT, "--only", "footage"),
 }
 
 # Stands where the manual says `.venv/bin/python`.

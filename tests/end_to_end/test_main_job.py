@@ -320,6 +320,8 @@ def test_evaluation_prints_and_stores_the_measures(command, clip, copy_of_traine
     assert stored["mean"]["psnr_full"] == stored["clips"]["run"]["psnr_full"]
     shown = dict(line.split() for line in finished.stdout.splitlines() if len(line.split()) == 2)
     assert float(shown["psnr_full"]) == pytest.approx(expected, abs=1e-3)
+    assert "at the source's size" in finished.stdout
+    assert {"sharpness", "flicker"} <= shown.keys() & stored["source"].keys()
     assert str(copy_of_trained / "evaluation.json") in finished.stdout
 
 

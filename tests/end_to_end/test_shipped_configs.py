@@ -29,7 +29,6 @@ pytestmark = pytest.mark.slow
 SHRUNK = {
     "flow": ("--config.flow.estimator=dis", "--config.schedule.windows_per_pass=4"),
     "demo": ("--config.schedule.windows_per_pass=4",),
-    "best": ("--config.schedule.windows_per_pass=4",),
     "fast": ("--config.schedule.windows_per_pass=4",),
     "footage": (
         "--config.schedule.windows_per_pass=4",
@@ -101,7 +100,7 @@ def test_the_configurations_are_the_systems_that_they_say(command, clip, tmp_pat
         },
     }
     propagates = expected["demo"] | {"terms": {"image", "propagated"}}
-    expected["best"] = expected["fast"] = expected["footage"] = propagates
+    expected["fast"] = expected["footage"] = propagates
     expected["demo"]["terms"].add("propagated")
     expected["propagate"] = {"terms": {"image"}, "conv_ndim": 2, "strides": [1], "length": 1}
     code = (

@@ -207,7 +207,7 @@ def test_a_gap_is_named(film, tmp_path):
         paired(folder, film(6))
     shown, told = paired(folder, film(6), missing="empty")
     assert shown == [0, 1, 2, 0, 4, 5]
-    assert told == "mask: frame 3 have no mask and are not changed"
+    assert told == "mask: frame 3 has no mask and stays as it is"
 
 
 def test_frames_and_masks_with_different_gaps(tmp_path):

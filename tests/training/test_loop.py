@@ -294,9 +294,3 @@ def test_two_programs_serve_all_blocks(kept):
     )
     assert float(state.params["a"]) == 22
     assert traced.count == 2
-
-
-@pytest.mark.parametrize(("ends", "trial"), [([5, 10, 15], 10), ([20], 20), ([3, 6], 6)])
-def test_a_trial_takes_two_passes_if_there_are_two(ends, trial):
-    schedule = Schedule(np.zeros(ends[-1], np.int32), np.array(ends))
-    assert loop.trial_updates(schedule) == trial

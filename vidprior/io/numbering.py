@@ -91,7 +91,10 @@ def pair(
             f"{frames[-1]}: give masks the numbers of their frames"
         )
     if allow_missing:
-        return Pairing(by_number, f"{spell(without)} have no mask and are not changed")
+        stay = "has no mask and stays as it is"
+        if len(without) > 1:
+            stay = "have no mask and stay as they are"
+        return Pairing(by_number, f"{spell(without)} {stay}")
     gap = "" if frames_named else ", counted from 0"
     raise InputError(
         f"{what} has {len(masks)} masks for {len(frames)} frames: there is none for "

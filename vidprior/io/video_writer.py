@@ -32,7 +32,9 @@ _RGB = 0
 _FIELD_ORDER = {"top": 2, "bottom": 3}
 # Sound that starts at most this much before the picture is codec priming.
 PRIMING = Fraction(1, 20)
-# The most ticks a second in MP4.
+# PyAV 18.0 cannot say which field comes first, and would say the wrong one.
+TELLS_FIELDS = hasattr(av.VideoCodecContext, "field_order")
+# Ticks of a second that MP4 can count.
 FINEST = 2**31 - 1
 
 
@@ -135,8 +137,9 @@ class _Writer:
     ):
         self._container, self._path = container, path
         self._rate, self._lossless, self._pixel_aspect = rate, lossless, pixel_aspect
-        self._shown_at, self._colour, self._fields = shown_at, colour, fields
-        self._delay = Fraction(0)  # of the pictures, if sound starts before them
+        self._shown_at, self._colour = shown_at, colour
+        self._fields = fields if TELLS_FIELDS else ""
+        self._delay = Fraction(0)  # of the pictures, behind what is heard before them
         if copied is not None and -copied.earliest > PRIMING:
             self._delay = -copied.earliest
         self._clock = _clock(rate, shown_at, self._delay)

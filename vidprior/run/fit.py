@@ -21,7 +21,7 @@ from vidprior.run.render import holdout_pixels
 from vidprior.run.workdir import Workdir
 from vidprior.training import train_step
 from vidprior.training.checkpoints import Checkpoints
-from vidprior.training.loop import Loop, Network, block_size
+from vidprior.training.loop import Loop, Network, block_size, trial_updates
 from vidprior.training.loss_log import Row
 from vidprior.training.progress import ProgressCallback
 from vidprior.training.tensorboard import TensorBoard, open_tensorboard
@@ -31,8 +31,6 @@ from vidprior.types import Array, Features, Flows, Params, Propagated
 
 # Frames, spread over the clip, whose held-out pixels score the parameters after every pass.
 SELECTION_FRAMES = 12
-# Passes after which the network must improve on propagated pixels.
-_TRIAL_PASSES = 2
 
 
 def fit_clip(
@@ -72,11 +70,9 @@ def fit_clip(
     state, rows = _newest(config, saved)
     begin = int(state.step)
     workdir.forget_metrics_after(begin)
-    ends = schedule.pass_ends
-    trial = int(ends[min(_TRIAL_PASSES, len(ends)) - 1])
-    error_without = _error_without(config, prepared, propagated)
+    trial, error_without = trial_updates(schedule), _error_without(config, prepared, propagated)
     if begin >= total or (
-        begin in ends
+        begin in schedule.pass_ends
         and train_step.should_stop_early(
             state, total=total, trial=trial, error_without=error_without
         )

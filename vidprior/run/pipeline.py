@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -33,7 +33,7 @@ from vidprior.training import checkpoints
 from vidprior.training.progress import ProgressCallback
 from vidprior.training.train_step import TrainState
 from vidprior.training.windows import strides_that_fit
-from vidprior.types import OFFSETS, Features, Flows, Propagated
+from vidprior.types import OFFSETS, Features, Flows, Params, Propagated
 
 log = logging.getLogger("vidprior")
 
@@ -254,15 +254,7 @@ def render(
         propagated = obtain_propagated(workdir, clip, config=config)
         _tell_if_small(propagated)
         return show_propagated(propagated, clip, frames)
-    saved = checkpoints.Checkpoints(workdir.checkpoints)
-    if not saved.steps():
-        raise InputError(f"{workdir.path} has no checkpoint yet: train first")
-    if config.schedule.reset_per_window:
-        params_for = saved.restore_by_window()
-    else:
-        params, _ = saved.restore_params(saved.steps()[-1] if step is None else step)
-        params = jax.device_put(params)
-        params_for = lambda _: params  # noqa: E731
+    params_for = saved_params(config, workdir, step=step)
     noise = build.noise(config, workdir, clip.hole)
     rendered = build.render_frames(config, params_for, noise, frames)
     if config.render.propagated_pixels == "none":
@@ -274,6 +266,24 @@ def render(
     sample = build.render_frames(config, params_for, noise, some)
     shares = fit_blend_weights(*holdout_pixels(sample, propagated, clip.frames))
     return blend_propagated(rendered, propagated, shares, clip.hole)
+
+
+def saved_params(
+    config: ConfigDict, workdir: Workdir, *, step: int | None = None
+) -> Callable[[int], Params]:
+    """The parameters that render each frame, from a saved state, the newest by default.
+
+    Raises:
+      InputError: there is no such state.
+    """
+    saved = checkpoints.Checkpoints(workdir.checkpoints)
+    if not saved.steps():
+        raise InputError(f"{workdir.path} has no checkpoint yet: train first")
+    if config.schedule.reset_per_window:
+        return saved.restore_by_window()
+    params, _ = saved.restore_params(saved.steps()[-1] if step is None else step)
+    params = jax.device_put(params)
+    return lambda _: params
 
 
 def _tell_if_small(propagated: Propagated) -> None:

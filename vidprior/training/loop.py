@@ -35,6 +35,9 @@ log = logging.getLogger("vidprior")
 # Seconds of training that a crash may lose, in a run that can resume.
 SAVE_SECONDS = 120.0
 
+# Passes of a network's trial.
+TRIAL_PASSES = 2
+
 # Smaller blocks would leave an accelerator waiting for the host between them.
 SMALLEST_BLOCK = 10
 
@@ -262,6 +265,12 @@ def blocks(begin: int, total: int, *, size: int, ends: frozenset[int]) -> Iterat
             if begin < stop:
                 yield begin, stop
                 begin = stop
+
+
+def trial_updates(schedule: Schedule) -> int:
+    """Updates after which a network must improve on propagated pixels: two passes, or all."""
+    ends = schedule.pass_ends
+    return int(ends[min(TRIAL_PASSES, len(ends)) - 1])
 
 
 def block_size(schedule: Schedule, *, largest: int) -> int:

@@ -25,7 +25,7 @@ ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)
 os.execv(sys.argv[1], sys.argv[1:])
 """
 # What a result on a disk is made of, from the smallest file to the largest, bytes.
-DISK = (0, 512, 2000, 6000, 12_000, 20_000, 40_000, 80_000)
+DISK = (0, 2000, 20_000, 60_000, 80_000, 100_000, 200_000, 500_000)
 MEMORY = (600, 1200, 2400)  # MiB of address space
 
 
@@ -73,6 +73,7 @@ def torture(inputs: Sequence[str], *, folder: pathlib.Path, short: bool = False)
             if wrong:
                 outcome = Outcome(lack, "broken", f"afterwards: {wrong.splitlines()[-1]}")
         outcomes.append(outcome)
+        print(f"{lack}: {outcome.what} {outcome.detail}", file=sys.stderr)
     return outcomes
 
 

@@ -76,7 +76,6 @@ def torture(asked: argparse.Namespace) -> list[tuple[str, int, int, list[str]]]:
         ):
             told = [detail] if what == "broken" else []
             rows.append((lack, 1, 1 - len(told), told))
-            print(f"{lack}: {what} {detail}", file=sys.stderr)
     return rows
 
 

@@ -26,7 +26,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 """
 # What a result on a disk is made of, from the smallest file to the largest, bytes.
 DISK = (0, 2000, 20_000, 60_000, 80_000, 100_000, 200_000, 500_000)
-MEMORY = (600, 1200, 2400)  # MiB of address space
+MEMORY = (3000, 6000)  # MiB of address space; below, NumPy itself ends before we begin
 
 
 Finished = subprocess.CompletedProcess[str]

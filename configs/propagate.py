@@ -1,4 +1,4 @@
-"""No training: known pixels propagated into the hole, seconds a frame.
+"""No training: known pixels propagated into the hole, about a second a frame.
 
     python -m vidprior.main --config=configs/propagate.py \
         --video=VIDEO --mask=MASK --workdir=out/propagate

@@ -3,7 +3,9 @@
 import os
 import pathlib
 
+import cv2
 import hypothesis
+from PIL import Image
 
 from vidprior import configuration
 
@@ -59,3 +61,17 @@ class Traced:
     def __call__(self, *arguments):
         self.count += 1
         return self.inner(*arguments)
+
+
+def save_image(path, pixels):
+    """Writes OpenCV's order (BGR, BGRA), 8 or 16 bits."""
+    assert cv2.imwrite(str(path), pixels)
+    return path
+
+
+def save_palette(path, indices, palette, **options):
+    image = Image.fromarray(indices)
+    image = Image.frombytes("P", image.size, indices.tobytes())
+    image.putpalette([value for colour in palette for value in colour])
+    image.save(path, **options)
+    return path

@@ -28,7 +28,7 @@ usage:
 
 configurations (--config, a name or a .py file):
   footage     your own clip; trains on a crop around the hole. Start here
-  propagate   no training: known pixels of other frames only; seconds a frame
+  propagate   no training: known pixels of other frames only; about a second a frame
   fast        500 updates: a preview of footage
   flow        DIP-Vid-Flow, the full method of the paper
   dip_vid, dip_vid_3dcn, dip    the paper's baselines

@@ -425,7 +425,11 @@ def test_what_cannot_be_rendered(flag, says, command, copy_of_trained):
 
 @pytest.mark.slow
 def test_a_checkpoint_of_many_networks_cannot_be_chosen(command, copy_of_trained):
-    change_stored(copy_of_trained, lambda config: config["schedule"].update(reset_per_window=True))
+    def reset(config):
+        config["schedule"].update(reset_per_window=True)
+        config["window"].update(strides=[1], directions=["forward"])
+
+    change_stored(copy_of_trained, reset)
     before = contents(copy_of_trained)
     finished = command("--mode=render", f"--workdir={copy_of_trained}", "--checkpoint=30")
     assert_one_error(finished, "--checkpoint", "schedule.reset_per_window")

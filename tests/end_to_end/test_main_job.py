@@ -125,7 +125,7 @@ def test_the_run_says_where_the_result_is_and_what_it_runs_on(trained):
     told = (trained.parent / "stderr").read_text()
     assert f"{NUM_FRAMES} frames at {WIDTH}x{HEIGHT}" in told
     assert "device: cpu" in told
-    assert "grow it by --config.mask.dilate" in told
+    assert "grow it with --config.mask.dilate" in told
     assert "hole: according to the flow" in told
     assert f"{TOTAL} updates" in told
     assert "Warning" not in told

@@ -70,9 +70,11 @@ def test_configuration_runs_from_clip_to_result(name, command, clip, vgg_weights
     assert (result != frames).any(axis=-1)[hole].mean() > 0.9
 
     config = json.loads((workdir / "config.json").read_text())["config"]
-    carries = config["loss"]["propagated"] > 0 or config["render"]["propagated_pixels"] != "none"
-    assert (workdir / "propagated.npz").exists() == carries
-    if config["render"]["propagated_pixels"] == "alone":
+    alone = config["method"] == "propagate"
+    shown = config["render"]["propagated_pixels"] != "none"
+    propagates = alone or shown or config["loss"]["propagated"] > 0
+    assert (workdir / "propagated.npz").exists() == propagates
+    if alone:
         assert not (workdir / "checkpoints").exists()
         return
     terms = {term for term, weight in config["loss"].items() if weight}

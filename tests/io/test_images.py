@@ -12,7 +12,7 @@ import hypothesis.strategies as st
 import imageio.v3
 import numpy as np
 import pytest
-from helpers import examples
+from helpers import examples, save_image, save_palette
 from PIL import Image
 
 from vidprior.errors import InputError
@@ -33,41 +33,27 @@ def random_image(*shape, dtype=np.uint8):
     return np.random.default_rng(5).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
 
 
-def save(path, pixels):
-    """Writes OpenCV's order (BGR, BGRA), 8 or 16 bits."""
-    assert cv2.imwrite(str(path), pixels)
-    return path
-
-
-def save_palette(path, indices, palette, **options):
-    image = Image.fromarray(indices)
-    image = Image.frombytes("P", image.size, indices.tobytes())
-    image.putpalette([value for colour in palette for value in colour])
-    image.save(path, **options)
-    return path
-
-
 # ---- single images ----
 
 
 def test_colour_png_is_rgb(tmp_path):
-    file = save(tmp_path / "a.png", np.array([[[1, 2, 3]]], np.uint8))
+    file = save_image(tmp_path / "a.png", np.array([[[1, 2, 3]]], np.uint8))
     assert read_image(file).tolist() == [[[3, 2, 1]]]
 
 
 def test_grey_is_replicated(tmp_path):
-    file = save(tmp_path / "a.png", np.array([[7, 9]], np.uint8))
+    file = save_image(tmp_path / "a.png", np.array([[7, 9]], np.uint8))
     assert read_image(file).tolist() == [[[7] * 3, [9] * 3]]
 
 
 def test_16_bits_are_divided_by_257(tmp_path):
     values = np.array([[0, 128, 129, 257, 40000, 65406, 65407, 65535]], np.uint16)
     expected = [0, 0, 1, 1, round(40000 / 257), 254, 255, 255]
-    grey = read_image(save(tmp_path / "grey.png", values))
+    grey = read_image(save_image(tmp_path / "grey.png", values))
     assert grey[0, :, 0].tolist() == expected
-    colour = save(tmp_path / "colour.png", np.repeat(values[..., None], 3, axis=2))
+    colour = save_image(tmp_path / "colour.png", np.repeat(values[..., None], 3, axis=2))
     assert np.array_equal(read_image(colour), grey)
-    tiff = save(tmp_path / "colour.tif", np.repeat(values[..., None], 3, axis=2))
+    tiff = save_image(tmp_path / "colour.tif", np.repeat(values[..., None], 3, axis=2))
     assert np.array_equal(read_image(tiff), grey)
 
 
@@ -79,7 +65,7 @@ def test_palette_is_looked_up(tmp_path):
 
 def test_alpha_is_left_out(tmp_path):
     pixels = np.array([[[1, 2, 3, 0], [4, 5, 6, 128]]], np.uint8)
-    file = save(tmp_path / "a.png", pixels)
+    file = save_image(tmp_path / "a.png", pixels)
     assert read_image(file).tolist() == [[[3, 2, 1], [6, 5, 4]]]
 
 
@@ -110,7 +96,7 @@ def test_grey_and_cmyk_jpeg(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tif"])
 def test_cut_image_is_refused(tmp_path, suffix):
-    file = save(tmp_path / f"a{suffix}", random_image(40, 60, 3))
+    file = save_image(tmp_path / f"a{suffix}", random_image(40, 60, 3))
     file.write_bytes(file.read_bytes()[:-200])
     with pytest.raises(InputError, match="cannot be read") as caught:
         read_image(file)

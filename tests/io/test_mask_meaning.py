@@ -5,6 +5,7 @@ import pathlib
 import cv2
 import numpy as np
 import pytest
+from helpers import save_image, save_palette
 from PIL import Image
 
 from vidprior.errors import InputError
@@ -13,20 +14,6 @@ from vidprior.io.mask_meaning import MaskRules, Survey
 
 ROOT = pathlib.Path(__file__).parents[2]
 CLIPS = ROOT / "../shared/clips"
-
-
-def save(path, pixels):
-    """Writes OpenCV's order (BGR, BGRA), 8 or 16 bits."""
-    assert cv2.imwrite(str(path), pixels)
-    return path
-
-
-def save_palette(path, indices, palette, **options):
-    image = Image.fromarray(indices)
-    image = Image.frombytes("P", image.size, indices.tobytes())
-    image.putpalette([value for colour in palette for value in colour])
-    image.save(path, **options)
-    return path
 
 
 def decided(files, **rules):
@@ -42,7 +29,7 @@ def read_mask_images(files, **rules):
 
 
 def masks_of(tmp_path, pictures):
-    files = [save(tmp_path / f"{i}.png", picture) for i, picture in enumerate(pictures)]
+    files = [save_image(tmp_path / f"{i}.png", picture) for i, picture in enumerate(pictures)]
     return read_mask_images(files)
 
 
@@ -165,7 +152,10 @@ def test_jpeg_masks_have_a_fixed_threshold(tmp_path):
 
 
 def test_masks_of_two_bit_depths_are_refused(tmp_path):
-    files = [save(tmp_path / "0.png", HOLE), save(tmp_path / "1.png", HOLE.astype(np.uint16))]
+    files = [
+        save_image(tmp_path / "0.png", HOLE),
+        save_image(tmp_path / "1.png", HOLE.astype(np.uint16)),
+    ]
     with pytest.raises(InputError, match=r"uint16, but .*0\.png is uint8"):
         read_mask_images(files)
 
@@ -202,7 +192,7 @@ def ids(*regions, dtype=np.uint8):
 def test_object_numbers_beside_a_void_value(tmp_path, dtype, void):
     void = np.iinfo(dtype).max if void == "white" else void
     masks = [ids(1, 2, void, dtype=dtype), ids(0, 1, 0, dtype=dtype)]
-    files = [save(tmp_path / f"{i}.png", mask) for i, mask in enumerate(masks)]
+    files = [save_image(tmp_path / f"{i}.png", mask) for i, mask in enumerate(masks)]
     meaning = decided(files)
     assert f"2 masks, labels 1, 2 and {void}; removing all but 0" in meaning.told
     assert "mask.labels" in meaning.told
@@ -235,7 +225,7 @@ def test_many_objects(tmp_path):
 def test_colours_are_labels_however_dark(tmp_path):
     picture = np.zeros((12, 16, 3), np.uint8)
     picture[2:10, 2:6], picture[2:10, 8:12] = (0, 100, 0), (0, 0, 255)  # BGR: green and red
-    file = save(tmp_path / "0.png", picture)
+    file = save_image(tmp_path / "0.png", picture)
     meaning = decided([file])
     assert "labels 1 (#006400) and 2 (#ff0000)" in meaning.told
     assert np.array_equal(read_mask_images([file])[0], np.where(picture.any(-1), 255, 0))
@@ -265,11 +255,11 @@ def test_a_palette_of_black_and_white_is_read_by_brightness(tmp_path):
 
 
 def test_nothing_is_told_of_black_and_white(tmp_path):
-    assert decided([save(tmp_path / "a.png", HOLE)]).told == ""
+    assert decided([save_image(tmp_path / "a.png", HOLE)]).told == ""
 
 
 def test_labels_that_are_not_there_name_those_that_are(tmp_path):
-    file = save(tmp_path / "a.png", ids(1, 2))
+    file = save_image(tmp_path / "a.png", ids(1, 2))
     with pytest.raises(InputError, match=r"no mask has the label 7 .*there are 0, 1 and 2"):
         decided([file], labels=(7,))
 
@@ -288,7 +278,7 @@ def test_areas_that_stay_are_called_out_in_lossy_masks(tmp_path):
 
 @pytest.mark.parametrize("picture", [HOLE, ids(1, 2), np.dstack([HOLE, HOLE, HOLE, HOLE])])
 def test_inverted(tmp_path, picture):
-    file = save(tmp_path / "a.png", picture)
+    file = save_image(tmp_path / "a.png", picture)
     plain, inverted = read_mask_images([file]), read_mask_images([file], invert=True)
     assert np.array_equal(inverted, 255 - plain)
 
@@ -296,5 +286,5 @@ def test_inverted(tmp_path, picture):
 def test_without_zero_the_most_frequent_label_is_the_background(tmp_path):
     numbers = np.ones((20, 30), np.uint8)
     numbers[5:12, 5:12] = 2
-    file = save(tmp_path / "a.png", numbers)
+    file = save_image(tmp_path / "a.png", numbers)
     assert np.array_equal(read_mask_images([file])[0], np.where(numbers == 2, 255, 0))

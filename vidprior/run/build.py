@@ -281,7 +281,7 @@ def features(config: ConfigDict) -> Features | None:
     if not path.exists():
         raise InputError(
             f"the perceptual loss needs VGG16's weights at {path}: get them with "
-            f"`make vgg16-weights` in a checkout, or do without by --config.loss.perceptual=0"
+            f"`make vgg16-weights` in a checkout, or do without: --config.loss.perceptual=0"
         )
     shapes = vgg.parameter_shapes()
     fields = {name: ("f", len(shape)) for name, shape in shapes.items()}

@@ -191,7 +191,7 @@ def read_clips(source: Source, segments: Sequence[Segment]) -> Iterator[Prepared
         if len(segments) > 1 and reading.masked and not reading.hole.any():
             raise InputError(
                 f"{source.mask}: the hole of frames {frames[0]} to {frames[-1]} is too fine for "
-                f"the training size: grow it by --config.mask.dilate, or set "
+                f"the training size: grow it with --config.mask.dilate, or set "
                 f"--config.video.crop=hole"
             )
         if reading.hole.all():

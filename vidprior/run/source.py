@@ -21,7 +21,7 @@ from vidprior.run.render import CompositeFrame
 log = logging.getLogger("vidprior")
 
 _WITHOUT_SOURCE = (
-    "give the run's own by --video and --mask, or render at training size, without them, by "
+    "give those of the run with --video and --mask, or render at training size without them: "
     "--config.render.resolution=training"
 )
 

@@ -212,11 +212,11 @@ def test_what_belongs_to_one_clip_is_refused_in_one_line(command, divided, film,
     (flow,) = (divided / "parts" / PARTS[1]).glob("flows.npz")
     asked = (*DIVIDED, *film.inputs, f"--workdir={tmp_path / 'run'}")
     assert_one_error(
-        command(*asked, f"--flows={flow}"), "this clip has 4", "--config.video.split_at_cuts=False"
+        command(*asked, f"--flows={flow}"), "4 segments", "--config.video.split_at_cuts=False"
     )
     published = ("--mode=import", f"--published={tmp_path / 'net.npz'}")
     assert_one_error(
-        command(*asked, *published), "this clip has 4", "--config.video.split_at_cuts=False"
+        command(*asked, *published), "4 segments", "--config.video.split_at_cuts=False"
     )
     exported = command("--mode=export", f"--workdir={divided}", published[1])
     assert_one_error(exported, "has 4 segments", PARTS[0])

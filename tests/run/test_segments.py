@@ -346,7 +346,7 @@ def test_an_undivided_run_is_not_taken_for_a_divided_one(config, open_source, fr
 
 def test_a_flow_file_is_for_a_run_in_one_part(config, open_source, tmp_path):
     with pytest.raises(
-        InputError, match=r"flows\.npz: .* one segment, .* has 2; .*split_at_cuts=False"
+        InputError, match=r"flows\.npz: .* one segment, .* has 2 segments; .*split_at_cuts=False"
     ):
         claim(config, open_source(config), Workdir(tmp_path / "run"),
               asked={**ASKED, "flows": "flows.npz"})  # fmt: skip

@@ -251,8 +251,8 @@ def import_network(
     split = segments.split(source, config=config, workdir=workdir)
     if len(split) > 1:
         raise InputError(
-            f"{published}: a network belongs to one segment, but this clip has {len(split)}; set "
-            f"--config.video.split_at_cuts=False --config.video.max_segment_frames=0"
+            f"{published}: a network belongs to one segment, but this clip has {len(split)} "
+            f"segments; set --config.video.split_at_cuts=False --config.video.max_segment_frames=0"
         )
     config = split[0].config
     (clip,) = segments.read_clips(source, split)

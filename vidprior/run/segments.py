@@ -144,7 +144,7 @@ def open_run(
     if asked["flows"]:
         raise InputError(
             f"{asked['flows']}: a flow file belongs to one segment, but this clip has "
-            f"{len(segments)}; set --config.video.split_at_cuts=False "
+            f"{len(segments)} segments; set --config.video.split_at_cuts=False "
             f"--config.video.max_segment_frames=0"
         )
     fields, divided = configuration.to_dict(config), workdir.segment_ranges()

@@ -87,7 +87,7 @@ def test_masks_of_some_frames(command, given, tmp_path):
     )  # fmt: skip
     assert_one_error(command(*arguments), "none for frames 0 to 2 and 6, 7", "mask.missing=empty")
     told = command.succeed(*arguments, "--config.mask.missing=empty").stderr
-    assert "frames 0 to 2 and 6, 7 have no mask and are not changed" in told
+    assert "frames 0 to 2 and 6, 7 have no mask and stay as they are" in told
     result = read_frames(tmp_path / "run/result.mkv").frames
     same = (result == read_frames(given[0]).frames).all(axis=(1, 2, 3))
     assert same.tolist() == [True] * 3 + [False] * 3 + [True] * 2

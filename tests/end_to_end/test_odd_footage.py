@@ -223,4 +223,4 @@ def test_masks_are_fitted_when_asked_and_stay_so(inpaint, command, mask_video, t
     resumed = command.succeed("--config=dip_vid", *SMALLEST, *inputs, lossless, fit)
     assert "resuming" in resumed.stderr
     refused = command("--config=dip_vid", *SMALLEST, *inputs, lossless, "--config.mask.fit=False")
-    assert_one_error(refused, "mask.fit=True, now it is False")
+    assert_one_error(refused, "5 masks", "--config.mask.fit=True")

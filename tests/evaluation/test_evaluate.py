@@ -136,9 +136,19 @@ def at_source(tmp_path, config):
 def test_what_is_seen_at_the_sources_size_is_measured_too(at_source, tmp_path):
     workdir, truth, result, hole = at_source
     measured = run(workdir, folder_of(tmp_path / "truth", truth))["source"]
-    assert measured == picture.measure(truth, result, hole)
+    assert measured == {"file": "result_png", **picture.measure(truth, result, hole)}
     assert measured["rim"] == 9
     assert json.loads(workdir.evaluation_file.read_text())["source"] == measured
+
+
+def test_a_video_that_is_gone_leaves_the_other_measures(at_source, tmp_path, caplog):
+    workdir, truth, _, _ = at_source
+    shutil.rmtree(tmp_path / "video")
+    with caplog.at_level("INFO", logger="vidprior"):
+        measured = run(workdir, folder_of(tmp_path / "truth", truth))
+    assert "source" not in measured
+    assert "no measures at source size" in caplog.text
+    assert measured["clips"]
 
 
 def test_without_mask_or_truth_of_that_size_it_is_not(at_source, tmp_path):

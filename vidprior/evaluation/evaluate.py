@@ -1,5 +1,6 @@
 """Evaluates the result of a work directory against the truth."""
 
+import logging
 import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -15,6 +16,8 @@ from vidprior.io import footage
 from vidprior.run import outputs, segment_ranges, segments, source
 from vidprior.run.segments import Segment
 from vidprior.run.workdir import Workdir
+
+log = logging.getLogger("vidprior")
 
 
 def evaluate(workdir: Workdir, truth_path: str, *, protocol: protocols.Protocol) -> dict[str, Any]:
@@ -69,10 +72,11 @@ def measure_at_source(
       found: the run's scenes.
 
     Returns:
-      The measures; None if truth or result do not have source size, or the mask is missing.
+      The measures and the name of the measured file; None if truth or result do not have
+      source size, or video or mask are no longer there.
 
     Raises:
-      InputError: the result or the mask cannot be read.
+      InputError: the result cannot be read.
     """
     config, asked, _ = segments.stored_run(workdir)
     files = [workdir.path / name for name in outputs.RESULTS.values()]
@@ -84,13 +88,17 @@ def measure_at_source(
     result = footage.read_frames(newest).frames
     if result.shape != truth.shape:
         return None
-    again = source.reopen_source(asked["video"], mask, size, config=config)
+    try:
+        again = source.reopen_source(asked["video"], mask, size, config=config)
+    except InputError as error:
+        log.info(f"no measures at source size: {error}")
+        return None
     hole = np.zeros(truth.shape[:3], bool)
     for frames, view, _ in found:
         for number in frames:
             grown = dilate_masks(again.masks[number : number + 1], again.dilate)[0]
             hole[number, *view.crop] = grown[view.crop] > geometry.MASK_THRESHOLD
-    return picture.measure(truth, result, hole)
+    return {"file": newest.name, **picture.measure(truth, result, hole)}
 
 
 class Scene(NamedTuple):

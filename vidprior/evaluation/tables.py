@@ -91,9 +91,11 @@ def table(evaluation: Mapping[str, Any], shown: Sequence[str]) -> str:
 
 
 def source_table(measured: Mapping[str, Any]) -> str:
-    """What `picture.measure` returned, a line each."""
-    size = f"at the source's size, {measured['width']}x{measured['height']}, in the hole:"
-    names = [name for name in measured if name not in ("width", "height")]
+    """What `evaluate.measure_at_source` returned, a line each."""
+    width, height, file = measured["width"], measured["height"], measured["file"]
+    compressed = "" if file.endswith(("png", "mkv")) else " after its compression"
+    size = f"at the source's size, {width}x{height}, in the hole of {file}{compressed}:"
+    names = [name for name in measured if name not in ("width", "height", "file")]
     return "\n".join([size, *(f"  {name:<18} {number(measured[name]):>8}" for name in names)])
 
 

@@ -398,3 +398,18 @@ def test_a_failed_save_in_the_background_is_raised_by_the_next_or_at_the_end(tmp
     checkpoints.save_in_background(make_state(4), {})
     with pytest.raises(InputError, match="update 4 could not be saved"), checkpoints:
         pass
+
+
+def test_reading_says_nothing(tmp_path, capfd):
+    """A manager that only reads warns through absl that it does not write."""
+    Checkpoints(tmp_path, keep=1).save(make_state(1), {})
+    code = (
+        "import pathlib, sys; from vidprior.training.checkpoints import Checkpoints\n"
+        "print(Checkpoints(pathlib.Path(sys.argv[1])).steps())"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=True,
+    )
+    assert capfd.readouterr() == ("[1]\n", "")

@@ -39,6 +39,7 @@ class Checkpoints:
           keep: how many of the newest to keep; None opens for reading only.
         """
         self._folder = folder.resolve()
+        _keep_storage_quiet()
         self._manager = ocp.CheckpointManager(
             self._folder,
             options=ocp.CheckpointManagerOptions(
@@ -50,7 +51,6 @@ class Checkpoints:
         )
         self._writer = concurrent.futures.ThreadPoolExecutor(max_workers=1)
         self._writing: concurrent.futures.Future[None] | None = None
-        _keep_storage_quiet()
 
     def __enter__(self) -> "Checkpoints":
         return self

@@ -122,6 +122,7 @@ def test_a_run_ends_where_it_is_past_its_best_and_renders_that(command, clip, tm
     assert_same_run(whole, cut)
     told = command.succeed(*arguments, eight, f"--workdir={cut}").stderr
     assert "device:" not in told  # nothing was trained
+    assert f"training stopped early after update {end}" in told
     assert_same_run(whole, cut)
     # A run that is asked for more has not done its half.
     more = f"--config.schedule.num_passes={end // 5 + 1}"

@@ -4,6 +4,7 @@ Here fields of the configuration become arguments of the training loop.
 """
 
 import functools
+import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -28,6 +29,8 @@ from vidprior.training.tensorboard import TensorBoard, open_tensorboard
 from vidprior.training.train_step import STEPS_PER_DISPATCH, Fit, TrainState
 from vidprior.training.windows import Schedule
 from vidprior.types import Array, Features, Flows, Params, Propagated
+
+log = logging.getLogger("vidprior")
 
 # Frames, spread over the clip, whose held-out pixels score the parameters after every pass.
 SELECTION_FRAMES = 12
@@ -71,12 +74,12 @@ def fit_clip(
     begin = int(state.step)
     workdir.forget_metrics_after(begin)
     trial, error_without = trial_updates(schedule), _error_without(config, prepared, propagated)
-    if begin >= total or (
-        begin in schedule.pass_ends
-        and train_step.should_stop_early(
-            state, total=total, trial=trial, error_without=error_without
-        )
+    if begin >= total:
+        return state
+    if begin in schedule.pass_ends and train_step.should_stop_early(
+        state, total=total, trial=trial, error_without=error_without
     ):
+        log.info(f"training stopped early after update {begin}: nothing is left to do")
         return state
     clip = build.prepared_clip(
         config, workdir, prepared, flows=flows, features=features, propagated=propagated

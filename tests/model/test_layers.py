@@ -177,3 +177,17 @@ def test_batch_norm_keeps_its_statistics_in_float32():
     result = normalise(jnp.asarray(x, jnp.bfloat16), scale=[1.0], bias=[0.0])
     assert result.dtype == jnp.bfloat16
     assert np.allclose(np.asarray(result, np.float32), x - 257, atol=0.01)
+
+
+def test_a_bias_before_normalisation_has_no_gradient():
+    """It has no effect either: what is added to every pixel, the mean takes away."""
+    x = jnp.asarray(random.normal(size=(2, 6, 6, 2)).astype(np.float32))
+    conv = layers.Conv(features=3, kernel_size=(3, 3), normalised=True)
+    kernel = random.normal(size=(3, 3, 2, 3)).astype(np.float32)
+
+    def loss(bias):
+        y = conv.apply({"params": {"kernel": kernel, "bias": bias}}, x)
+        return jnp.sum(jnp.sin(normalise(y, scale=[1.0] * 3, bias=[0.0] * 3)))
+
+    assert np.allclose(loss(jnp.zeros(3)), loss(jnp.ones(3)), atol=1e-3)
+    assert not jax.grad(loss)(jnp.ones(3)).any()

@@ -115,6 +115,7 @@ class Generator(nn.Module):
             "features": features,
             "kernel_size": (*time, kernel, kernel),
             "dtype": self.dtype,
+            "normalised": True,
             "name": name,
         }
 

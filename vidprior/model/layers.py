@@ -15,14 +15,30 @@ import jax.numpy as jnp
 from jax import lax
 
 from vidprior.model.conv2d import conv2d
+from vidprior.model.normalization import normalise
 
-NORM_EPSILON = 1e-5
 NEGATIVE_SLOPE = 0.2
 
 
+@jax.custom_vjp
 def leaky_relu(x: jax.Array) -> jax.Array:
-    """LeakyReLU with the paper's slope, 0.2."""
+    """LeakyReLU with the paper's slope, 0.2.
+
+    Its gradient is found from the result, which the next layer keeps anyway.
+    """
     return jnp.where(x >= 0, x, NEGATIVE_SLOPE * x)
+
+
+def _leaky_relu_forward(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    y = leaky_relu(x)
+    return y, y
+
+
+def _leaky_relu_backward(y: jax.Array, cotangent: jax.Array) -> tuple[jax.Array]:
+    return (jnp.where(y >= 0, cotangent, NEGATIVE_SLOPE * cotangent),)
+
+
+leaky_relu.defvjp(_leaky_relu_forward, _leaky_relu_backward)
 
 
 def pad_for_kernel(x: jax.Array, kernel_size: Sequence[int]) -> jax.Array:
@@ -131,18 +147,23 @@ class _Convolution(nn.Module):
       kernel_size: for each convolved axis.
       stride: of rows and columns; the stride in time is 1.
       dtype: of the arithmetic and of the result.
+      normalised: batch normalisation follows and subtracts the mean, so the bias has no effect
+        and no gradient.
     """
 
     features: int
     kernel_size: tuple[int, ...]
     stride: int = 1
     dtype: jnp.dtype = jnp.float32
+    normalised: bool = False
 
     def _parameters(self, channels: int) -> tuple[jax.Array, jax.Array]:
         shape = (*self.kernel_size, channels, self.features)
         # Placeholders: `init.initial_params` draws the values.
         kernel = self.param("kernel", nn.initializers.zeros, shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        if self.normalised:
+            bias = lax.stop_gradient(bias)
         return kernel.astype(self.dtype), bias.astype(self.dtype)
 
 
@@ -201,14 +222,5 @@ class BatchNorm(nn.Module):
         normalised, begin = [], 0
         for x in parts:
             own = slice(begin, begin := begin + x.shape[-1])
-            normalised.append(_normalise(x, scale[own], bias[own]))
+            normalised.append(normalise(x, scale[own], bias[own]))
         return normalised[0] if len(parts) == 1 else tuple(normalised)
-
-
-def _normalise(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
-    axes = tuple(range(x.ndim - 1))
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    mean = jnp.mean(wide, axes)
-    variance = jnp.mean(jnp.square(wide - mean), axes)
-    factor = scale * lax.rsqrt(variance + NORM_EPSILON)
-    return ((wide - mean) * factor + bias).astype(x.dtype)

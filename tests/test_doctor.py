@@ -1,8 +1,12 @@
 """What a machine has and lacks. Faults are made, and must be found with their remedy."""
 
 import importlib.metadata
+import logging
+import os
 import pathlib
 import re
+import subprocess
+import sys
 import types
 
 import numpy as np
@@ -67,24 +71,51 @@ def test_codecs_that_are_missing(monkeypatch):
         assert "lacks no_such_codec" in finding.advice
 
 
-@pytest.mark.parametrize("platform", ["cpu", "gpu"])
-@pytest.mark.parametrize("nvidia", [True, False])
-@pytest.mark.parametrize("wanted", [None, "cpu"])
-def test_a_gpu_that_is_not_used(monkeypatch, platform, nvidia, wanted):
+PLUGIN = ["jax-cuda12-plugin 1.2.3"]
+
+
+@pytest.mark.parametrize(
+    ("platform", "nvidia", "plugins", "wanted", "advice"),
+    [
+        ("gpu", True, PLUGIN, None, []),
+        ("cpu", False, [], None, []),
+        ("cpu", True, [], None, ["plugin is not: python -m pip install 'vidprior[cuda]'"]),
+        ("cpu", True, PLUGIN, None, ["jax-cuda12-plugin 1.2.3 too", "update the driver"]),
+        ("cpu", False, PLUGIN, None, ["no NVIDIA GPU is visible", "driver", "--gpus all"]),
+        ("cpu", True, PLUGIN, "cpu", ["JAX_PLATFORMS is cpu: unset it"]),
+    ],
+)
+def test_a_gpu_that_is_not_used(monkeypatch, platform, nvidia, plugins, wanted, advice):
     device = types.SimpleNamespace(device_kind="kind", platform=platform)
     monkeypatch.setattr(doctor.jax, "devices", lambda: [device, device])
     monkeypatch.setattr(doctor, "_has_nvidia", lambda: nvidia)
+    monkeypatch.setattr(doctor, "_cuda_plugins", lambda: plugins)
     monkeypatch.delenv("JAX_PLATFORMS", raising=False)
     if wanted:
         monkeypatch.setenv("JAX_PLATFORMS", wanted)
     finding = found("devices")
     assert finding.state == f"2 x kind ({platform})"
-    if platform == "gpu" or not nvidia:
-        assert finding.advice == ""
-    elif wanted:
-        assert "JAX_PLATFORMS is cpu" in finding.advice
-    else:
-        assert "vidprior[cuda]" in finding.advice
+    assert bool(finding.advice) == bool(advice)
+    for words in advice:
+        assert words in finding.advice
+    if plugins:
+        assert "pip install" not in finding.advice  # it is installed
+
+
+def test_jax_says_why_a_plugin_does_not_start(monkeypatch, capfd):
+    device = types.SimpleNamespace(device_kind="kind", platform="cpu")
+
+    def devices():
+        try:
+            raise RuntimeError("cuInit:\n no driver")
+        except RuntimeError:
+            logging.getLogger("jax._src.xla_bridge").exception("plugin configuration error")
+        return [device]
+
+    monkeypatch.setattr(doctor.jax, "devices", devices)
+    monkeypatch.setattr(doctor, "_cuda_plugins", lambda: PLUGIN)
+    assert found("devices").advice.startswith("plugin configuration error: cuInit: no driver; ")
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_platform_that_does_not_start(monkeypatch):
@@ -92,9 +123,28 @@ def test_a_platform_that_does_not_start(monkeypatch):
         raise RuntimeError("Unable to initialize backend 'cuda':\n no device")
 
     monkeypatch.setattr(doctor.jax, "devices", devices)
-    assert found("devices") == doctor.Finding(
-        "devices", "none", "Unable to initialize backend 'cuda': no device"
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    finding = found("devices")
+    assert finding.state == "none"
+    assert finding.advice.startswith(
+        "Unable to initialize backend 'cuda': no device; JAX_PLATFORMS is cuda: unset it"
     )
+
+
+def test_cuda_is_asked_for_where_there_is_none():
+    """JAX only fails an assertion then."""
+    if doctor._has_nvidia():
+        pytest.skip("a GPU is here")
+    told = subprocess.run(
+        [sys.executable, "-m", "vidprior.main", "--mode=doctor"],
+        env=os.environ | {"JAX_PLATFORMS": "cuda"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "devices: none" in told.stdout
+    assert "JAX_PLATFORMS is cuda: unset it" in told.stdout
+    assert "Traceback" not in told.stderr
 
 
 @pytest.fixture

@@ -86,10 +86,18 @@ class Problem:
         }
 
 
-def make_problem(size: tuple[int, int], *, loss: str, dtype: str, length: int) -> Problem:
+def make_problem(
+    size: tuple[int, int], *, loss: str, dtype: str, length: int, precision: str = "default"
+) -> Problem:
     """A window of noise with a hole in its middle, and flow of a few pixels."""
     config = configuration.load("flow")
-    config.update({"model": {"dtype": dtype}, "loss": LOSSES[loss], "window": {"length": length}})
+    config.update(
+        {
+            "model": {"dtype": dtype, "precision": precision},
+            "loss": LOSSES[loss],
+            "window": {"length": length},
+        }
+    )
     while generator.smallest_side(len(config.model.channels)) > min(size):
         config.model.channels = config.model.channels[:-1]
     random = np.random.default_rng(0)
@@ -129,7 +137,9 @@ def vgg_arrays() -> dict[str, np.ndarray]:
         for i in range(depth):
             kernel = random.normal(0, math.sqrt(2 / (9 * channels)), (3, 3, channels, width))
             arrays[f"conv{stage + 1}_{i + 1}.kernel"] = kernel.astype(np.float32)
-            arrays[f"conv{stage + 1}_{i + 1}.bias"] = np.zeros(width, np.float32)
+            # Not zero, or XLA would drop the additions.
+            bias = random.normal(0, 0.1, width)
+            arrays[f"conv{stage + 1}_{i + 1}.bias"] = bias.astype(np.float32)
             channels = width
     return arrays
 
@@ -208,15 +218,15 @@ class Ours:
 class InPytorch:
     """`tools/torch_update.py serve` on the same problem."""
 
-    def __init__(self, python: pathlib.Path, path: pathlib.Path, *, published: bool):
-        command = [python, ROOT / "tools/torch_update.py", "serve", path]
+    def __init__(self, python: pathlib.Path, path: pathlib.Path, *options: str):
+        command = [python, ROOT / "tools/torch_update.py", "serve", path, *options]
         self._process = subprocess.Popen(
-            [*map(str, command), *(["--published"] if published else [])],
+            list(map(str, command)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
-        if self._read() != "ready":
+        if self._read() != "0":
             raise SystemExit("error: tools/torch_update.py did not start")
         self(1)
 
@@ -249,7 +259,8 @@ def measure(
             for name, published in {"pytorch": False, "published": True}.items():
                 if published and not problem.config.loss.perceptual:
                     continue  # the same as without
-                contestants[name] = InPytorch(python, path, published=published)
+                options = ("--published",) if published else ()
+                contestants[name] = InPytorch(python, path, *options)
                 stack.callback(contestants[name].close)
         counts = {name: max(1, round(seconds / run(1))) for name, run in contestants.items()}
         times: dict[str, list[float]] = {name: [] for name in contestants}

@@ -4,7 +4,7 @@ Runs in the environment of `make pwcnet-env`, apart from the trainer, and shares
 with it. Two commands:
 
     python tools/torch_update.py fit UPDATE.npz OUTPUT.npz --updates=10 --dtype=float64
-    python tools/torch_update.py serve UPDATE.npz [--published]
+    python tools/torch_update.py serve UPDATE.npz [--published] [--device=cuda] [--autocast]
 
 `fit` writes the losses of every update, the first gradient and the last parameters. `serve`
 reads numbers of updates from standard input, and answers each with the seconds they took.
@@ -72,8 +72,8 @@ def _crop(*arrays: torch.Tensor) -> list[torch.Tensor]:
 def warp(image: torch.Tensor, flow: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """[P, C, H, W] at p + flow(p), flow [P, 2, H, W] in pixels; and where that is inside."""
     height, width = image.shape[2:]
-    x = flow[:, 0] + torch.arange(width, dtype=flow.dtype)
-    y = flow[:, 1] + torch.arange(height, dtype=flow.dtype)[:, None]
+    x = flow[:, 0] + torch.arange(width, dtype=flow.dtype, device=flow.device)
+    y = flow[:, 1] + torch.arange(height, dtype=flow.dtype, device=flow.device)[:, None]
     grid = torch.stack([2 * x / (width - 1) - 1, 2 * y / (height - 1) - 1], dim=-1)
     warped = F.grid_sample(image, grid, align_corners=True)
     ones = torch.ones_like(image[:, :1])
@@ -107,7 +107,9 @@ class Problem:
     targets: list[torch.Tensor] = dataclasses.field(default_factory=list)
 
     @classmethod
-    def read(cls, path: str, *, dtype: torch.dtype, published: bool) -> "Problem":
+    def read(
+        cls, path: str, *, dtype: torch.dtype, published: bool, device: str = "cpu"
+    ) -> "Problem":
         """Reads UPDATE.npz; `published` computes all of VGG16, its targets and its gradients."""
         groups: dict[str, Arrays] = {"params": {}, "vgg": {}, "batch": {}, "weights": {}}
         with np.load(path, allow_pickle=False) as file:
@@ -118,7 +120,7 @@ class Problem:
                     array = array.transpose(3, 2, 0, 1)
                 elif group == "batch" and array.ndim == 4:
                     array = array.transpose(0, 3, 1, 2)
-                tensor = torch.from_numpy(np.ascontiguousarray(array))
+                tensor = torch.from_numpy(np.ascontiguousarray(array)).to(device)
                 groups[group][name] = tensor.to(dtype) if tensor.is_floating_point() else tensor
         for tensor in groups["params"].values():
             tensor.requires_grad_()
@@ -187,16 +189,27 @@ def fit(problem: Problem, updates: int) -> dict[str, np.ndarray]:
     return found
 
 
-def serve(problem: Problem) -> None:
-    """Answers every number of updates on standard input with the seconds they took."""
+def serve(problem: Problem, *, autocast: bool) -> None:
+    """Answers every number of updates on standard input with the seconds they took.
+
+    Args:
+      problem: fitted by Adam.
+      autocast: products and convolutions in bfloat16, by `torch.autocast`.
+    """
+    device = next(iter(problem.params.values())).device.type
+    torch.backends.cudnn.benchmark = True  # the fastest algorithm, tried in the first update
     optimizer = torch.optim.Adam(problem.params.values(), lr=0.01)
-    print("ready", flush=True)
+    print(0, flush=True)  # ready
     for line in sys.stdin:
         began = time.perf_counter()
         for _ in range(int(line)):
             optimizer.zero_grad()
-            problem.losses()["total"].backward()
+            with torch.autocast(device, torch.bfloat16, enabled=autocast):
+                total = problem.losses()["total"]
+            total.backward()
             optimizer.step()
+        if device == "cuda":
+            torch.cuda.synchronize()
         print(time.perf_counter() - began, flush=True)
 
 
@@ -212,12 +225,17 @@ def main() -> None:
     fit_command.add_argument("output", metavar="OUTPUT.npz")
     fit_command.add_argument("--updates", type=int, default=0)
     serve_command.add_argument("--published", action="store_true")
+    serve_command.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    serve_command.add_argument("--autocast", action="store_true", help="convolve in bfloat16")
     options = parser.parse_args()
-    published = options.command == "serve" and options.published
-    problem = Problem.read(options.update, dtype=getattr(torch, options.dtype), published=published)
+    dtype = getattr(torch, options.dtype)
     if options.command == "serve":
-        serve(problem)
+        problem = Problem.read(
+            options.update, dtype=dtype, published=options.published, device=options.device
+        )
+        serve(problem, autocast=options.autocast)
     else:
+        problem = Problem.read(options.update, dtype=dtype, published=False)
         np.savez(options.output, **fit(problem, options.updates))
 
 

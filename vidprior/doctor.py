@@ -1,6 +1,8 @@
 """Examines the machine: versions, devices, codecs, weights, extras; with remedies."""
 
+import contextlib
 import importlib.metadata
+import logging
 import os
 import pathlib
 import platform
@@ -76,19 +78,67 @@ def _library(name: str, install: str) -> Finding:
 
 
 def _devices() -> Iterator[Finding]:
-    try:
-        devices = jax.devices()
-    except RuntimeError as error:
-        yield Finding("devices", "none", " ".join(str(error).split()))
-        return
-    kinds = ", ".join(sorted({f"{device.device_kind} ({device.platform})" for device in devices}))
+    with _reasons() as reasons:
+        try:
+            devices = jax.devices()
+        except (RuntimeError, AssertionError) as error:  # JAX asserts that a platform started
+            devices = []
+            reasons.append(str(error))
+    wanted = os.environ.get("JAX_PLATFORMS")
+    plugins = _cuda_plugins()
     advice = ""
-    if devices[0].platform == "cpu" and _has_nvidia():
-        wanted = os.environ.get("JAX_PLATFORMS")
-        advice = "an NVIDIA GPU is here, but JAX does not use it: " + (
-            f"JAX_PLATFORMS is {wanted}" if wanted else "python -m pip install 'vidprior[cuda]'"
-        )
-    yield Finding("devices", f"{len(devices)} x {kinds}", advice)
+    if not devices or (devices[0].platform == "cpu" and (plugins or _has_nvidia())):
+        # What JAX said, the platform that was asked for, what is missing.
+        told = [" ".join(reason.split()) for reason in reasons if reason]
+        if wanted:
+            told.append(f"JAX_PLATFORMS is {wanted}: unset it, and JAX takes what it finds")
+        if not _has_nvidia():
+            told.append(
+                "no NVIDIA GPU is visible here: install NVIDIA's driver, or give the container "
+                "the GPU (docker run --gpus all)"
+            )
+        elif not plugins:
+            told.append(
+                "an NVIDIA GPU is here, but JAX's plugin is not: "
+                "python -m pip install 'vidprior[cuda]'"
+            )
+        elif not wanted:
+            told.append(
+                f"an NVIDIA GPU is here and {' and '.join(plugins)} too, but JAX does not use "
+                "it: update the driver, or install the plugin of its CUDA version, "
+                "'vidprior[cuda12]' or 'vidprior[cuda13]'"
+            )
+        advice = "; ".join(told)
+    kinds = ", ".join(sorted({f"{device.device_kind} ({device.platform})" for device in devices}))
+    yield Finding("devices", f"{len(devices)} x {kinds}" if devices else "none", advice)
+
+
+@contextlib.contextmanager
+def _reasons() -> Iterator[list[str]]:
+    """Collects what JAX logs while its platforms start: there it says why one does not."""
+    reasons: list[str] = []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            error = record.exc_info[1] if record.exc_info else None
+            reasons.append(f"{record.getMessage()}{f': {error}' if error else ''}")
+
+    logger, handler = logging.getLogger("jax"), Collector(logging.WARNING)
+    propagates, logger.propagate = logger.propagate, False
+    others, logger.handlers = logger.handlers, [handler]
+    try:
+        yield reasons
+    finally:
+        logger.propagate, logger.handlers = propagates, others
+
+
+def _cuda_plugins() -> list[str]:
+    """The installed plugins that let JAX use an NVIDIA GPU, with their versions."""
+    found = []
+    for name in ("jax-cuda12-plugin", "jax-cuda13-plugin"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found.append(f"{name} {importlib.metadata.version(name)}")
+    return found
 
 
 def _machine() -> Finding:

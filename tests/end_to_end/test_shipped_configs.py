@@ -82,6 +82,26 @@ def test_configuration_runs_from_clip_to_result(name, command, clip, vgg_weights
     assert (workdir / "flows.npz").exists() == bool(terms & {"flow", "consistency"})
 
 
+def test_windows_fitted_together_end_as_those_fitted_alone(command, clip, tmp_path):
+    """Five frames in groups of two: the last group has one."""
+    shown = {}
+    for at_once in (1, 2):
+        workdir = tmp_path / str(at_once)
+        command.succeed(
+            "--config=dip",
+            *SMALLEST,
+            "--config.window.length=1",
+            "--config.video.stop=5",
+            "--config.schedule.updates_per_window=2",
+            f"--config.schedule.windows_at_once={at_once}",
+            *clip.inputs,
+            f"--workdir={workdir}",
+        )
+        shown[at_once] = np.stack(list(pictures(workdir / "result").values())).astype(int)
+    assert len(shown[1]) == 5
+    assert np.abs(shown[1] - shown[2]).max() <= 1
+
+
 def test_the_configurations_are_the_systems_that_they_say(command, clip, tmp_path):
     """What each changes, as it is resolved: stored before the work begins."""
     expected = {

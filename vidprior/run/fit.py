@@ -25,6 +25,7 @@ from vidprior.training.checkpoints import Checkpoints
 from vidprior.training.loop import Loop, Network, block_size, trial_updates
 from vidprior.training.loss_log import Row
 from vidprior.training.progress import ProgressCallback
+from vidprior.training.side_by_side import side_by_side
 from vidprior.training.tensorboard import TensorBoard, open_tensorboard
 from vidprior.training.train_step import STEPS_PER_DISPATCH, Fit, TrainState
 from vidprior.training.windows import Schedule
@@ -172,7 +173,7 @@ def fit_windows(
             workdir.append_metrics(last_row)
             board.losses(last_row, learning_rate=rate)
 
-        step = jax.vmap(build.train_step(config, features, updates=updates), in_axes=(0, None, 0))
+        step = side_by_side(build.train_step(config, features, updates=updates))
         loop = Loop(
             fit=Fit(step, length=_length(_repeat(missing[:1], updates))),
             clip=clip,

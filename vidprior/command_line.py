@@ -55,6 +55,7 @@ class Request(NamedTuple):
       config: the configuration with its overrides; None if none was given.
       overridden: names of the overridden fields, such as 'render.format'.
       video, mask, flows, workdir, published, truth: paths, or None.
+      reference: the text of --reference, or None.
       checkpoint: the number of an update, or None.
       frames: the text of --frames, or None.
       protocol: name of the evaluation protocol.
@@ -72,6 +73,7 @@ class Request(NamedTuple):
     published: str | None
     protocol: str
     truth: str | None
+    reference: str | None
 
 
 def parse(arguments: Sequence[str]) -> Request:
@@ -133,6 +135,7 @@ def define_others() -> flags.FlagValues:
 
     text("video", "A video file or a folder of frames.")
     text("mask", "What to remove: a video, a folder, or one image for all frames.")
+    text("reference", "Cleaned frames: a folder, or 40:clean40.png,60:clean60.png.")
     text("flows", "A flow file; by default, flow is estimated.")
     text("workdir", "Folder of the run; created if missing. Rerun to resume.")
     text("frames", "Frames to render, FIRST:STOP; all by default.")

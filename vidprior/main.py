@@ -61,6 +61,7 @@ def _run(request: Request) -> None:
         return
     if not request.workdir:
         raise InputError("--workdir is missing")
+    from vidprior.io import reference_files
     from vidprior.run import commands
     from vidprior.run.workdir import Workdir
 
@@ -71,6 +72,7 @@ def _run(request: Request) -> None:
             ("video", request.video), ("mask", request.mask), ("flows", request.flows)
         )
     }  # fmt: skip
+    inputs["reference"] = request.reference and reference_files.absolute(request.reference)
     runtime.keep_compiled()
     if request.mode == "render":
         written = commands.render(

@@ -30,7 +30,8 @@ log = logging.getLogger("vidprior")
 
 Paths = Mapping[str, pathlib.Path]
 
-# Paths of a run's inputs: 'video', 'mask' and 'flows'; None for arrays, or if not given.
+# Paths of a run's inputs: 'video', 'mask', 'flows' and 'reference' (a folder or a list); None for
+# arrays, or if not given.
 Inputs = Mapping[str, str | None]
 
 
@@ -132,7 +133,7 @@ def train(config: ConfigDict, workdir: Workdir, inputs: Inputs) -> Paths:
     video, mask = _require_inputs(inputs)
     has_flow = bool(inputs["flows"]) or workdir.flows_file.exists()
     features = require_parts(config, has_flow=has_flow)
-    source = sources.open_source(video, mask, config=config)
+    source = sources.open_source(video, mask, config=config, reference=inputs["reference"])
     with workdir.lock():
         _check_result(workdir, source, config=config)
         split = fit(source, config=config, workdir=workdir, inputs=inputs, features=features)
@@ -184,7 +185,8 @@ def render(
                 f"at training size with --config.render.resolution=training"
             )
         size = split[0].workdir.read_header().view.source_size
-        source = sources.reopen_source(video, mask, size, config=config)
+        reference = inputs["reference"] or stored.get("reference")
+        source = sources.reopen_source(video, mask, size, config=config, reference=reference)
     with folder.lock():
         return _write(folder, split, frames, config=config, source=source, step=step)
 
@@ -247,7 +249,7 @@ def import_network(
     validate.validate(config)
     if workdir.config_file.exists():
         raise InputError(f"{workdir.path} already contains a run: choose another --workdir")
-    source = sources.open_source(video, mask, config=config)
+    source = sources.open_source(video, mask, config=config, reference=inputs["reference"])
     split = segments.split(source, config=config, workdir=workdir)
     if len(split) > 1:
         raise InputError(

@@ -160,7 +160,8 @@ class Workdir:
         if self.config_file.exists():
             fields, before = self.read_config()
             self._require_same_config(config, fields)
-            self._require_same_clip(clip)
+            references = {run.get("reference") for run in (inputs, before)}
+            self._require_same_clip(clip, other_references=len(references) > 1)
             now = {**before, **{name: path for name, path in inputs.items() if path is not None}}
             if (fields, before) != (config, now):
                 write_json(self.config_file, {"config": config, "inputs": now})
@@ -279,7 +280,7 @@ class Workdir:
                     f"choose another --workdir, or the same value"
                 )
 
-    def _require_same_clip(self, clip: PreparedClip | None) -> None:
+    def _require_same_clip(self, clip: PreparedClip | None, *, other_references: bool) -> None:
         if self.clip_file.exists() if clip is None else self.segment_ranges():
             raise InputError(
                 f"{self.path} belongs to a video that is divided otherwise: choose another "
@@ -288,6 +289,11 @@ class Workdir:
         if clip is None:
             return
         stored = self.read_clip()
+        same = stored.source_sha256 == clip.source_sha256 and np.array_equal(stored.hole, clip.hole)
+        if other_references and not same:
+            raise InputError(
+                f"{self.path} was begun with other reference frames: choose another --workdir"
+            )
         if stored.source_sha256 != clip.source_sha256:
             raise InputError(f"{self.path} belongs to another video: choose another --workdir")
         if not np.array_equal(stored.hole, clip.hole):

@@ -54,6 +54,7 @@ def get_config() -> ConfigDict:
 
     config.propagation = ConfigDict()
     config.propagation.holdout = False  # withhold some known pixels to measure errors on them
+    config.propagation.guess = "smooth"  # what no frame shows; 'copies' of its surroundings
 
     config.window = ConfigDict()
     config.window.length = 5  # N frames

@@ -25,6 +25,7 @@ def get_config():
     config.optimizer.name = "muon"
     config.optimizer.ema_decay = 0.99
     config.propagation.holdout = True
+    config.propagation.guess = "copies"
     config.checkpoint.keep_best = True
     config.loss.propagated = 1.0
     config.render.propagated_pixels = "blend"

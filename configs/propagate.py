@@ -15,5 +15,6 @@ def get_config():
     config.video.split_at_cuts = True
     config.video.max_segment_frames = 100
     config.method = "propagate"
+    config.propagation.guess = "copies"
     config.window.length = 1
     return config

@@ -13,7 +13,7 @@ Letters
 
 import functools
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -23,6 +23,7 @@ from vidprior.flow.dis import MIN_SIDE
 from vidprior.imaging.parallel import in_threads
 from vidprior.propagation.calibration import NOTHING_KNOWN, calibrate
 from vidprior.propagation.fusion import confidence
+from vidprior.propagation.guess import fill_unseen
 from vidprior.propagation.homography import Points, camera_motion, find_points
 from vidprior.propagation.peeling import Motion, Peeling, fill_from_rim
 from vidprior.types import Propagated
@@ -36,7 +37,12 @@ _AS_GOOD = 1.01
 
 
 def propagate(
-    frames: np.ndarray, hole: np.ndarray, holdout: np.ndarray | None = None
+    frames: np.ndarray,
+    hole: np.ndarray,
+    holdout: np.ndarray | None = None,
+    *,
+    guess: Literal["copies", "smooth"] = "smooth",
+    seed: int = 0,
 ) -> Propagated:
     """Fills the hole of a clip from the clip itself.
 
@@ -45,10 +51,13 @@ def propagate(
       hole: [T, H, W] bool.
       holdout: [T, H, W] bool, known pixels to fill as well, as if they were missing; none by
         default. They are still used to fill the hole.
+      guess: how to fill what no frame shows: by 'copies' of its surroundings in one key
+        frame, propagated to the others, or 'smooth', from the rim of each frame.
+      seed: of the copies.
 
     Returns:
       The filled frames, the confidence 1 / (1 + (e / 10)^2) for an expected error e, of 255,
-      and the origins of the hole's pixels.
+      the origins of the hole's pixels, and which of them no frame shows.
 
     Raises:
       InputError: frames too small for flow.
@@ -72,13 +81,14 @@ def propagate(
     for limit in LIMITS[:passes]:
         result.fill()
         result.accept(limit)
+    guessed = fill_unseen(result, motion, seed=seed, copies=guess == "copies")
     result.close()
     if holdout.any():
         image[holdout], error[holdout] = held.image[holdout], held.error[holdout]
     filled = hole | holdout
     trust = np.zeros(hole.shape, np.float16)
     trust[filled] = confidence(calibration(error[filled]))
-    return Propagated(image, trust, holdout, result.origins)
+    return Propagated(image, trust, holdout, result.origins, guessed.unseen)
 
 
 class _Held(NamedTuple):

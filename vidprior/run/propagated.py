@@ -30,7 +30,9 @@ def obtain_propagated(workdir: Workdir, clip: PreparedClip, *, config: ConfigDic
             holdout = holdout_mask(clip.hole, seed=config.seed)
         elif not build.trains(config):
             holdout = holdout_mask(clip.hole, seed=config.seed, frames=_HELD_OUT_FRAMES)
-        kept = propagate.propagate(clip.frames, clip.hole, holdout)
+        kept = propagate.propagate(
+            clip.frames, clip.hole, holdout, guess=config.propagation.guess, seed=config.seed
+        )
         workdir.write_propagated(kept)
     return kept
 

@@ -4,7 +4,12 @@ import cv2
 import numpy as np
 import pytest
 
-from vidprior.imaging.laplace import extrapolate_flow, fill_laplace, normalized_blur
+from vidprior.imaging.laplace import (
+    extrapolate_flow,
+    fill_laplace,
+    fill_screened,
+    normalized_blur,
+)
 
 SOURCE = (24, 40)
 
@@ -42,6 +47,36 @@ def test_a_membrane_between_two_values_is_a_slope():
 @pytest.mark.parametrize("hole", [np.ones(SOURCE, bool), np.zeros(SOURCE, bool)])
 def test_without_border_there_is_no_membrane(hole):
     assert not fill_laplace(np.ones((*SOURCE, 3)), hole).any()
+
+
+def test_screened_values_agree_with_a_slow_solution():
+    """Every pixel of the hole becomes the sum of its neighbours over 4 + 1 / reach^2."""
+    random = np.random.default_rng(0)
+    border = random.normal(size=(7, 8, 2)).astype(np.float32)
+    hole = box(1, 5, 2, 7, (7, 8)) | box(4, 7, 0, 3, (7, 8))
+    values = np.where(hole[..., None], 0, border)
+    for _ in range(500):
+        padded = np.pad(values, ((1, 1), (1, 1), (0, 0)))
+        total = padded[2:, 1:-1] + padded[:-2, 1:-1] + padded[1:-1, 2:] + padded[1:-1, :-2]
+        values = np.where(hole[..., None], total / (4 + 1 / 3**2), border)
+    found = fill_screened(border, hole, reach=3)
+    assert np.allclose(found, np.where(hole[..., None], values, 0), atol=3e-3)
+
+
+def test_screened_values_fade_over_their_reach():
+    """One bright side of a long strip: e^-1 after the reach, without other borders nearby."""
+    border = np.zeros((101, 101, 1), np.float32)
+    border[:, 0] = 100
+    hole = box(0, 101, 1, 101, (101, 101))
+    row = fill_screened(border, hole, reach=5)[50, :, 0]
+    assert row[5 + 1] / row[1] == pytest.approx(np.exp(-1), abs=0.01)
+    assert row[0] == 0
+    assert abs(row[60]) < 0.1
+
+
+@pytest.mark.parametrize("hole", [np.ones(SOURCE, bool), np.zeros(SOURCE, bool)])
+def test_without_border_nothing_is_screened(hole):
+    assert not fill_screened(np.ones((*SOURCE, 3), np.float32), hole, reach=4).any()
 
 
 def test_flow_is_continued_from_beyond_the_rim():

@@ -2,7 +2,8 @@
 
 The background behind the hole is assumed to move as its surroundings do. Other frames are
 aligned with each frame by the camera's motion and by flow (`homography`). Their pixels are
-averaged by expected error (`fusion`), from the rim of the hole inwards (`peeling`).
+averaged by expected error (`fusion`), from the rim of the hole inwards (`peeling`), and at
+last over neighbouring frames (`temporal_mean`).
 
 The same passes fill held-out pixels. Their truth decides how many passes run, and corrects
 the expected errors (`calibration`).
@@ -26,6 +27,7 @@ from vidprior.propagation.fusion import confidence
 from vidprior.propagation.guess import fill_unseen
 from vidprior.propagation.homography import Points, camera_motion, find_points
 from vidprior.propagation.peeling import Motion, Peeling, fill_from_rim
+from vidprior.propagation.temporal_mean import temporal_mean
 from vidprior.types import Propagated
 
 # The largest expected error, of 255, that each pass accepts as known.
@@ -72,7 +74,7 @@ def propagate(
     motion = _motion(fill_from_rim(frames, hole), hole)
     result = Peeling(frames, hole, motion)
     passes, calibration = len(LIMITS), NOTHING_KNOWN
-    image, error = result.image, result.error
+    error = result.error
     if holdout.any():
         passes, held = _fill_held_out(frames, hole, holdout, motion)
         truth = frames[holdout].astype(np.float32)
@@ -83,6 +85,7 @@ def propagate(
         result.accept(limit)
     guessed = fill_unseen(result, motion, seed=seed, copies=guess == "copies")
     result.close()
+    image = temporal_mean(result.image, hole, error, motion)
     if holdout.any():
         image[holdout], error[holdout] = held.image[holdout], held.error[holdout]
     filled = hole | holdout
@@ -123,7 +126,9 @@ def _fill_held_out(
             count, least = number, min(least, squares)
             held = _Held(peeling.image.copy(), peeling.error.copy())
         peeling.accept(limit)
-    return count, held
+    # What is not filled here is not used.
+    usable = np.where(hole, np.inf, held.error).astype(np.float32)
+    return count, held._replace(image=temporal_mean(held.image, holdout, usable, motion))
 
 
 def _motion(filled: np.ndarray, hole: np.ndarray) -> Motion:

@@ -2,8 +2,8 @@
 
 The origin of a pixel is found at training size; its colour is sampled once, in the source, so
 it is as sharp as the source. On average, colours match the picture at training size, which
-contains lighting and the mean of several frames. Close to the border of the hole, known
-pixels are mixed in.
+contains lighting and the mean of several frames. What still differs from the known pixels at
+the border of the hole is corrected there, and fades inwards.
 
 Letters
     h, w  rows and columns of the source, or of a box of it     H, W  at training size
@@ -17,9 +17,8 @@ import cv2
 import numpy as np
 
 from vidprior.imaging.geometry import Transform, box_around
-from vidprior.imaging.laplace import normalized_blur
+from vidprior.imaging.laplace import fill_screened, normalized_blur
 from vidprior.imaging.sampling import grid, sample
-from vidprior.propagation.fusion import expected_error
 from vidprior.types import Origins, Propagated
 
 # A source frame [h, w, 3] uint8 and its hole [h, w] bool, by number; None if out of reach.
@@ -32,12 +31,9 @@ _LEAST = 0.01
 _KNOWN = 0.999
 # Standard deviation of the colour correction, in pixels at training size.
 _CORRECTION = 0.7
-# Sampled detail is shown in full up to the first expected error, of 255, and not at all from
-# the second on.
-_SHARP, _SOFT = 40.0, 120.0
-# Known pixels are extrapolated across the border of the hole: standard deviation and reach in
-# pixels, expected error for each pixel of distance, and the least error of filled pixels.
-_RIM_BLUR, _RIM_WIDTH, _RIM_ERROR, _LEAST_ERROR = 1.5, 5.0, 25.0, 4.0
+# Distance over which the correction at the border falls to 1 / e, relative to the height of the
+# source.
+_SEAM_REACH = 1 / 30
 
 
 class Detail(NamedTuple):
@@ -47,14 +43,12 @@ class Detail(NamedTuple):
       frame: [H, W, M] int32, frame numbers in the run; -1 for none.
       place: [H, W, M, 2] float32, (x, y) in that frame, pixels at training size.
       weight: [H, W, M] float32.
-      error: [H, W] float32, expected, of 255.
       share: [H, W] float32 in [0, 1], weight of propagated pixels in the result.
     """
 
     frame: np.ndarray
     place: np.ndarray
     weight: np.ndarray
-    error: np.ndarray
     share: np.ndarray
 
 
@@ -81,10 +75,8 @@ def trace_frame(
     weight = np.zeros((*missing.shape, kept), np.float32)
     frame[missing], place[missing], weight[missing] = origins
     # At source size the hole may extend beyond the hole at training size.
-    known = np.stack([expected_error(propagated.confidence[number]), share], axis=-1)
-    around = normalized_blur(known.astype(np.float32), missing, 1.0)
-    error, shown = np.moveaxis(np.where(missing[..., None], known, around), -1, 0)
-    return Detail(frame, place, weight, error.astype(np.float32), shown.astype(np.float32))
+    around = normalized_blur(share.astype(np.float32)[..., None], missing, 1.0)[..., 0]
+    return Detail(frame, place, weight, np.where(missing, share, around).astype(np.float32))
 
 
 def add_detail(
@@ -109,23 +101,23 @@ def add_detail(
       lookup: returns source frames.
 
     Returns:
-      [h, w, 3] uint8, a new array, equal to `generated` outside the hole.
+      [h, w, 3] uint8, a new array, equal to `source` outside the hole.
     """
     inside = np.zeros_like(hole)
     inside[view.crop] = hole[view.crop]
-    if not inside.any() or not (detail.frame >= 0).any():
-        return generated.copy()
+    result = source.copy()
+    if not inside.any():
+        return result
     box = _within(box_around(inside, margin=_MARGIN), view.crop)
-    missing, soft = inside[box], generated[box].astype(np.float32)
+    missing, soft, known = inside[box], generated[box].astype(np.float32), source[box]
     colour, weight = sample_origins(detail, view=view, box=box, lookup=lookup)
-    found = (weight > _LEAST) & missing
-    sharp = np.where(found[..., None], colour, soft)
-    sharp = sharp + _correction(sharp, image, missing, view=view, box=box)
-    error = _enlarge(detail.error, view, box)
-    clear = np.clip((_SOFT - error) / (_SOFT - _SHARP), 0, 1) * _enlarge(detail.share, view, box)
-    values = soft + (clear * found)[..., None] * (sharp - soft)
-    values = _with_rim(values, error, source[box].astype(np.float32), missing, inside, box)
-    result = generated.copy()
+    found = (weight > _LEAST)[..., None]
+    sharp = np.where(found, colour, soft)
+    sharp += _correction(sharp, image, missing, view=view, box=box)
+    shown = found * _enlarge(detail.share, view, box)[..., None]
+    # Origins reach just beyond the hole, so the error at known pixels of its border is known.
+    values = soft + shown * (sharp - soft)
+    values += fill_screened(known - values, missing, reach=len(hole) * _SEAM_REACH)
     result[box][missing] = np.clip(np.rint(values[missing]), 0, 255)
     return result
 
@@ -246,22 +238,3 @@ def _enlarge(small: np.ndarray, view: Transform, box: tuple[slice, slice]) -> np
     columns = (np.arange(box[1].start, box[1].stop) - view.left + 0.5) * width / view.width - 0.5
     places = np.stack(np.meshgrid(columns, rows), axis=-1).astype(np.float32)
     return sample(small, places)
-
-
-def _with_rim(
-    values: np.ndarray,
-    error: np.ndarray,
-    known: np.ndarray,
-    missing: np.ndarray,
-    hole: np.ndarray,
-    box: tuple[slice, slice],
-) -> np.ndarray:
-    """Mixes extrapolated known pixels into the border of the hole, by expected errors."""
-    mask = hole.astype(np.uint8)
-    distance = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[box]
-    continued = normalized_blur(known, ~missing, _RIM_BLUR)
-    own = 1 / np.square(np.maximum(error, _LEAST_ERROR))
-    rim = 1 / np.square(_RIM_ERROR * np.maximum(distance, 1))
-    share = np.where(missing & (distance < _RIM_WIDTH), rim / (rim + own), 0)[..., None]
-    mixed: np.ndarray = values + share * (continued - values)
-    return mixed

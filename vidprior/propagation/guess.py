@@ -40,6 +40,8 @@ _COPIED = 20.0
 # A key frame is enlarged by at most this share of its sides, from frames so far away.
 _MARGIN, _DISTANCES = 0.25, (3, 8, 21, 34, 55)
 _KNOWN = 0.999
+# Pixels around the unseen part that are filled as well, but not used.
+_RIM = 1
 
 
 class Guess(NamedTuple):
@@ -181,10 +183,12 @@ def _guess_frame(peeling: Peeling, key: int, motion: Motion, *, seed: int) -> bo
     hole = np.zeros(view.source.shape, bool)
     top, left = view.corner
     hole[top : top + height, left : left + width] = peeling.unseen(key)
-    copies = fill_by_copies(view.image, hole, view.source, seed=seed)
+    # Pixels at the rim are partly the object's: they are not met.
+    wider = dilate(hole, _RIM, shape="square")
+    copies = fill_by_copies(view.image, wider, view.source & ~wider, seed=seed)
     if copies is None:
         return False
-    y, x = copies.place.T
+    y, x = copies.place[hole[wider]].T
     frame, place = view.frame[y, x], view.place[y, x]
     origins = Origins(
         np.full((len(frame), 1), -1, np.int32),
@@ -195,7 +199,7 @@ def _guess_frame(peeling: Peeling, key: int, motion: Motion, *, seed: int) -> bo
         own = frame == number
         for kept, new in zip(origins, peeling.trace(int(number), place[own]), strict=True):
             kept[own] = new
-    peeling.insert(key, copies.colour, GUESS_ERROR, origins)
+    peeling.insert(key, copies.colour[hole[wider]], GUESS_ERROR, origins)
     return True
 
 

@@ -4,10 +4,12 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from vidprior.propagation import propagate
+from vidprior.propagation.blending import network_may_gain
 from vidprior.propagation.holdout import holdout_mask
 from vidprior.run import build
 from vidprior.run.clip_file import PreparedClip
 from vidprior.run.workdir import Workdir
+from vidprior.training import checkpoints
 from vidprior.types import Propagated
 
 # Frames with held-out pixels if no network is trained.
@@ -35,6 +37,21 @@ def obtain_propagated(workdir: Workdir, clip: PreparedClip, *, config: ConfigDic
         )
         workdir.write_propagated(kept)
     return kept
+
+
+def network_pays(
+    workdir: Workdir, clip: PreparedClip, propagated: Propagated, *, config: ConfigDict
+) -> bool:
+    """Whether a network is worth training; otherwise propagated pixels are the result.
+
+    Only a run that compares both (`checkpoint.keep_best`, and propagated pixels blended) may
+    leave out the training, and only before it has begun.
+    """
+    compared = config.checkpoint.keep_best and config.render.propagated_pixels == "blend"
+    if not compared or not propagated.held_out.any():
+        return True
+    begun = bool(checkpoints.Checkpoints(workdir.checkpoints).steps())
+    return begun or network_may_gain(propagated.confidence[clip.hole])
 
 
 def describe_propagation(clip: PreparedClip, propagated: Propagated) -> str:

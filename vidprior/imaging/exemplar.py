@@ -82,13 +82,8 @@ def fill_by_copies(
     shifts = _dominant_shifts(picture, known, inner, seed=seed)
     if shifts is None:
         return None
-    place = np.argwhere(inner)
+    place, shifts = np.argwhere(inner), _complete(shifts, known, inner)
     allowed, unary = _data_costs(picture, known, inner, shifts)
-    useful = allowed.any(axis=1)
-    shifts, allowed, unary = shifts[useful], allowed[useful], unary[useful]
-    covered = allowed.any(axis=0)
-    if not covered.all():
-        return None
     labels = _expand(picture, inner, shifts, allowed, unary)
     copied = place + shifts[labels]
     colour = _join(picture, inner, known, place, shifts[labels])
@@ -187,6 +182,32 @@ def _unlike_rim(picture: np.ndarray, known: np.ndarray, hole: np.ndarray) -> np.
         nearest, _ = scipy.spatial.cKDTree(features[rim]).query(features[known])
         apart[known] = np.maximum(nearest / math.sqrt(features.shape[-1]) - _ALIKE, 0)
     return apart
+
+
+def _complete(shifts: np.ndarray, known: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """Shifts [K, 2] of which each is of use, and which lead from all of the hole to known pixels.
+
+    Multiples of the most frequent shifts continue repeated structures across wide holes. Where
+    none is long enough, further shifts lead from the innermost pixel to the nearest known one.
+    """
+    longer = [factor * shifts[: _SHIFTS // 4] for factor in (2, 3)]
+    tried, taken = np.unique(np.concatenate([shifts, *longer]), axis=0), []
+    tried = tried[(np.abs(tried) < known.shape).all(axis=1)]
+    left = hole.copy()
+    for shift in tried:
+        reached = _moved(known, shift) & hole
+        if reached.any():
+            taken.append(shift)
+            left &= ~reached
+    while left.any():
+        far, nearest = cv2.distanceTransformWithLabels(
+            (~known).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+        )
+        at = np.unravel_index(np.where(left, far, -1).argmax(), left.shape)
+        found = np.argwhere(known & (nearest == nearest[at]))[0]
+        taken.append(found - at)
+        left &= ~_moved(known, taken[-1])
+    return np.stack(taken)
 
 
 def _moved(array: np.ndarray, shift: np.ndarray) -> np.ndarray:

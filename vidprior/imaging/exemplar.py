@@ -157,10 +157,10 @@ def _peaks(shift: np.ndarray, weight: np.ndarray, size: tuple[int, int]) -> np.n
     votes = np.zeros((2 * height + 1, 2 * width + 1), np.float32)
     for sign in (1, -1):
         np.add.at(votes, tuple((sign * shift + (height, width)).T), weight)
-    votes = cv2.GaussianBlur(votes, (0, 0), 1.4)
-    largest = cv2.dilate(votes, np.ones((7, 7)))
-    tops = np.argwhere((votes == largest) & (votes > 0))
-    order = np.argsort(-votes[tops[:, 0], tops[:, 1]], kind="stable")
+    smooth = cv2.GaussianBlur(votes, (0, 0), 1.4)
+    largest = cv2.dilate(smooth, np.ones((7, 7)))
+    tops = np.argwhere((smooth == largest) & (smooth > 0))
+    order = np.argsort(-smooth[tops[:, 0], tops[:, 1]], kind="stable")
     return tops[order[:_SHIFTS]] - (height, width)
 
 

@@ -24,9 +24,9 @@ from vidprior.types import Origins
 
 # Factors of the expected error of a fill from the rim: where other frames may show the pixel,
 # and where a guess replaces it.
-_UNCERTAIN, _NEVER = 3.0, 1e3
+_UNCERTAIN, _NEVER = 2.0, 1e3
 # Passes in which a guess or uncertain content may travel from frame to frame, at most.
-_PASSES = 12
+_PASSES = 6
 # Expected error of a guess, of 255.
 GUESS_ERROR = 40.0
 # Key frames at most; what covers less than this share of the frame in every frame is left.
@@ -68,6 +68,7 @@ def fill_unseen(peeling: Peeling, motion: Motion, *, seed: int, copies: bool) ->
     peeling.accept(math.inf)
     peeling.reconsider()
     _travel(peeling, rim=_UNCERTAIN)
+    _travel(peeling, rim=_NEVER)
     unseen = _unseen(peeling)
     least = _SMALL * unseen[0].size
     keys: list[int] = []

@@ -279,7 +279,8 @@ def render(
     some = holdout_frames(propagated.held_out, count=BLEND_FIT_FRAMES)
     sample = build.render_frames(config, params_for, noise, some)
     shares = fit_blend_weights(*holdout_pixels(sample, propagated, clip.frames))
-    return blend_propagated(rendered, propagated, shares, clip.hole)
+    keep_guess = config.propagation.guess == "copies"
+    return blend_propagated(rendered, propagated, shares, clip.hole, keep_guess=keep_guess)
 
 
 def saved_params(

@@ -182,7 +182,7 @@ def test_what_is_finished_can_be_rendered_before_the_rest(command, divided, film
     after = contents(copy)
     assert before == {name: after[name] for name in before}
     refused = command("--mode=render", f"--workdir={copy}")
-    assert_one_error(refused, f"{PARTS[3]} has no checkpoint yet: train first")
+    assert_one_error(refused, f"{PARTS[3]} has no checkpoint: nothing was trained yet")
     assert pictures(copy / "result").keys() == whole.keys()
 
 

@@ -3,6 +3,7 @@
 import re
 import shutil
 
+import cv2
 import imageio.v3
 import numpy as np
 import pytest
@@ -84,6 +85,49 @@ def test_propagated_pixels_are_targets_and_are_blended(command, clip, trained, t
     )
     (part,) = run.glob("render_*")
     np.testing.assert_array_equal(rendered(part), shown["blend"][2:4])
+
+
+def pan(folder, count=9, height=64, width=96):
+    """A smooth picture that pans behind a small standing hole: other frames show everything."""
+    random = np.random.default_rng(0)
+    noise = random.integers(0, 256, (height, width + 3 * count, 3), np.uint8)
+    picture = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 3), None, 20, 235, cv2.NORM_MINMAX)
+    mask = np.zeros((height, width), np.uint8)
+    mask[28:34, 45:51] = 255
+    for name, image in (("frames", picture), ("masks", mask)):
+        (folder / name).mkdir()
+        for number in range(count):
+            shown = image[:, 3 * number :][:, :width]
+            imageio.v3.imwrite(
+                folder / name / f"{number:02d}.png", shown if name == "frames" else mask
+            )
+    return f"--video={folder / 'frames'}", f"--mask={folder / 'masks'}"
+
+
+def test_a_network_that_could_not_gain_is_not_trained(command, tmp_path):
+    inputs = pan(tmp_path)
+    size = ("--config.video.height=64", "--config.video.width=96", "--config.model.channels=(8,)")
+    quick = ("--config=fast", *size, "--config.schedule.windows_per_pass=2")
+    run, alone = tmp_path / "run", tmp_path / "alone"
+    told = command.succeed(*quick, *inputs, f"--workdir={run}").stderr
+    assert "not trained: a network could hardly improve these pixels" in told
+    assert "device:" not in told
+    assert not (run / "checkpoints").exists()
+    command.succeed(
+        "--config=propagate", *size, "--config.propagation.holdout=True", *inputs,
+        f"--workdir={alone}",
+    )  # fmt: skip
+    np.testing.assert_array_equal(rendered(run), rendered(alone))
+    shown = rendered(run)
+    command.succeed("--mode=render", f"--workdir={run}")
+    np.testing.assert_array_equal(rendered(run), shown)
+    told = command("--mode=render", f"--workdir={run}", "--config.render.propagated_pixels=none")
+    assert_last_error(told, "has no checkpoint: nothing was trained yet")
+    # It is trained if the user wants it.
+    command.succeed(
+        *quick, "--config.checkpoint.keep_best=False", *inputs, f"--workdir={tmp_path / 'other'}"
+    )
+    assert checkpoint_steps(tmp_path / "other")
 
 
 def test_a_run_without_held_out_pixels_cannot_be_blended(command, trained):

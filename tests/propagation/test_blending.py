@@ -6,7 +6,13 @@ from helpers import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidprior.propagation.blending import EDGES, blend, fit_blend_weights, weight_for
+from vidprior.propagation.blending import (
+    EDGES,
+    blend,
+    fit_blend_weights,
+    network_may_gain,
+    weight_for,
+)
 
 CLASSES = len(EDGES) + 1
 
@@ -112,3 +118,16 @@ def test_propagated_pixels_are_blended_by_their_weight():
     mixed = blend(generated, filled, np.array([[0.85], [0.0]], np.float16), shares)
     assert mixed.dtype == np.float32
     np.testing.assert_allclose(mixed[:, 0], [[8] * 3, [10] * 3], atol=1e-2)
+
+
+def test_a_network_may_gain_only_beyond_its_own_error():
+    """Of 99 errors of 19 and one of e, (e^2 - 400) / (99 * 361 + e^2) is to exceed 5 %."""
+
+    def errors(last):
+        error = np.append(np.full(99, 19.0), last)
+        return 1 / (1 + np.square(error / 10))
+
+    assert not network_may_gain(errors(19.0))
+    assert not network_may_gain(errors(45.0))  # 0.043
+    assert network_may_gain(errors(50.0))  # 0.055
+    assert not network_may_gain(np.zeros(0))

@@ -99,7 +99,7 @@ def test_what_does_not_fit_is_refused(tmp_path, config, clip, arrays, change, me
 
 
 def test_nothing_to_export(tmp_path, workdir, config, clip):
-    with pytest.raises(InputError, match="no checkpoint yet"):
+    with pytest.raises(InputError, match="no checkpoint:"):
         exchange.export_published(tmp_path / "net.npz", workdir, clip, config=config)
     config.schedule.reset_per_window = True
     with pytest.raises(InputError, match="no single network"):

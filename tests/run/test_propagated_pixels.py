@@ -10,6 +10,7 @@ from vidprior.run.clip_file import PreparedClip
 from vidprior.run.propagated import (
     describe_propagation,
     guessed_share,
+    network_pays,
     obtain_propagated,
     picture_origins,
 )
@@ -104,6 +105,20 @@ def test_what_is_guessed_is_told_and_pictured(clip):
         there = slice(*rows), slice(10 + 2 * (T - 1), 16 + 2 * (T - 1))
         expected = (frame[there].astype(int) + colour) // 2
         np.testing.assert_array_equal(filled[there], expected)
+
+
+def test_a_guess_by_copies_is_no_reason_to_train(clip, small_workdir):
+    """Everything is unseen, with an expected error of 100."""
+    config = load("footage")
+    confidence = np.where(clip.hole, 1 / 101, 0).astype(np.float16)
+    held_out = np.zeros_like(clip.hole)
+    held_out[:, 0, 0] = True
+    kept = Propagated(clip.frames, confidence, held_out, None, clip.hole)
+    assert not network_pays(small_workdir, clip, kept, config=config)
+    config.propagation.guess = "smooth"
+    assert network_pays(small_workdir, clip, kept, config=config)
+    config.propagation.guess = "copies"
+    assert network_pays(small_workdir, clip, kept._replace(unseen=~clip.hole), config=config)
 
 
 def test_unseen_pixels_are_stored(clip, small_workdir):

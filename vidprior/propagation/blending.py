@@ -11,6 +11,8 @@ Letters
 
 import numpy as np
 
+from vidprior.propagation.fusion import expected_error
+
 # Borders between the classes.
 EDGES = (0.03, 0.06, 0.1, 0.2, 0.4, 0.7)
 _CENTRES = np.convolve((0, *EDGES, 1), (0.5, 0.5), "valid")
@@ -21,6 +23,26 @@ _LEANING = 200
 _STRETCHES = 4
 # The share of the squared error that the network must save where it was not fitted.
 _LEAST_GAIN = 0.02
+
+# The error of a network on held-out pixels, of 255, at best; 22 dB.
+_NETWORK_ERROR = 20.0
+# The share of the squared error that must be larger than a network's, for training to begin:
+# networks have saved a quarter to a half of it.
+_LEAST_BOUND = 0.05
+
+
+def network_may_gain(confidence: np.ndarray) -> bool:
+    """Whether a network can improve on propagated pixels, by their expected errors.
+
+    It can only where these exceed 20 grey levels, about the error of a network. Less than 5 %
+    of the expected squared error beyond that is not worth training for.
+
+    Args:
+      confidence: [n] in [0, 1], of the pixels of the hole.
+    """
+    squares = np.square(expected_error(confidence))
+    beyond = np.maximum(squares - _NETWORK_ERROR**2, 0)
+    return bool(beyond.sum() > _LEAST_BOUND * squares.sum())
 
 
 def fit_blend_weights(

@@ -95,7 +95,7 @@ def export_published(
         raise InputError("a run with a network for every window has no single network to export")
     saved = checkpoints.Checkpoints(workdir.checkpoints)
     if not saved.steps():
-        raise InputError(f"{workdir.path} has no checkpoint yet: train first")
+        raise InputError(f"{workdir.path} has no checkpoint: nothing was trained yet")
     step = saved.steps()[-1] if step is None else step
     params, _ = saved.restore_params(step)
     noise = build.noise(config, workdir, clip.hole).transpose(0, 3, 1, 2)

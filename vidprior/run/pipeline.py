@@ -22,6 +22,8 @@ from vidprior.run.outputs import attach_input
 from vidprior.run.propagated import (
     describe_propagation,
     guessed_share,
+    keeps_guess,
+    network_pays,
     obtain_propagated,
     picture_origins,
 )
@@ -160,16 +162,13 @@ def fit(
 
     Returns:
       The state after the last update, None if every window has its own network or nothing
-      is trained; and the flow, None if no loss needs it.
+      is trained, also because it would hardly gain; and the flow, None if no loss needs it.
 
     Raises:
       InputError: flow is needed and cannot be obtained.
       NonFiniteLoss, Interrupted: as `fit_clip`.
     """
     flows = propagated = None
-    if build.trains(config) and build.needs_flow(config):
-        flows = obtain_flows(workdir, clip, config=config, given=flow_file)
-        log.info(describe_visibility(clip, flows))
     if build.needs_propagated(config):
         propagated = obtain_propagated(workdir, clip, config=config)
         log.info(describe_propagation(clip, propagated))
@@ -181,6 +180,15 @@ def fit(
             )
     if not build.trains(config):
         return None, None
+    if propagated is not None and not network_pays(workdir, clip, propagated, config=config):
+        log.info(
+            "not trained: a network could hardly improve these pixels, so they are the result; "
+            "to train one anyway: --config.checkpoint.keep_best=False"
+        )
+        return None, None
+    if build.needs_flow(config):
+        flows = obtain_flows(workdir, clip, config=config, given=flow_file)
+        log.info(describe_visibility(clip, flows))
     if config.schedule.reset_per_window:
         fit_windows(
             config,
@@ -264,23 +272,26 @@ def render(
     """
     if not clip.hole.any():
         return (RenderedFrame(number, clip.frames[number], None) for number in frames)
-    if not build.trains(config) or config.render.propagated_pixels == "only":
+    propagated = None
+    if not build.trains(config) or config.render.propagated_pixels != "none":
         propagated = obtain_propagated(workdir, clip, config=config)
         _tell_if_small(propagated)
+    alone = not build.trains(config) or config.render.propagated_pixels == "only"
+    if propagated is not None and (
+        alone or not network_pays(workdir, clip, propagated, config=config)
+    ):
         return show_propagated(propagated, clip, frames)
     params_for = saved_params(config, workdir, step=step)
     noise = build.noise(config, workdir, clip.hole)
     rendered = build.render_frames(config, params_for, noise, frames)
-    if config.render.propagated_pixels == "none":
+    if propagated is None:
         return rendered
-    propagated = obtain_propagated(workdir, clip, config=config)
-    _tell_if_small(propagated)
     # Always the same frames, so that a frame does not depend on which others are rendered.
     some = holdout_frames(propagated.held_out, count=BLEND_FIT_FRAMES)
     sample = build.render_frames(config, params_for, noise, some)
     shares = fit_blend_weights(*holdout_pixels(sample, propagated, clip.frames))
-    keep_guess = config.propagation.guess == "copies"
-    return blend_propagated(rendered, propagated, shares, clip.hole, keep_guess=keep_guess)
+    keep = keeps_guess(config)
+    return blend_propagated(rendered, propagated, shares, clip.hole, keep_guess=keep)
 
 
 def saved_params(
@@ -293,7 +304,7 @@ def saved_params(
     """
     saved = checkpoints.Checkpoints(workdir.checkpoints)
     if not saved.steps():
-        raise InputError(f"{workdir.path} has no checkpoint yet: train first")
+        raise InputError(f"{workdir.path} has no checkpoint: nothing was trained yet")
     if config.schedule.reset_per_window:
         return saved.restore_by_window()
     params, _ = saved.restore_params(saved.steps()[-1] if step is None else step)

@@ -5,10 +5,12 @@ from ml_collections import ConfigDict
 
 from vidprior.imaging.visualize import outline_hole, side_by_side, tint
 from vidprior.propagation import propagate
+from vidprior.propagation.blending import network_may_gain
 from vidprior.propagation.holdout import holdout_mask
 from vidprior.run import build
 from vidprior.run.clip_file import PreparedClip
 from vidprior.run.workdir import Workdir
+from vidprior.training import checkpoints
 from vidprior.types import Propagated
 
 # Frames with held-out pixels if no network is trained.
@@ -40,6 +42,30 @@ def obtain_propagated(workdir: Workdir, clip: PreparedClip, *, config: ConfigDic
         )
         workdir.write_propagated(kept)
     return kept
+
+
+def network_pays(
+    workdir: Workdir, clip: PreparedClip, propagated: Propagated, *, config: ConfigDict
+) -> bool:
+    """Whether a network is worth training; otherwise propagated pixels are the result.
+
+    Only a run that compares both (`checkpoint.keep_best`, and propagated pixels blended) may
+    leave out the training, and only before it has begun. A guess by copies is shown as it
+    is, so it is no reason to train.
+    """
+    compared = config.checkpoint.keep_best and config.render.propagated_pixels == "blend"
+    if not compared or not propagated.held_out.any():
+        return True
+    begun = bool(checkpoints.Checkpoints(workdir.checkpoints).steps())
+    judged = clip.hole
+    if keeps_guess(config) and propagated.unseen is not None:
+        judged = judged & ~propagated.unseen
+    return begun or network_may_gain(propagated.confidence[judged])
+
+
+def keeps_guess(config: ConfigDict) -> bool:
+    """Whether what no frame shows is shown as guessed, also beside a network."""
+    return bool(config.propagation.guess == "copies")
 
 
 def describe_propagation(clip: PreparedClip, propagated: Propagated) -> str:

@@ -107,6 +107,7 @@ def get_config() -> ConfigDict:
     config.render.audio = True  # copy the audio of the source
     config.render.feather = 0.0  # width of the soft seam in source pixels, at most mask.dilate
     config.render.propagated_pixels = "none"  # 'blend' them over the network's pixels
+    config.render.grain = False  # add the noise of the surroundings to the hole, at source size
     config.render.seam = "plain"  # 'gradient': fit the hole's colours to its border
 
     config.checkpoint = ConfigDict()

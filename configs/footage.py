@@ -29,6 +29,7 @@ def get_config():
     config.checkpoint.keep_best = True
     config.loss.propagated = 1.0
     config.render.propagated_pixels = "blend"
+    config.render.grain = True
     config.video.crop = "hole"
     config.mask.dilate = 8  # so that no rim of the object stays
     config.render.feather = 8.0  # the result is crossfaded with the source over that ring

@@ -16,13 +16,14 @@ from ml_collections import ConfigDict, config_flags
 from vidprior import configuration
 from vidprior.errors import InputError
 
-MODES = ("train", "render", "evaluate", "import", "export", "doctor")
+MODES = ("train", "render", "reference", "evaluate", "import", "export", "doctor")
 
 _HELP = """Remove an object from a video.
 
 usage:
   vidprior --config=footage --video=VIDEO --mask=MASK --workdir=DIR
   vidprior --mode=render    --workdir=DIR [--frames=10:40] [--checkpoint=STEP]
+  vidprior --mode=reference --workdir=DIR    (frames to clean by hand, for --reference)
   vidprior --mode=evaluate  --workdir=DIR --truth=VIDEO [--protocol=paper]
   vidprior --mode=doctor
 

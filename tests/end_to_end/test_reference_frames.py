@@ -94,3 +94,39 @@ def test_one_line_says_why_a_reference_is_refused(command, static, tmp_path, giv
     warning, *_ = finished.stderr.splitlines()
     assert_one_error(finished, says)
     assert not run.exists(), warning
+
+
+def test_a_run_writes_frames_to_clean_and_takes_them_back(command, static, tmp_path):
+    """As an image editor would: the transparent hole is painted, and the file is saved."""
+    _, words, scene, hole = static
+    run, next_run = tmp_path / "run", tmp_path / "next"
+    told = command.succeed(*words, f"--workdir={run}").stderr
+    assert "100.0% is shown by no frame and guessed" in told
+    assert f"--mode=reference --workdir={run}" in told
+    assert imageio.v3.imread(run / "propagated.png").shape == (3 * HEIGHT, 2 * WIDTH, 3)
+
+    told = command.succeed("--mode=reference", f"--workdir={run}").stdout
+    (path,) = (run / "reference").iterdir()
+    assert told == f"reference: {path}, would show 100% of what is guessed\n"
+    picture = imageio.v3.imread(path)
+    np.testing.assert_array_equal(picture[..., 3] == 0, hole)
+    shown = pictures(run / "result_png")[path.name]
+    np.testing.assert_array_equal(picture[..., :3], shown)
+
+    untouched = command(*words, f"--reference={run}/reference", f"--workdir={next_run}")
+    assert_last_error(untouched, "the hole is as in the video, or transparent")
+    picture[hole] = (*np.zeros(3, np.uint8), 255)
+    picture[hole, :3] = scene[hole]
+    imageio.v3.imwrite(path, picture)
+    told = command.succeed(*words, f"--reference={run}/reference", f"--workdir={next_run}").stderr
+    assert "is shown by no frame" not in told
+    assert error(next_run, scene, hole).max() < 8
+
+
+def test_a_run_without_guesses_needs_no_reference(command, static, tmp_path):
+    folder, words, _, _ = static
+    run = tmp_path / "run"
+    command.succeed(*words, f"--reference=5:{folder}/clean.png", f"--workdir={run}")
+    told = command("--mode=reference", f"--workdir={run}")
+    assert_last_error(told, "other frames show all of the hole: nothing is guessed")
+    assert not (run / "reference").exists()

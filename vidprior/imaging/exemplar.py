@@ -82,13 +82,8 @@ def fill_by_copies(
     shifts = _dominant_shifts(picture, known, inner, seed=seed)
     if shifts is None:
         return None
-    place = np.argwhere(inner)
+    place, shifts = np.argwhere(inner), _complete(shifts, known, inner)
     allowed, unary = _data_costs(picture, known, inner, shifts)
-    useful = allowed.any(axis=1)
-    shifts, allowed, unary = shifts[useful], allowed[useful], unary[useful]
-    covered = allowed.any(axis=0)
-    if not covered.all():
-        return None
     labels = _expand(picture, inner, shifts, allowed, unary)
     copied = place + shifts[labels]
     colour = _join(picture, inner, known, place, shifts[labels])
@@ -162,10 +157,10 @@ def _peaks(shift: np.ndarray, weight: np.ndarray, size: tuple[int, int]) -> np.n
     votes = np.zeros((2 * height + 1, 2 * width + 1), np.float32)
     for sign in (1, -1):
         np.add.at(votes, tuple((sign * shift + (height, width)).T), weight)
-    votes = cv2.GaussianBlur(votes, (0, 0), 1.4)
-    largest = cv2.dilate(votes, np.ones((7, 7)))
-    tops = np.argwhere((votes == largest) & (votes > 0))
-    order = np.argsort(-votes[tops[:, 0], tops[:, 1]], kind="stable")
+    smooth = cv2.GaussianBlur(votes, (0, 0), 1.4)
+    largest = cv2.dilate(smooth, np.ones((7, 7)))
+    tops = np.argwhere((smooth == largest) & (smooth > 0))
+    order = np.argsort(-smooth[tops[:, 0], tops[:, 1]], kind="stable")
     return tops[order[:_SHIFTS]] - (height, width)
 
 
@@ -187,6 +182,32 @@ def _unlike_rim(picture: np.ndarray, known: np.ndarray, hole: np.ndarray) -> np.
         nearest, _ = scipy.spatial.cKDTree(features[rim]).query(features[known])
         apart[known] = np.maximum(nearest / math.sqrt(features.shape[-1]) - _ALIKE, 0)
     return apart
+
+
+def _complete(shifts: np.ndarray, known: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """Shifts [K, 2] of which each is of use, and which lead from all of the hole to known pixels.
+
+    Multiples of the most frequent shifts continue repeated structures across wide holes. Where
+    none is long enough, further shifts lead from the innermost pixel to the nearest known one.
+    """
+    longer = [factor * shifts[: _SHIFTS // 4] for factor in (2, 3)]
+    tried, taken = np.unique(np.concatenate([shifts, *longer]), axis=0), []
+    tried = tried[(np.abs(tried) < known.shape).all(axis=1)]
+    left = hole.copy()
+    for shift in tried:
+        reached = _moved(known, shift) & hole
+        if reached.any():
+            taken.append(shift)
+            left &= ~reached
+    while left.any():
+        far, nearest = cv2.distanceTransformWithLabels(
+            (~known).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+        )
+        at = np.unravel_index(np.where(left, far, -1).argmax(), left.shape)
+        found = np.argwhere(known & (nearest == nearest[at]))[0]
+        taken.append(found - at)
+        left &= ~_moved(known, taken[-1])
+    return np.stack(taken)
 
 
 def _moved(array: np.ndarray, shift: np.ndarray) -> np.ndarray:

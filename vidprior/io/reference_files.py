@@ -9,10 +9,12 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from vidprior.errors import InputError
 from vidprior.io import images
+from vidprior.io.files import replacing
 from vidprior.io.images import PathLike, check_size, width_x_height
 
 # Pictures by frame number: [h, w, 3] RGB or [h, w, 4] RGB with alpha, uint8.
@@ -51,6 +53,23 @@ def read_references(given: str, *, count: int, size: tuple[int, int]) -> dict[in
         check_size(path, images.image_size(path), "the video", size)
         found[number] = _read(path)
     return found
+
+
+def write_for_cleaning(path: PathLike, image: np.ndarray, hole: np.ndarray) -> None:
+    """Writes a frame for an image editor: its hole is transparent, the fill lies beneath.
+
+    Args:
+      path: .png; its folder is made if it is missing.
+      image: [h, w, 3] uint8 RGB.
+      hole: [h, w] bool.
+
+    Raises:
+      InputError: the file cannot be written.
+    """
+    alpha = np.where(hole, 0, 255).astype(np.uint8)
+    _, data = cv2.imencode(".png", np.dstack([image[..., ::-1], alpha]))
+    with replacing(Path(path)) as temporary:
+        temporary.write_bytes(data.tobytes())
 
 
 def check_references(references: References, *, count: int, size: tuple[int, int]) -> None:

@@ -24,9 +24,9 @@ from vidprior.types import Origins
 
 # Factors of the expected error of a fill from the rim: where other frames may show the pixel,
 # and where a guess replaces it.
-_UNCERTAIN, _NEVER = 3.0, 1e3
+_UNCERTAIN, _NEVER = 2.0, 1e3
 # Passes in which a guess or uncertain content may travel from frame to frame, at most.
-_PASSES = 12
+_PASSES = 6
 # Expected error of a guess, of 255.
 GUESS_ERROR = 40.0
 # Key frames at most; what covers less than this share of the frame in every frame is left.
@@ -68,6 +68,7 @@ def fill_unseen(peeling: Peeling, motion: Motion, *, seed: int, copies: bool) ->
     peeling.accept(math.inf)
     peeling.reconsider()
     _travel(peeling, rim=_UNCERTAIN)
+    _travel(peeling, rim=_NEVER)
     unseen = _unseen(peeling)
     least = _SMALL * unseen[0].size
     keys: list[int] = []
@@ -110,26 +111,33 @@ def key_worth(unseen: np.ndarray, motion: Motion) -> np.ndarray:
         return worth
     # At least one rated frame is the one with the largest unseen part.
     rated = np.unique([*_spread(able), int(area.argmax())])
-    height, width = unseen.shape[1:]
+    height = unseen.shape[1]
     for key in rated:
-        covered = 0.0
-        for number in _spread(able):
-            if number == key:
-                covered += area[key]
-                continue
-            there = motion(number, int(key))
-            if there is not None:
-                moved = cv2.warpPerspective(
-                    unseen[key].astype(np.uint8), there, (width, height),
-                    flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
-                )  # fmt: skip
-                covered += float((unseen[number] & (moved > 0)).sum())
+        shown = sum(
+            int((unseen[number] & covered(unseen[key], motion, int(key), number)).sum())
+            for number in _spread(able)
+        )
         ring = dilate(_padded(unseen[key], height), _RING * height)
         inside = _padded(np.ones_like(unseen[key]), height)
         missing = _padded(unseen[key], height)
         known = (ring & inside & ~missing).sum() / max(1, (ring & ~missing).sum())
-        worth[key] = covered * known
+        worth[key] = shown * known
     return worth
+
+
+def covered(area: np.ndarray, motion: Motion, key: int, number: int) -> np.ndarray:
+    """Where an area [H, W] of a key frame lies in another frame: [H, W] bool.
+
+    All False if the camera's motion between them is not known.
+    """
+    if number == key:
+        return area
+    there = motion(number, key)
+    if there is None:
+        return np.zeros_like(area)
+    flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+    moved = cv2.warpPerspective(area.astype(np.uint8), there, area.shape[::-1], flags=flags)
+    return moved > 0
 
 
 def _padded(mask: np.ndarray, height: int) -> np.ndarray:

@@ -221,6 +221,9 @@ class Peeling:
             if share.max() < _NOTHING and np.isfinite(candidate.error).mean() > _MUCH
         ]
         guessed = weight[0] >= 0.5
+        error = np.where(
+            guessed, candidates[0].error / rim, error
+        )  # their own, whatever the factor
         return _Filling(colour, error, guessed, *self._trace(candidates[1:], weight[1:]), useless)
 
     def _from_rim(self, number: int, unknown: np.ndarray, factor: float) -> Candidates:

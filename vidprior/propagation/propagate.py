@@ -71,7 +71,7 @@ def propagate(
         )
     if holdout is None:
         holdout = np.zeros_like(hole)
-    motion = _motion(fill_from_rim(frames, hole), hole)
+    motion = camera_motions(fill_from_rim(frames, hole), hole)
     result = Peeling(frames, hole, motion)
     passes, calibration = len(LIMITS), NOTHING_KNOWN
     error = result.error
@@ -131,7 +131,7 @@ def _fill_held_out(
     return count, held._replace(image=temporal_mean(held.image, holdout, usable, motion))
 
 
-def _motion(filled: np.ndarray, hole: np.ndarray) -> Motion:
+def camera_motions(filled: np.ndarray, hole: np.ndarray) -> Motion:
     """The camera's motion between frames [T, H, W, 3], from points outside the hole."""
     greys = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in filled]
     pairs = zip(greys, hole, strict=True)

@@ -4,6 +4,8 @@ config.json       the resolved configuration and the inputs' paths
 clip.npz          frames and hole at training size
 flows.npz         optical flow, if needed
 propagated.npz    propagated pixels, if needed
+propagated.png    which of the hole's content other frames show, and which is guessed
+reference/        frames to clean by hand, if requested
 checkpoints/      one folder for each saved state
 noise.npz         the network's fixed input, if it does not come from the seed
 metrics.jsonl     one line every `log.every` updates
@@ -68,6 +70,8 @@ class Workdir:
         self.clip_file = self.path / "clip.npz"
         self.flows_file = self.path / "flows.npz"
         self.propagated_file = self.path / propagated_file.NAME
+        self.origins_picture = self.path / "propagated.png"
+        self.references = self.path / "reference"
         self.noise_file = self.path / "noise.npz"
         self.checkpoints = self.path / "checkpoints"
         self.parts = self.path / "parts"

@@ -89,6 +89,21 @@ def test_the_guess_is_not_trusted_and_has_origins(filled):
     assert not hole[origins.frame[known, 0][inside], y[inside], x[inside]].mean() > 0.02
 
 
+def test_nothing_is_guessed_where_other_frames_show_everything():
+    large = scene(H, W + 8 * T, period=96)
+    truth = np.stack([large[:, 8 * t : 8 * t + W] for t in range(T)])
+    hole = np.zeros((T, H, W), bool)
+    hole[:, 26:38, 44:52] = True  # stands in the picture, before a scene that moves on
+    guessed, smooth = (
+        propagate.propagate(damaged(truth, hole), hole, guess=guess)
+        for guess in ("copies", "smooth")
+    )
+    assert not guessed.unseen.any()
+    np.testing.assert_array_equal(guessed.frames, smooth.frames)
+    np.testing.assert_array_equal(guessed.confidence, smooth.confidence)
+    assert np.abs(guessed.frames[hole].astype(float) - truth[hole]).mean() < 4
+
+
 def test_the_same_seed_gives_the_same_guess(filled):
     truth, hole, guessed, _, _ = filled
     again = propagate.propagate(damaged(truth, hole), hole, guess="copies")

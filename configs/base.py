@@ -54,6 +54,7 @@ def get_config() -> ConfigDict:
 
     config.propagation = ConfigDict()
     config.propagation.holdout = False  # withhold some known pixels to measure errors on them
+    config.propagation.guess = "smooth"  # what no frame shows; 'copies' of its surroundings
 
     config.window = ConfigDict()
     config.window.length = 5  # N frames
@@ -106,6 +107,7 @@ def get_config() -> ConfigDict:
     config.render.audio = True  # copy the audio of the source
     config.render.feather = 0.0  # width of the soft seam in source pixels, at most mask.dilate
     config.render.propagated_pixels = "none"  # 'blend' them over the network's pixels
+    config.render.grain = False  # add the noise of the surroundings to the hole, at source size
     config.render.seam = "plain"  # 'gradient': fit the hole's colours to its border
 
     config.checkpoint = ConfigDict()

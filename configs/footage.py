@@ -25,9 +25,11 @@ def get_config():
     config.optimizer.name = "muon"
     config.optimizer.ema_decay = 0.99
     config.propagation.holdout = True
+    config.propagation.guess = "copies"
     config.checkpoint.keep_best = True
     config.loss.propagated = 1.0
     config.render.propagated_pixels = "blend"
+    config.render.grain = True
     config.video.crop = "hole"
     config.mask.dilate = 8  # so that no rim of the object stays
     config.render.feather = 8.0  # the result is crossfaded with the source over that ring

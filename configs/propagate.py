@@ -3,7 +3,8 @@
     python -m vidprior.main --config=configs/propagate.py \
         --video=VIDEO --mask=MASK --workdir=out/propagate
 
-Content that no frame shows is filled from the rim of the hole. Not a system of the paper.
+Content that no frame shows is guessed once, by copies of its surroundings. Not a system of the
+paper.
 """
 
 from vidprior.configuration import load
@@ -15,5 +16,6 @@ def get_config():
     config.video.split_at_cuts = True
     config.video.max_segment_frames = 100
     config.method = "propagate"
+    config.propagation.guess = "copies"
     config.window.length = 1
     return config

@@ -185,3 +185,13 @@ def test_a_clip_of_two_shots_has_two_parts(frames, hole):
     for field in ("flows", "metrics", "state"):
         with pytest.raises(InputError, match="2 segments: see `segments`"):
             getattr(made, field)
+
+
+def test_a_reference_frame_is_returned_as_it_was_given(frames, hole):
+    config = load("propagate")
+    config.video.height, config.video.width = SIZE
+    clean = np.where(hole[2][..., None], 255 - frames[2], frames[2])
+    result = vidprior.inpaint(frames, hole, config, reference={2: clean})
+    assert np.array_equal(result.frames[2], clean)
+    with pytest.raises(InputError, match="reference: there is no frame 7"):
+        vidprior.inpaint(frames, hole, config, reference={7: clean})

@@ -15,7 +15,7 @@ import os
 import pathlib
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -139,6 +139,7 @@ def inpaint(
     on_progress: ProgressCallback | None = None,
     *,
     workdir: str | os.PathLike[str] | None = None,
+    reference: Mapping[int, np.ndarray] | None = None,
 ) -> Result:
     """Fills the hole of a clip by training a network on the clip itself.
 
@@ -151,6 +152,9 @@ def inpaint(
       on_progress: called with (updates done, total updates, newest losses by name);
         without it, a terminal shows a progress bar.
       workdir: folder of the run; call again to resume. A temporary folder by default.
+      reference: frames that you have cleaned, by number: [h, w, 3] uint8 RGB, or [h, w, 4]
+        with alpha. Where one is opaque and differs from the frame, in the hole, it is shown
+        as it is, and propagated to the other frames.
 
     Returns:
       The clip with its hole filled, and flow, losses and network of each segment.
@@ -162,7 +166,7 @@ def inpaint(
       Interrupted: Ctrl-C; with `workdir`, call again to resume.
     """
     with _in_python():
-        return _inpaint(frames, hole, config, on_progress, workdir)
+        return _inpaint(frames, hole, config, on_progress, workdir, reference or {})
 
 
 def _inpaint(
@@ -171,12 +175,13 @@ def _inpaint(
     config: ConfigDict | str | None,
     on_progress: ProgressCallback | None,
     workdir: str | os.PathLike[str] | None,
+    reference: Mapping[int, np.ndarray],
 ) -> Result:
     resolved = _resolve(config)
     frames, hole = _check_arrays(frames, hole)
     features = commands.require_parts(resolved, has_flow=False)
     runtime.keep_compiled()
-    source = wrap_arrays(frames, hole, config=resolved)
+    source = wrap_arrays(frames, hole, config=resolved, references=reference)
     results: list[SegmentResult] = []
 
     def keep(fitted: Fitted) -> None:
@@ -191,7 +196,7 @@ def _inpaint(
             source,
             config=resolved,
             workdir=run,
-            inputs={"video": None, "mask": None, "flows": None},
+            inputs={"video": None, "mask": None, "flows": None, "reference": None},
             features=features,
             on_progress=on_progress,
             on_fitted=keep,

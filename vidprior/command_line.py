@@ -16,13 +16,14 @@ from ml_collections import ConfigDict, config_flags
 from vidprior import configuration
 from vidprior.errors import InputError
 
-MODES = ("train", "render", "evaluate", "import", "export", "doctor")
+MODES = ("train", "render", "reference", "evaluate", "import", "export", "doctor")
 
 _HELP = """Remove an object from a video.
 
 usage:
   vidprior --config=footage --video=VIDEO --mask=MASK --workdir=DIR
   vidprior --mode=render    --workdir=DIR [--frames=10:40] [--checkpoint=STEP]
+  vidprior --mode=reference --workdir=DIR    (frames to clean by hand, for --reference)
   vidprior --mode=evaluate  --workdir=DIR --truth=VIDEO [--protocol=paper]
   vidprior --mode=doctor
 
@@ -55,6 +56,7 @@ class Request(NamedTuple):
       config: the configuration with its overrides; None if none was given.
       overridden: names of the overridden fields, such as 'render.format'.
       video, mask, flows, workdir, published, truth: paths, or None.
+      reference: the text of --reference, or None.
       checkpoint: the number of an update, or None.
       frames: the text of --frames, or None.
       protocol: name of the evaluation protocol.
@@ -72,6 +74,7 @@ class Request(NamedTuple):
     published: str | None
     protocol: str
     truth: str | None
+    reference: str | None
 
 
 def parse(arguments: Sequence[str]) -> Request:
@@ -133,6 +136,7 @@ def define_others() -> flags.FlagValues:
 
     text("video", "A video file or a folder of frames.")
     text("mask", "What to remove: a video, a folder, or one image for all frames.")
+    text("reference", "Cleaned frames: a folder, or 40:clean40.png,60:clean60.png.")
     text("flows", "A flow file; by default, flow is estimated.")
     text("workdir", "Folder of the run; created if missing. Rerun to resume.")
     text("frames", "Frames to render, FIRST:STOP; all by default.")

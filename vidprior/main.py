@@ -2,6 +2,7 @@
 
 python -m vidprior.main --config=configs/footage.py --video=V --mask=M --workdir=DIR
 python -m vidprior.main --mode=render --workdir=DIR [--checkpoint=STEP] [--frames=10:40]
+python -m vidprior.main --mode=reference --workdir=DIR
 python -m vidprior.main --mode=evaluate --workdir=DIR --truth=PATH [--protocol=paper]
 python -m vidprior.main --mode=import --published=F --config=configs/flow.py --video=V ...
 python -m vidprior.main --mode=export --published=F --workdir=DIR
@@ -61,6 +62,7 @@ def _run(request: Request) -> None:
         return
     if not request.workdir:
         raise InputError("--workdir is missing")
+    from vidprior.io import reference_files
     from vidprior.run import commands
     from vidprior.run.workdir import Workdir
 
@@ -71,6 +73,7 @@ def _run(request: Request) -> None:
             ("video", request.video), ("mask", request.mask), ("flows", request.flows)
         )
     }  # fmt: skip
+    inputs["reference"] = request.reference and reference_files.absolute(request.reference)
     runtime.keep_compiled()
     if request.mode == "render":
         written = commands.render(
@@ -81,6 +84,9 @@ def _run(request: Request) -> None:
             inputs=inputs,
         )
         _print_results(written)
+    elif request.mode == "reference":
+        for path, share in commands.write_references(workdir, inputs=inputs):
+            print(f"reference: {path}, would show {share:.0%} of what is guessed")
     elif request.mode == "evaluate":
         _evaluate(workdir, request)
     elif request.mode == "export":

@@ -72,12 +72,15 @@ class Propagated(NamedTuple):
       held_out: [T, H, W] bool, held-out pixels: known, but filled like the hole, so that
         errors can be measured there; never in the hole.
       origins: of the hole's pixels; None in files of earlier versions.
+      unseen: [T, H, W] bool, pixels of the hole that no frame shows: they are guessed; None
+        in files of earlier versions.
     """
 
     frames: np.ndarray
     confidence: np.ndarray
     held_out: np.ndarray
     origins: Origins | None = None
+    unseen: np.ndarray | None = None
 
 
 @struct.dataclass

@@ -173,3 +173,31 @@ def test_a_run_ends_where_it_is_past_its_best_and_renders_that(command, clip, tm
     more = f"--config.schedule.num_passes={end // 5 + 1}"
     command.succeed(*arguments, more, f"--workdir={cut}")
     assert checkpoint_steps(cut)[-1] > end
+
+
+def test_grain_of_the_surroundings_is_added_in_the_hole_alone(command, tmp_path):
+    """A grey scene with noise of strength 6; what fills its hole is smoother without grain."""
+    random = np.random.default_rng(0)
+    (tmp_path / "frames").mkdir()
+    frames = np.clip(np.rint(128 + 6 * random.standard_normal((6, 96, 128, 3))), 0, 255)
+    for number, frame in enumerate(frames.astype(np.uint8)):
+        imageio.v3.imwrite(tmp_path / f"frames/{number:05d}.png", frame)
+    hole = np.zeros((96, 128), bool)
+    hole[24:72, 32:96] = True
+    imageio.v3.imwrite(tmp_path / "mask.png", 255 * hole.astype(np.uint8))
+    shown = {}
+    for grain in (False, True):
+        run = tmp_path / f"run{grain}"
+        command.succeed(
+            "--config=propagate", "--config.video.height=48", "--config.video.width=64",
+            f"--video={tmp_path}/frames", f"--mask={tmp_path}/mask.png", f"--workdir={run}",
+            "--config.render.format=png", "--config.propagation.guess=smooth",
+            f"--config.render.grain={grain}",
+        )  # fmt: skip
+        shown[grain] = np.stack(list(pictures(run / "result_png").values())).astype(float)
+    np.testing.assert_array_equal(shown[True][:, ~hole], frames[:, ~hole])
+    assert shown[False][:, hole].std() < 4
+    assert shown[True][:, hole].std() == pytest.approx(6, rel=0.2)
+    # Fresh in each frame.
+    fresh = (shown[True] - shown[False])[:, hole].reshape(6, -1)
+    assert np.abs(np.corrcoef(fresh) - np.eye(6)).max() < 0.1

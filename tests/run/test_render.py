@@ -172,6 +172,20 @@ def test_propagated_pixels_are_blended_by_their_weight():
         assert frame.image.dtype == np.uint8
 
 
+def test_a_guess_is_shown_as_it_is_where_that_is_asked_for():
+    """All weights are 0: the network alone is shown, but for the guess."""
+    hole = np.ones((3, 2, 2), bool)
+    unseen = np.zeros_like(hole)
+    unseen[:, 0, 0] = True
+    propagated = propagated_clip()._replace(unseen=unseen)
+    for keep, expected in ((False, 20), (True, 102)):
+        (frame,) = render.blend_propagated(
+            shown(2), propagated, np.zeros(7, np.float32), hole, keep_guess=keep
+        )
+        assert (frame.image[0, 0] == expected).all()
+        assert (frame.image[1] == 20).all()
+
+
 def test_held_out_pixels_are_gathered_from_the_frames_shown():
     propagated = propagated_clip()
     propagated.confidence[2, 1, 1] = 0.25

@@ -20,6 +20,22 @@ def outline_hole(frame: np.ndarray, hole: np.ndarray) -> np.ndarray:
     return cv2.drawContours(frame.copy(), contours, -1, OUTLINE_COLOUR, 1)
 
 
+def tint(frame: np.ndarray, where: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+    """A copy of a frame with a part of it mixed with a colour, half each.
+
+    Args:
+      frame: [H, W, 3] uint8.
+      where: [H, W] bool.
+      colour: RGB.
+
+    Returns:
+      [H, W, 3] uint8.
+    """
+    tinted = frame.copy()
+    tinted[where] = (frame[where].astype(np.uint16) + np.array(colour, np.uint16)) // 2
+    return tinted
+
+
 def flow_colours(flow: np.ndarray, *, full: float) -> np.ndarray:
     """Flow as colours: hue is direction, saturation is speed, white is no motion.
 

@@ -10,7 +10,8 @@ Letters
     N  pixels of the hole, in the order of `np.nonzero`     M  origins of each
 """
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -107,11 +108,17 @@ class Peeling:
         self._useless: set[tuple[int, int]] = set()
         self._changed = set(range(len(hole)))  # frames that changed since the last pass
 
-    def fill(self) -> None:
-        """Fills all unknown pixels from known ones."""
-        numbers = [number for number in self._numbers if self._may_change(number)]
+    def fill(self, *, rim: float = 1.0, sources: Sequence[int] | None = None) -> None:
+        """Fills all unknown pixels from known ones.
+
+        Args:
+          rim: factor of the expected errors of pixels filled from the rim.
+          sources: numbers of the frames to fill from; by default those at `DISTANCES`.
+        """
+        numbers = [number for number in self._numbers if self._may_change(number, sources)]
         # All frames see the state before this pass.
-        for number, found in zip(numbers, list(in_threads(self._fill_frame, numbers)), strict=True):
+        fill = functools.partial(self._fill_frame, rim=rim, sources=sources)
+        for number, found in zip(numbers, list(in_threads(fill, numbers)), strict=True):
             unknown = self._unknown(number)
             row = self._row[number][unknown]
             self.image[number][unknown] = np.clip(np.rint(found.colour), 0, 255)
@@ -132,6 +139,40 @@ class Peeling:
                 self.known[number] |= taken
                 self._changed.add(number)
 
+    def reconsider(self) -> None:
+        """The next pass uses all frames again, also those that were of no use so far."""
+        self._useless, self._changed = set(), set(range(len(self.known)))
+
+    def unseen(self, number: int) -> np.ndarray:
+        """[H, W] bool: unknown pixels of a frame that are mostly filled from the rim."""
+        return self._guessed[number] & self._unknown(number)
+
+    def insert(self, number: int, colour: np.ndarray, error: float, origins: Origins) -> None:
+        """Makes the unseen pixels of a frame known.
+
+        Args:
+          number: of the frame.
+          colour: [n, 3], 0 to 255.
+          error: expected, of 255.
+          origins: of the n pixels.
+        """
+        where = self.unseen(number)
+        row = self._row[number][where]
+        self.image[number][where] = np.clip(np.rint(colour), 0, 255)
+        self.error[number][where] = error
+        for kept, new in zip(self.origins, origins, strict=True):
+            kept[row] = 0
+            kept[row, : new.shape[1]] = new
+        self.origins.frame[row, origins.frame.shape[1] :] = -1
+        self.known[number] |= where
+        self._grey[number] = cv2.cvtColor(self.image[number], cv2.COLOR_RGB2GRAY)
+        self._changed.add(number)
+
+    def trace(self, number: int, place: np.ndarray) -> Origins:
+        """The first origins of places (x, y) [n, 2] in a frame: given pixels are their own."""
+        frame, at = self._first_origin(np.full(len(place), number), place)
+        return Origins(frame[:, None], at[:, None], np.ones((len(place), 1), np.float32))
+
     def close(self) -> None:
         """After the last pass: fills the remaining guesses from all sides."""
         for number in self._numbers:
@@ -148,19 +189,20 @@ class Peeling:
         others = (number + step for step in steps if 0 <= number + step < len(self.known))
         return [other for other in others if (number, other) not in self._useless]
 
-    def _may_change(self, number: int) -> bool:
+    def _may_change(self, number: int, sources: Sequence[int] | None) -> bool:
         if not self._unknown(number).any():
             return False
-        return not self._changed.isdisjoint([number, *self._others(number)])
+        others = self._others(number) if sources is None else sources
+        return not self._changed.isdisjoint([number, *others])
 
     def _frame(self, number: int) -> KnownFrame:
         arrays = (self.image, self._grey, self.known, self.error)
         return KnownFrame(*(array[number] for array in arrays))
 
-    def _fill_frame(self, number: int) -> _Filling:
+    def _fill_frame(self, number: int, *, rim: float, sources: Sequence[int] | None) -> _Filling:
         here, unknown = self._frame(number), self._unknown(number)
-        candidates = [self._from_rim(number, unknown)]
-        for other in self._others(number):
+        candidates = [self._from_rim(number, unknown, rim)]
+        for other in self._others(number) if sources is None else sources:
             motion = self._motion(number, other)
             if motion is not None:
                 found = align_frame(
@@ -179,27 +221,26 @@ class Peeling:
             if share.max() < _NOTHING and np.isfinite(candidate.error).mean() > _MUCH
         ]
         guessed = weight[0] >= 0.5
+        error = np.where(
+            guessed, candidates[0].error / rim, error
+        )  # their own, whatever the factor
         return _Filling(colour, error, guessed, *self._trace(candidates[1:], weight[1:]), useless)
 
-    def _from_rim(self, number: int, unknown: np.ndarray) -> Candidates:
+    def _from_rim(self, number: int, unknown: np.ndarray, factor: float) -> Candidates:
         """Candidates from the frame's own surroundings; they always exist."""
         hole = self._hole[number]
         distance = np.full(hole.shape, max(hole.shape), np.float32)
         if not hole.all():
             mask = hole.astype(np.uint8)
             distance = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-        error = _AT_RIM + _PER_HEIGHT * distance[unknown] / len(hole)
+        error = factor * (_AT_RIM + _PER_HEIGHT * distance[unknown] / len(hole))
         colour = self._rim[number][unknown].astype(np.float32)
         return Candidates(colour, error.astype(np.float32), np.zeros((0, 2), np.float32), -1)
 
     def _trace(
         self, candidates: list[Candidates], weight: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Origins of the candidates with the largest weight, [K, n].
-
-        A place inside filled content is replaced by the first origin of the nearest pixel,
-        with the same offset from it.
-        """
+        """Origins of the candidates with the largest weight, [K, n]."""
         count = weight.shape[1]
         frame = np.full((count, ORIGINS), -1, np.int32)
         place = np.zeros((count, ORIGINS, 2), np.float32)
@@ -208,21 +249,28 @@ class Peeling:
             return frame, place, share
         numbers = np.array([candidate.frame for candidate in candidates])
         places = np.stack([candidate.place for candidate in candidates])
-        height, width = self._hole.shape[1:]
         every = np.arange(count)
         for slot, best in enumerate(np.argsort(-weight, axis=0, kind="stable")[:ORIGINS]):
-            other, at = numbers[best], places[best, every]
-            near = np.rint(at).astype(np.int64)
-            x, y = np.clip(near[:, 0], 0, width - 1), np.clip(near[:, 1], 0, height - 1)
-            row = self._row[other, y, x]
-            beyond = at - np.stack([x, y], axis=-1)
-            given = row < 0
-            first_frame, first_place = self.origins.frame[row, 0], self.origins.place[row, 0]
-            frame[:, slot] = np.where(given, other, first_frame)
-            place[:, slot] = np.where(given[:, None], at, first_place + beyond)
+            found = self._first_origin(numbers[best], places[best, every])
+            frame[:, slot], place[:, slot] = found
             share[:, slot] = weight[best, every]
         frame[share <= 0] = -1
         return frame, place, share
+
+    def _first_origin(self, number: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The given pixels behind places (x, y) [n, 2] in frames [n]: frames [n] and places.
+
+        A place inside filled content is replaced by the first origin of the nearest pixel,
+        with the same offset from it.
+        """
+        height, width = self._hole.shape[1:]
+        near = np.rint(at).astype(np.int64)
+        x, y = np.clip(near[:, 0], 0, width - 1), np.clip(near[:, 1], 0, height - 1)
+        row = self._row[number, y, x]
+        beyond = at - np.stack([x, y], axis=-1)
+        given = row < 0
+        frame, place = self.origins.frame[row, 0], self.origins.place[row, 0]
+        return np.where(given, number, frame), np.where(given[:, None], at, place + beyond)
 
 
 def fill_from_rim(frames: np.ndarray, hole: np.ndarray) -> np.ndarray:

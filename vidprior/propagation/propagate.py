@@ -14,7 +14,7 @@ Letters
 
 import functools
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -24,6 +24,7 @@ from vidprior.flow.dis import MIN_SIDE
 from vidprior.imaging.parallel import in_threads
 from vidprior.propagation.calibration import NOTHING_KNOWN, calibrate
 from vidprior.propagation.fusion import confidence
+from vidprior.propagation.guess import fill_unseen
 from vidprior.propagation.homography import Points, camera_motion, find_points
 from vidprior.propagation.peeling import Motion, Peeling, fill_from_rim
 from vidprior.propagation.temporal_mean import temporal_mean
@@ -38,7 +39,12 @@ _AS_GOOD = 1.01
 
 
 def propagate(
-    frames: np.ndarray, hole: np.ndarray, holdout: np.ndarray | None = None
+    frames: np.ndarray,
+    hole: np.ndarray,
+    holdout: np.ndarray | None = None,
+    *,
+    guess: Literal["copies", "smooth"] = "smooth",
+    seed: int = 0,
 ) -> Propagated:
     """Fills the hole of a clip from the clip itself.
 
@@ -47,10 +53,13 @@ def propagate(
       hole: [T, H, W] bool.
       holdout: [T, H, W] bool, known pixels to fill as well, as if they were missing; none by
         default. They are still used to fill the hole.
+      guess: how to fill what no frame shows: by 'copies' of its surroundings in one key
+        frame, propagated to the others, or 'smooth', from the rim of each frame.
+      seed: of the copies.
 
     Returns:
       The filled frames, the confidence 1 / (1 + (e / 10)^2) for an expected error e, of 255,
-      and the origins of the hole's pixels.
+      the origins of the hole's pixels, and which of them no frame shows.
 
     Raises:
       InputError: frames too small for flow.
@@ -62,7 +71,7 @@ def propagate(
         )
     if holdout is None:
         holdout = np.zeros_like(hole)
-    motion = _motion(fill_from_rim(frames, hole), hole)
+    motion = camera_motions(fill_from_rim(frames, hole), hole)
     result = Peeling(frames, hole, motion)
     passes, calibration = len(LIMITS), NOTHING_KNOWN
     error = result.error
@@ -74,6 +83,7 @@ def propagate(
     for limit in LIMITS[:passes]:
         result.fill()
         result.accept(limit)
+    guessed = fill_unseen(result, motion, seed=seed, copies=guess == "copies")
     result.close()
     image = temporal_mean(result.image, hole, error, motion)
     if holdout.any():
@@ -81,7 +91,7 @@ def propagate(
     filled = hole | holdout
     trust = np.zeros(hole.shape, np.float16)
     trust[filled] = confidence(calibration(error[filled]))
-    return Propagated(image, trust, holdout, result.origins)
+    return Propagated(image, trust, holdout, result.origins, guessed.unseen)
 
 
 class _Held(NamedTuple):
@@ -121,7 +131,7 @@ def _fill_held_out(
     return count, held._replace(image=temporal_mean(held.image, holdout, usable, motion))
 
 
-def _motion(filled: np.ndarray, hole: np.ndarray) -> Motion:
+def camera_motions(filled: np.ndarray, hole: np.ndarray) -> Motion:
     """The camera's motion between frames [T, H, W, 3], from points outside the hole."""
     greys = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in filled]
     pairs = zip(greys, hole, strict=True)

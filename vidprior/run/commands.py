@@ -14,9 +14,13 @@ from ml_collections import ConfigDict
 
 from vidprior import configuration
 from vidprior.errors import InputError
+from vidprior.imaging.geometry import MASK_THRESHOLD
+from vidprior.io.reference_files import write_for_cleaning
+from vidprior.propagation.worth import frames_worth_cleaning
 from vidprior.run import build, exchange, flows, outputs, pipeline, segments, validate
 from vidprior.run import source as sources
 from vidprior.run.pipeline import Fitted
+from vidprior.run.propagated import obtain_propagated
 from vidprior.run.render import CompositeFrame
 from vidprior.run.segments import Segment
 from vidprior.run.source import Source
@@ -28,9 +32,13 @@ from vidprior.types import Features
 
 log = logging.getLogger("vidprior")
 
+# Frames of each segment that `write_references` writes, at most.
+_REFERENCES = 3
+
 Paths = Mapping[str, pathlib.Path]
 
-# Paths of a run's inputs: 'video', 'mask' and 'flows'; None for arrays, or if not given.
+# Paths of a run's inputs: 'video', 'mask', 'flows' and 'reference' (a folder or a list); None for
+# arrays, or if not given.
 Inputs = Mapping[str, str | None]
 
 
@@ -132,7 +140,7 @@ def train(config: ConfigDict, workdir: Workdir, inputs: Inputs) -> Paths:
     video, mask = _require_inputs(inputs)
     has_flow = bool(inputs["flows"]) or workdir.flows_file.exists()
     features = require_parts(config, has_flow=has_flow)
-    source = sources.open_source(video, mask, config=config)
+    source = sources.open_source(video, mask, config=config, reference=inputs["reference"])
     with workdir.lock():
         _check_result(workdir, source, config=config)
         split = fit(source, config=config, workdir=workdir, inputs=inputs, features=features)
@@ -177,16 +185,73 @@ def render(
         folder = Workdir(workdir.path / name)
     source = None
     if config.render.resolution == "source":
-        video, mask = inputs["video"] or stored["video"], inputs["mask"] or stored["mask"]
-        if not video or not mask:
-            raise InputError(
-                f"{workdir.path} was begun from arrays: give their --video and --mask, or render "
-                f"at training size with --config.render.resolution=training"
-            )
-        size = split[0].workdir.read_header().view.source_size
-        source = sources.reopen_source(video, mask, size, config=config)
+        source = _reopen(workdir, split, inputs, stored, config=config)
     with folder.lock():
         return _write(folder, split, frames, config=config, source=source, step=step)
+
+
+def write_references(workdir: Workdir, *, inputs: Inputs) -> list[tuple[pathlib.Path, float]]:
+    """Writes the frames of a run that are most worth cleaning by hand, for an image editor.
+
+    Args:
+      workdir: of a run with propagated pixels.
+      inputs: paths that replace those of the run.
+
+    Returns:
+      For each frame its path, and the share of its segment's guessed pixels that it would show.
+
+    Raises:
+      InputError: the run has no propagated pixels, nothing is guessed, or the source is missing.
+    """
+    config, stored, split = segments.stored_run(workdir)
+    if not build.needs_propagated(config):
+        raise InputError(f"{workdir.path} does not propagate pixels: it has no use for references")
+    source = _reopen(workdir, split, inputs, stored, config=config)
+    best: dict[int, float] = {}
+    for segment in split:
+        clip = segment.workdir.read_clip()
+        if clip.hole.any():
+            with segment.workdir.lock():
+                propagated = obtain_propagated(segment.workdir, clip, config=segment.config)
+            if propagated.unseen is None:
+                raise InputError(f"{workdir.path} was made by an earlier version: run it anew")
+            for worth in frames_worth_cleaning(
+                clip.frames, clip.hole, propagated.unseen, count=_REFERENCES
+            ):
+                best[segment.frames[worth.number]] = worth.share
+    if not best:
+        raise InputError(f"{workdir.path}: other frames show all of the hole: nothing is guessed")
+    config.render.resolution = "source"
+    written = []
+    with workdir.lock():
+        for number in sorted(best):
+            only = range(number, number + 1)
+            (shown,) = frames_of(split, only, config=config, source=source, folder=workdir.path)
+            (_, mask) = next(source.part(only).frames())
+            path = workdir.references / f"{number:05d}.png"
+            write_for_cleaning(path, shown.result, mask[0] > MASK_THRESHOLD)
+            written.append((path, best[number]))
+    return written
+
+
+def _reopen(
+    workdir: Workdir,
+    split: Sequence[Segment],
+    inputs: Inputs,
+    stored: Mapping[str, Any],
+    *,
+    config: ConfigDict,
+) -> Source:
+    """The source of a saved run, from the given paths or those stored with it."""
+    video, mask = inputs["video"] or stored["video"], inputs["mask"] or stored["mask"]
+    if not video or not mask:
+        raise InputError(
+            f"{workdir.path} was begun from arrays: give their --video and --mask, or render "
+            f"at training size with --config.render.resolution=training"
+        )
+    size = split[0].workdir.read_header().view.source_size
+    reference = inputs["reference"] or stored.get("reference")
+    return sources.reopen_source(video, mask, size, config=config, reference=reference)
 
 
 def _check_result(folder: Workdir, source: Source, *, config: ConfigDict) -> None:
@@ -247,7 +312,7 @@ def import_network(
     validate.validate(config)
     if workdir.config_file.exists():
         raise InputError(f"{workdir.path} already contains a run: choose another --workdir")
-    source = sources.open_source(video, mask, config=config)
+    source = sources.open_source(video, mask, config=config, reference=inputs["reference"])
     split = segments.split(source, config=config, workdir=workdir)
     if len(split) > 1:
         raise InputError(

@@ -10,6 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from vidprior.errors import InputError
+from vidprior.io import images
 from vidprior.propagation.blending import fit_blend_weights
 from vidprior.propagation.holdout import holdout_frames
 from vidprior.propagation.source_colours import trace_frame
@@ -18,7 +19,14 @@ from vidprior.run.clip_file import PreparedClip
 from vidprior.run.fit import fit_clip, fit_windows
 from vidprior.run.flows import describe_visibility, obtain_flows
 from vidprior.run.outputs import attach_input
-from vidprior.run.propagated import describe_propagation, network_pays, obtain_propagated
+from vidprior.run.propagated import (
+    describe_propagation,
+    guessed_share,
+    keeps_guess,
+    network_pays,
+    obtain_propagated,
+    picture_origins,
+)
 from vidprior.run.render import (
     CompositeFrame,
     RenderedFrame,
@@ -39,6 +47,8 @@ log = logging.getLogger("vidprior")
 
 # Frames, spread over the clip, on whose held-out pixels blend weights are fitted.
 BLEND_FIT_FRAMES = 24
+# If this share of the hole is guessed, reference frames are suggested.
+_MUCH_GUESSED = 0.02
 
 
 class Fitted(NamedTuple):
@@ -162,6 +172,12 @@ def fit(
     if build.needs_propagated(config):
         propagated = obtain_propagated(workdir, clip, config=config)
         log.info(describe_propagation(clip, propagated))
+        images.write_image(workdir.origins_picture, picture_origins(clip, propagated))
+        if guessed_share(clip, propagated) >= _MUCH_GUESSED:
+            log.info(
+                f"note: you may clean a frame yourself, and all others follow it: "
+                f"--mode=reference --workdir={workdir.path} writes the best frames for that"
+            )
     if not build.trains(config):
         return None, None
     if propagated is not None and not network_pays(workdir, clip, propagated, config=config):
@@ -274,7 +290,8 @@ def render(
     some = holdout_frames(propagated.held_out, count=BLEND_FIT_FRAMES)
     sample = build.render_frames(config, params_for, noise, some)
     shares = fit_blend_weights(*holdout_pixels(sample, propagated, clip.frames))
-    return blend_propagated(rendered, propagated, shares, clip.hole)
+    keep = keeps_guess(config)
+    return blend_propagated(rendered, propagated, shares, clip.hole, keep_guess=keep)
 
 
 def saved_params(

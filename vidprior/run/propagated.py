@@ -3,6 +3,7 @@
 import numpy as np
 from ml_collections import ConfigDict
 
+from vidprior.imaging.visualize import outline_hole, side_by_side, tint
 from vidprior.propagation import propagate
 from vidprior.propagation.blending import network_may_gain
 from vidprior.propagation.holdout import holdout_mask
@@ -14,6 +15,10 @@ from vidprior.types import Propagated
 
 # Frames with held-out pixels if no network is trained.
 _HELD_OUT_FRAMES = 12
+# A share of the hole that is guessed is told from this on.
+_WORTH_SAYING = 0.001
+# Frames of the picture, and its colours.
+_PICTURED, _SEEN, _GUESSED = 3, (0, 200, 80), (255, 140, 0)
 
 
 def obtain_propagated(workdir: Workdir, clip: PreparedClip, *, config: ConfigDict) -> Propagated:
@@ -32,7 +37,9 @@ def obtain_propagated(workdir: Workdir, clip: PreparedClip, *, config: ConfigDic
             holdout = holdout_mask(clip.hole, seed=config.seed)
         elif not build.trains(config):
             holdout = holdout_mask(clip.hole, seed=config.seed, frames=_HELD_OUT_FRAMES)
-        kept = propagate.propagate(clip.frames, clip.hole, holdout)
+        kept = propagate.propagate(
+            clip.frames, clip.hole, holdout, guess=config.propagation.guess, seed=config.seed
+        )
         workdir.write_propagated(kept)
     return kept
 
@@ -43,21 +50,59 @@ def network_pays(
     """Whether a network is worth training; otherwise propagated pixels are the result.
 
     Only a run that compares both (`checkpoint.keep_best`, and propagated pixels blended) may
-    leave out the training, and only before it has begun.
+    leave out the training, and only before it has begun. A guess by copies is shown as it
+    is, so it is no reason to train.
     """
     compared = config.checkpoint.keep_best and config.render.propagated_pixels == "blend"
     if not compared or not propagated.held_out.any():
         return True
     begun = bool(checkpoints.Checkpoints(workdir.checkpoints).steps())
-    return begun or network_may_gain(propagated.confidence[clip.hole])
+    judged = clip.hole
+    if keeps_guess(config) and propagated.unseen is not None:
+        judged = judged & ~propagated.unseen
+    return begun or network_may_gain(propagated.confidence[judged])
+
+
+def keeps_guess(config: ConfigDict) -> bool:
+    """Whether what no frame shows is shown as guessed, also beside a network."""
+    return bool(config.propagation.guess == "copies")
 
 
 def describe_propagation(clip: PreparedClip, propagated: Propagated) -> str:
-    """One line: how much of the hole was propagated with confidence, and how well."""
+    """One line: how much of the hole was propagated with confidence, how well, and the rest."""
     share = (propagated.confidence[clip.hole] >= 0.5).mean() if clip.hole.any() else 0
     line = f"hole: {share:.1%} propagated from other frames with confidence"
     where = propagated.held_out
     if where.any():
         error = propagated.frames[where].astype(np.float64) - clip.frames[where]
         line += f"; held-out RMSE {np.sqrt(np.square(error).mean()):.1f}/255"
+    guessed = guessed_share(clip, propagated)
+    if guessed >= _WORTH_SAYING:
+        line += f"; {guessed:.1%} is shown by no frame and guessed"
     return line
+
+
+def guessed_share(clip: PreparedClip, propagated: Propagated) -> float:
+    """The share of the hole that no frame shows; 0 if it is not known."""
+    if propagated.unseen is None or not clip.hole.any():
+        return 0.0
+    return float(propagated.unseen[clip.hole].mean())
+
+
+def picture_origins(clip: PreparedClip, propagated: Propagated) -> np.ndarray:
+    """A picture of some frames, [h, w, 3] uint8: where the hole's content comes from.
+
+    A row for each frame: the input with the hole outlined, and the filled frame with tints:
+    green for what other frames show, orange for what is guessed.
+    """
+    numbers = np.flatnonzero(clip.hole.any(axis=(1, 2)))
+    shown = np.unique(numbers[np.linspace(0, len(numbers) - 1, _PICTURED).astype(int)])
+    unseen = propagated.unseen
+    rows = []
+    for number in shown:
+        hole = clip.hole[number]
+        guessed = np.zeros_like(hole) if unseen is None else unseen[number]
+        filled = np.where(hole[..., None], propagated.frames[number], clip.frames[number])
+        filled = tint(tint(filled, hole & ~guessed, _SEEN), guessed, _GUESSED)
+        rows.append(side_by_side(outline_hole(clip.frames[number], hole), filled))
+    return np.concatenate(rows)

@@ -13,6 +13,7 @@ NAME = "propagated.npz"
 # The names of the file, and of held-out pixels in it, in earlier versions.
 NAME_BEFORE, _HELD_OUT_BEFORE = "carried.npz", "rehearsal"
 
+_UNSEEN = "unseen"
 _PIXELS = {"frames": ("u", 4), "confidence": ("f", 3)}
 _ORIGINS = {"origin_frame": ("i", 2), "origin_place": ("f", 3), "origin_weight": ("f", 2)}
 
@@ -23,6 +24,8 @@ def write(path: pathlib.Path, propagated: Propagated) -> None:
     origins = arrays.pop("origins")
     if origins is not None:
         arrays |= dict(zip(_ORIGINS, origins, strict=True))
+    if arrays["unseen"] is None:
+        del arrays["unseen"]
     save_npz(path, **arrays)
 
 
@@ -40,9 +43,12 @@ def read(path: pathlib.Path, hole: np.ndarray) -> Propagated:
     held_out = "held_out" if "held_out" in stored else _HELD_OUT_BEFORE
     with_origins = next(iter(_ORIGINS)) in stored
     fields = {**_PIXELS, held_out: ("b", 3), **(_ORIGINS if with_origins else {})}
+    if _UNSEEN in stored:
+        fields[_UNSEEN] = ("b", 3)
     arrays = load_npz(path, fields=fields, max_bytes=MAX_CLIP_BYTES)
     count = int(hole.sum())
-    wanted = {"frames": (*hole.shape, 3), "confidence": hole.shape, held_out: hole.shape}
+    wanted = {"frames": (*hole.shape, 3)}
+    wanted |= dict.fromkeys(("confidence", held_out, _UNSEEN), hole.shape)
     for name, array in arrays.items():
         fits = len(array) == count if name in _ORIGINS else array.shape == wanted[name]
         if not fits:
@@ -55,4 +61,6 @@ def read(path: pathlib.Path, hole: np.ndarray) -> Propagated:
         shape = origins.frame.shape
         if origins.place.shape != (*shape, 2) or origins.weight.shape != shape:
             raise InputError(f"{path}: its origins do not fit each other")
-    return Propagated(arrays["frames"], arrays["confidence"], arrays[held_out], origins)
+    return Propagated(
+        arrays["frames"], arrays["confidence"], arrays[held_out], origins, arrays.get(_UNSEEN)
+    )

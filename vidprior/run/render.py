@@ -152,7 +152,12 @@ def composite(image: np.ndarray, known: np.ndarray, hole: np.ndarray) -> np.ndar
 
 
 def blend_propagated(
-    rendered: Iterable[RenderedFrame], propagated: Propagated, shares: np.ndarray, hole: np.ndarray
+    rendered: Iterable[RenderedFrame],
+    propagated: Propagated,
+    shares: np.ndarray,
+    hole: np.ndarray,
+    *,
+    keep_guess: bool = False,
 ) -> Iterator[RenderedFrame]:
     """Blends propagated pixels with rendered frames in the hole.
 
@@ -161,13 +166,19 @@ def blend_propagated(
       propagated: of the clip.
       shares: of `blending.fit_blend_weights`.
       hole: [T, H, W] bool.
+      keep_guess: show what was guessed as it is. Held-out pixels cannot judge it, since there
+        is no truth for it; the network would blur it.
     """
     for frame in rendered:
         number = frame.number
         pixels, confidence = propagated.frames[number], propagated.confidence[number]
         mixed = np.rint(blend(frame.image, pixels, confidence, shares)).astype(np.uint8)
+        weight = weight_for(confidence, shares)
+        if keep_guess and propagated.unseen is not None:
+            unseen = propagated.unseen[number]
+            mixed, weight = composite(pixels, mixed, unseen), np.where(unseen, 1, weight)
         image = composite(mixed, frame.image, hole[number])
-        detail = trace_frame(propagated, hole, number, weight_for(confidence, shares))
+        detail = trace_frame(propagated, hole, number, weight)
         yield frame._replace(image=image, detail=detail)
 
 

@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -13,9 +14,11 @@ from vidprior.errors import InputError
 from vidprior.imaging import geometry
 from vidprior.imaging.dilation import dilate_masks
 from vidprior.imaging.geometry import Transform
+from vidprior.imaging.references import insert_reference
 from vidprior.io.footage import Footage, open_footage, read_frames, wrap_frames
 from vidprior.io.mask_meaning import MaskRules
 from vidprior.io.masks import read_masks
+from vidprior.io.reference_files import References, check_references, read_references
 from vidprior.run.render import CompositeFrame
 
 log = logging.getLogger("vidprior")
@@ -36,6 +39,8 @@ class Source(NamedTuple):
       dilate: pixels by which the masks grow.
       transform: from the footage to training size.
       notes: how the masks were read and fitted, a line each.
+      references: cleaned frames, by number in the run; see `imaging.references`.
+      first: number in the run of the first frame.
     """
 
     footage: Footage
@@ -44,24 +49,39 @@ class Source(NamedTuple):
     dilate: float
     transform: Transform
     notes: tuple[str, ...] = ()
+    references: References = MappingProxyType({})
+    first: int = 0
 
     def part(self, frames: range) -> "Source":
         """A range of its frames, with the same crop."""
         masks = self.masks[frames.start : frames.stop]
-        return self._replace(footage=self.footage.part(frames.start, frames.stop), masks=masks)
+        footage = self.footage.part(frames.start, frames.stop)
+        return self._replace(footage=footage, masks=masks, first=self.first + frames.start)
 
     def frames(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yields each frame [1, h, w, 3] and its grown mask [1, h, w], uint8."""
-        for number, frame in enumerate(self.footage.frames()):
-            yield frame[None], dilate_masks(self.masks[number : number + 1], self.dilate)
+        """Yields each frame [1, h, w, 3] and its grown mask [1, h, w], uint8.
+
+        What a reference frame gives is part of the frame, and no longer of the mask.
+        """
+        for number, (frame, mask) in enumerate(
+            zip(self.footage.frames(), self.masks, strict=False), start=self.first
+        ):
+            grown = dilate_masks(mask[None], self.dilate)[0]
+            if number in self.references:
+                name = f"reference frame {number}"
+                frame, grown = insert_reference(frame, grown, self.references[number], name=name)
+            yield frame[None], grown[None]
 
 
-def open_source(video: str, mask: str, *, config: ConfigDict) -> Source:
-    """Opens the video, and reads its masks.
+def open_source(
+    video: str, mask: str, *, config: ConfigDict, reference: str | None = None
+) -> Source:
+    """Opens the video, and reads its masks and reference frames.
 
     Args:
       video: path of a video or of a folder of images.
       mask: path of a video, a folder, or one image for all frames.
+      reference: a folder or list of reference frames, as `read_references` takes it.
       config: fields `video.*`.
 
     Raises:
@@ -78,7 +98,11 @@ def open_source(video: str, mask: str, *, config: ConfigDict) -> Source:
     rate = Fraction(config.video.image_fps).limit_denominator(1001)
     masks = read_masks(mask, footage, rate=rate, fit=config.mask.fit, rules=_mask_rules(config))
     view = training_crop(footage.size, masks.hole, config=config)
-    return Source(footage, mask, masks.hole, config.mask.dilate, view, masks.notes)
+    source = Source(footage, mask, masks.hole, config.mask.dilate, view, masks.notes)
+    if reference is None:
+        return source
+    pictures = read_references(reference, count=footage.count, size=footage.size)
+    return source._replace(references=pictures)
 
 
 def _mask_rules(config: ConfigDict) -> MaskRules:
@@ -86,17 +110,25 @@ def _mask_rules(config: ConfigDict) -> MaskRules:
     return MaskRules(tuple(fields.labels), tuple(fields.ignore), fields.invert, fields.missing)
 
 
-def wrap_arrays(frames: np.ndarray, hole: np.ndarray, *, config: ConfigDict) -> Source:
+def wrap_arrays(
+    frames: np.ndarray, hole: np.ndarray, *, config: ConfigDict, references: References
+) -> Source:
     """Arrays as a source.
 
     Args:
       frames: [T, h, w, 3] uint8 RGB.
       hole: [T, h, w] bool.
       config: fields `video.*` and `mask.*`.
+      references: cleaned frames by number.
+
+    Raises:
+      InputError: a reference frame does not fit the clip.
     """
+    check_references(references, count=len(frames), size=frames.shape[1:3])
     masks = hole.astype(np.uint8) * 255
     view = training_crop(frames.shape[1:3], masks, config=config)
-    return Source(wrap_frames(frames), "hole", masks, config.mask.dilate, view)
+    footage = wrap_frames(frames)
+    return Source(footage, "hole", masks, config.mask.dilate, view, references=references)
 
 
 def training_crop(size: tuple[int, int], masks: np.ndarray, *, config: ConfigDict) -> Transform:
@@ -120,14 +152,21 @@ def training_crop(size: tuple[int, int], masks: np.ndarray, *, config: ConfigDic
     return geometry.centre_crop(size, (fields.height, fields.width))
 
 
-def reopen_source(video: str, mask: str, size: tuple[int, int], *, config: ConfigDict) -> Source:
+def reopen_source(
+    video: str,
+    mask: str,
+    size: tuple[int, int],
+    *,
+    config: ConfigDict,
+    reference: str | None = None,
+) -> Source:
     """Opens the source of an existing run, whose size is (h, w).
 
     Raises:
       InputError: as `open_source`, or the size has changed.
     """
     try:
-        source = open_source(video, mask, config=config)
+        source = open_source(video, mask, config=config, reference=reference)
     except InputError as error:
         raise InputError(f"{error}; {_WITHOUT_SOURCE}") from error
     if source.footage.size != size:
@@ -189,8 +228,9 @@ def verify_source(
             (source.mask, hole, one.hole),
         ):
             if not np.array_equal(now, then):
+                what = f"reference frame {one.number}" if one.number in source.references else path
                 raise InputError(
-                    f"{path} is not what the run was made from: frame {one.number} differs; "
+                    f"{what} is not what the run was made from: frame {one.number} differs; "
                     f"{_WITHOUT_SOURCE}"
                 )
         yield one, frame[0], mask[0] > geometry.MASK_THRESHOLD

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import zlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -9,6 +10,7 @@ from ml_collections import ConfigDict
 
 from vidprior.imaging.compositing import composite_into_source
 from vidprior.imaging.geometry import MASK_THRESHOLD, paste_back
+from vidprior.imaging.grain import add_grain, measure_grain
 from vidprior.io.frame_spool import FrameSpool
 from vidprior.propagation.source_colours import add_detail
 from vidprior.run.render import CompositeFrame
@@ -16,6 +18,8 @@ from vidprior.run.source import Source, verify_source
 
 # Source frames up to this far before and after a frame are sampled.
 _REACH = 60
+# The random numbers of grain; each frame has its own.
+_GRAIN_STREAM = zlib.crc32(b"grain")
 
 
 def to_source_resolution(
@@ -61,6 +65,11 @@ def to_source_resolution(
                 generated = add_detail(
                     generated, one.image, known, hole, one.detail, view=one.view, lookup=lookup
                 )
+            if config.render.grain:
+                grain = measure_grain(known, ~hole)
+                if grain is not None:
+                    random = np.random.default_rng([config.seed, _GRAIN_STREAM, one.number])
+                    generated = add_grain(generated, hole, grain, random=random)
             image = composite_into_source(
                 generated,
                 known,

@@ -18,6 +18,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "mask.missing": ("refuse", "empty"),
     "flow.estimator": ("dis", "pwcnet"),
     "flow.dis_preset": tuple(PRESETS),
+    "propagation.guess": ("copies", "smooth"),
     "schedule.median_window": ("last", "extra", "none"),
     "model.conv_ndim": (2, 3),
     "model.refine_kernel": (1, 3),

@@ -4,6 +4,8 @@ config.json       the resolved configuration and the inputs' paths
 clip.npz          frames and hole at training size
 flows.npz         optical flow, if needed
 propagated.npz    propagated pixels, if needed
+propagated.png    which of the hole's content other frames show, and which is guessed
+reference/        frames to clean by hand, if requested
 checkpoints/      one folder for each saved state
 noise.npz         the network's fixed input, if it does not come from the seed
 metrics.jsonl     one line every `log.every` updates
@@ -68,6 +70,8 @@ class Workdir:
         self.clip_file = self.path / "clip.npz"
         self.flows_file = self.path / "flows.npz"
         self.propagated_file = self.path / propagated_file.NAME
+        self.origins_picture = self.path / "propagated.png"
+        self.references = self.path / "reference"
         self.noise_file = self.path / "noise.npz"
         self.checkpoints = self.path / "checkpoints"
         self.parts = self.path / "parts"
@@ -160,7 +164,8 @@ class Workdir:
         if self.config_file.exists():
             fields, before = self.read_config()
             self._require_same_config(config, fields)
-            self._require_same_clip(clip)
+            references = {run.get("reference") for run in (inputs, before)}
+            self._require_same_clip(clip, other_references=len(references) > 1)
             now = {**before, **{name: path for name, path in inputs.items() if path is not None}}
             if (fields, before) != (config, now):
                 write_json(self.config_file, {"config": config, "inputs": now})
@@ -279,7 +284,7 @@ class Workdir:
                     f"choose another --workdir, or the same value"
                 )
 
-    def _require_same_clip(self, clip: PreparedClip | None) -> None:
+    def _require_same_clip(self, clip: PreparedClip | None, *, other_references: bool) -> None:
         if self.clip_file.exists() if clip is None else self.segment_ranges():
             raise InputError(
                 f"{self.path} belongs to a video that is divided otherwise: choose another "
@@ -288,6 +293,11 @@ class Workdir:
         if clip is None:
             return
         stored = self.read_clip()
+        same = stored.source_sha256 == clip.source_sha256 and np.array_equal(stored.hole, clip.hole)
+        if other_references and not same:
+            raise InputError(
+                f"{self.path} was begun with other reference frames: choose another --workdir"
+            )
         if stored.source_sha256 != clip.source_sha256:
             raise InputError(f"{self.path} belongs to another video: choose another --workdir")
         if not np.array_equal(stored.hole, clip.hole):

@@ -18,6 +18,7 @@ NOT_RUN = {
     "curl": "fetches weights that others trained",
     ".venv-pwcnet/bin/python": "wants PyTorch; third_party/pwcnet_torch/tests runs it",
     ".venv/bin/python tools/benchmark.py": "wants PyTorch; test_benchmark.py runs it without",
+    "python tools/gpu_report.py": "wants a GPU and PyTorch; test_gpu_report.py runs it without",
     ".venv/bin/python tools/figures.py similarity": "wants five scales; "
     "test_figures_command.py runs it",
     ".venv/bin/python -m pip install": "fetches packages",

@@ -445,7 +445,7 @@ def test_rendering_without_a_run(command, tmp_path):
 @pytest.mark.slow
 def test_run_without_a_checkpoint_cannot_be_rendered(command, copy_of_trained):
     shutil.rmtree(copy_of_trained / "checkpoints")
-    says = ["no checkpoint", "train first"]
+    says = ["no checkpoint", "nothing was trained yet"]
     assert_untouched(command, copy_of_trained, "--mode=render", says=says)
     assert not checkpoint_steps(copy_of_trained)
 

@@ -84,10 +84,20 @@ def lay_out_for_evaluation(folder, command):
     (folder / "out/lengths/table.csv").write_text(LENGTHS.format(*values))
 
 
+def lay_out_for_references(folder, command):
+    """A finished run, and cleaned frames: here, the truth."""
+    begin(folder, command)
+    (folder / "cleaned").mkdir()
+    shutil.copy(folder / "truth/00040.png", folder / "cleaned/00040.png")
+    for number in (40, 55):
+        shutil.copy(folder / f"truth/{number:05d}.png", folder / f"clean{number}.png")
+
+
 # What a page takes for granted besides.
 LAY_OUT = {
     "evaluation": lay_out_for_evaluation,
     "long_clips": begin,
+    "references": lay_out_for_references,
     "results": begin,
     "weights": lay_out_for_weights,
 }

@@ -169,6 +169,9 @@ def fit(
       NonFiniteLoss, Interrupted: as `fit_clip`.
     """
     flows = propagated = None
+    if build.trains(config) and build.needs_flow(config):
+        flows = obtain_flows(workdir, clip, config=config, given=flow_file)
+        log.info(describe_visibility(clip, flows))
     if build.needs_propagated(config):
         propagated = obtain_propagated(workdir, clip, config=config)
         log.info(describe_propagation(clip, propagated))
@@ -186,9 +189,6 @@ def fit(
             "to train one anyway: --config.checkpoint.keep_best=False"
         )
         return None, None
-    if build.needs_flow(config):
-        flows = obtain_flows(workdir, clip, config=config, given=flow_file)
-        log.info(describe_visibility(clip, flows))
     if config.schedule.reset_per_window:
         fit_windows(
             config,

@@ -238,12 +238,14 @@ def _checksum(state: Any) -> str:
 def _keep_storage_quiet() -> None:
     """Hides reports of the storage layers that add nothing to our error of one line.
 
-    Threads of a failed save log a traceback each, and report to an event loop that is already
+    Threads and tasks of a failed save log a traceback each, and report to an event loop that is already
     closed. A manager that only reads warns that it does not write.
     """
 
     def tells_more(record: logging.LogRecord) -> bool:
-        hidden = ("_SignalingThread", "read_only=True", "directory is read only")
+        if record.exc_info:
+            return False  # the error itself is raised
+        hidden = ("Traceback", "_SignalingThread", "read_only=True", "directory is read only")
         return not any(text in record.getMessage() for text in hidden)
 
     def hook(unraisable: Any) -> None:

@@ -238,8 +238,8 @@ def _checksum(state: Any) -> str:
 def _keep_storage_quiet() -> None:
     """Hides reports of the storage layers that add nothing to our error of one line.
 
-    Threads and tasks of a failed save log a traceback each, and report to an event loop that is already
-    closed. A manager that only reads warns that it does not write.
+    Threads and tasks of a failed save log a traceback each, and report to an event loop that is
+    already closed. A manager that only reads warns that it does not write.
     """
 
     def tells_more(record: logging.LogRecord) -> bool:

@@ -320,7 +320,9 @@ def _cut(
     rows = np.concatenate([np.full(worse.sum(), begin), every[~worse], first])
     columns = np.concatenate([every[worse], np.full((~worse).sum(), end), second])
     values = np.concatenate([capacity[worse], capacity[~worse], between])
-    graph = scipy.sparse.csr_array((values, (rows, columns)), (count + 2, count + 2))
+    # Older versions of SciPy find the maximum flow for indices of 32 bits alone.
+    place = (rows.astype(np.int32), columns.astype(np.int32))
+    graph = scipy.sparse.csr_array((values, place), (count + 2, count + 2))
     flow = scipy.sparse.csgraph.maximum_flow(graph, begin, end).flow
     left = (graph - flow) > 0
     reached = scipy.sparse.csgraph.breadth_first_order(

@@ -121,7 +121,10 @@ def draw_progress(flags: argparse.Namespace) -> "Figure":
     workdir = Workdir(flags.workdir)
     size = workdir.read_clip().hole.shape[1:]
     if not workdir.previews.is_dir():
-        raise InputError(f"{workdir.previews}: no previews; see --config.log.preview_frames")
+        raise InputError(
+            f"{workdir.previews}: no previews; give a run that trained, "
+            "with --config.log.preview_frames above 0"
+        )
     files = images.list_images(workdir.previews)
     chosen = np.unique(np.linspace(0, len(files) - 1, flags.columns).round().astype(int))
     previews = [

@@ -63,8 +63,10 @@ def lay_out_for_weights(folder, command):
 
 
 def lay_out_for_evaluation(folder, command):
-    """Results of other methods, features of a network, and a table by length of windows."""
+    """Results of other methods, a trained run, features, and a table by length of windows."""
     begin(folder, command)
+    train = "--config=configs/flow.py --video=clip.mp4 --mask=masks/ --workdir=out/flow"
+    run(f".venv/bin/python -m vidprior.main {train}", folder, command)
     (set_,) = (
         line for line in manual.commands(ROOT / "docs/research/evaluation.md") if ".py set" in line
     )

@@ -113,6 +113,7 @@ def test_expansion_ends_no_higher_than_any_single_shift(hole):
                     total += np.abs(one - other).mean()
         return total
 
-    labels = exemplar._expand(picture, inner, shifts, np.ones((4, 16), bool), unary)
+    labels, found = exemplar._expand(picture, inner, shifts, np.ones((4, 16), bool), unary)
+    np.testing.assert_allclose(found, energy(labels), rtol=1e-5)
     alone = min(energy(np.full(16, label)) for label in range(4))
     assert energy(labels) <= min(alone, energy(unary.argmin(axis=0)))

@@ -5,7 +5,7 @@ Sun, "Statistics of Patch Offsets for Image Completion", ECCV 2012), so that rep
 structures continue. A graph cut (alpha expansion, Boykov et al. 2001) assigns one of them to
 each pixel of the hole so that seams are invisible. Pieces are large, and what they show is as
 sharp as its source. What resembles nothing at the rim probably belongs to an object: to copy
-it costs.
+it costs. So does what is much brighter, darker or of another colour than a smooth fill.
 
 Letters
     H  rows     W  columns     n  pixels of the hole, in the order of `np.nonzero`
@@ -19,11 +19,12 @@ import cv2
 import numpy as np
 import scipy.sparse
 import scipy.sparse.csgraph
-import scipy.sparse.linalg
 import scipy.spatial
 
 from vidprior.imaging.dilation import dilate
 from vidprior.imaging.geometry import box_around
+from vidprior.imaging.joining import join_copies
+from vidprior.imaging.laplace import fill_laplace, normalized_blur
 
 # Side of the patches, pixels, and the dimensions that are compared.
 _PATCH, _DIMENSIONS = 8, 24
@@ -40,8 +41,9 @@ _WINDOW = 4
 # Weights of that comparison, and of content unlike any at the rim; a difference up to the last
 # number, in grey levels, counts as alike.
 _RIM_WEIGHT, _UNLIKE_WEIGHT, _ALIKE = 2.0, 1.0, 3.0
-# The largest shift of colour at the rim, of 255.
-_MOST = 25.0
+# Weight of the difference of the low band from a smooth fill; the standard deviation of that
+# band, relative to the longer side.
+_SMOOTH_WEIGHT, _LOW_BAND = 0.25, 1 / 50
 # Rounds over all shifts.
 _ROUNDS = 3
 # Costs are integers of this fraction of a grey level, at most `_NEVER`.
@@ -84,10 +86,10 @@ def fill_by_copies(
         return None
     place, shifts = np.argwhere(inner), _complete(shifts, known, inner)
     allowed, unary = _data_costs(picture, known, inner, shifts)
-    labels = _expand(picture, inner, shifts, allowed, unary)
+    labels, energy = _expand(picture, inner, shifts, allowed, unary)
     copied = place + shifts[labels]
-    colour = _join(picture, inner, known, place, shifts[labels])
-    cost = float(unary[labels, np.arange(len(place))].mean())
+    colour = join_copies(picture, inner, known, place, shifts[labels])
+    cost = energy / len(place)
     corner = np.array([box[0].start, box[1].start])
     return Copies(colour, (copied + corner).astype(np.int32), cost)
 
@@ -229,9 +231,13 @@ def _data_costs(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Which shifts lead to known pixels, [K, n] bool, and their costs, [K, n] float32.
 
-    A copy is compared with known pixels within the window around each pixel of the hole.
+    A copy is compared with known pixels within the window around each pixel of the hole, and its
+    low band with a smooth fill of the hole (Laplace).
     """
     size, unlike = (2 * _WINDOW + 1,) * 2, _unlike_rim(picture, known, hole)
+    width = _LOW_BAND * max(picture.shape)
+    low = normalized_blur(picture, known, width)
+    smooth = fill_laplace(low.astype(np.float64), hole)[hole].astype(np.float32)
     allowed, cost = [], []
     for shift in shifts:
         there = _moved(known, shift)
@@ -243,8 +249,9 @@ def _data_costs(
         # A copy that has nothing to be compared with at the rim is as good as a typical one.
         missing = np.maximum(cv2.boxFilter(known.astype(np.float32), -1, size) - share, 0)
         costs += _RIM_WEIGHT * 20 * missing
+        apart = np.abs(_moved(low, shift)[hole] - smooth).mean(axis=-1)
         allowed.append(there[hole])
-        cost.append(costs[hole])
+        cost.append(costs[hole] + _SMOOTH_WEIGHT * apart)
     return np.stack(allowed), np.stack(cost)
 
 
@@ -254,8 +261,8 @@ def _expand(
     shifts: np.ndarray,
     allowed: np.ndarray,
     unary: np.ndarray,
-) -> np.ndarray:
-    """The label of each pixel, [n]: alpha expansion from the cheapest labels on."""
+) -> tuple[np.ndarray, float]:
+    """The label of each pixel, [n], and their cost: alpha expansion from the cheapest labels on."""
     count = int(hole.sum())
     number = np.full(hole.shape, -1)
     number[hole] = np.arange(count)
@@ -292,7 +299,7 @@ def _expand(
         if now >= 0.999 * energy:
             break
         energy = now
-    return labels
+    return labels, now
 
 
 def _pairs(number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -331,63 +338,3 @@ def _cut(
     taken = np.ones(count + 2, bool)
     taken[reached] = False
     return taken[:count]
-
-
-def _join(
-    picture: np.ndarray,
-    hole: np.ndarray,
-    known: np.ndarray,
-    place: np.ndarray,
-    shift: np.ndarray,
-) -> np.ndarray:
-    """[n, 3] float32: colours with the gradients of the copies, continuous at the rim (Poisson).
-
-    Across a seam, the gradient is the mean of both copies'.
-    """
-    height, width = hole.shape
-    number = np.full(hole.shape, -1)
-    number[hole] = np.arange(len(place))
-
-    def at(where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        y, x = where.T
-        inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-        y, x = np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)
-        return picture[y, x], inside & known[y, x]
-
-    own, _ = at(place + shift)
-    degree = np.zeros(len(place))
-    right = np.zeros((len(place), 3))
-    pairs = []
-    for step in ((0, 1), (1, 0), (0, -1), (-1, 0)):
-        beside = place + step
-        y, x = beside.T
-        inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-        y, x = np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)
-        other = np.where(inside, number[y, x], -1)
-        moved, valid = at(beside + shift)
-        slope = np.where(valid[:, None], own - moved, 0)
-        within = np.flatnonzero(other >= 0)
-        theirs = other[within]
-        back, fine = at(place[within] + shift[theirs])
-        also = np.where(fine[:, None], back - own[theirs], slope[within])
-        slope[within] = (slope[within] + also) / 2
-        rim = np.flatnonzero((other < 0) & inside & known[y, x])
-        # A copy is shifted in colour to meet the rim, but only so far: otherwise an object that the
-        # hole cuts would bleed into it.
-        meets = picture[y[rim], x[rim]]
-        step_at_rim = np.clip(meets - moved[rim], -_MOST, _MOST) + own[rim]
-        right[rim] += np.where(valid[rim, None], step_at_rim, meets)
-        right[within] += slope[within]
-        degree[np.concatenate([within, rim])] += 1
-        pairs.append((within, theirs))
-    lonely = degree == 0
-    degree[lonely], right[lonely] = 1, own[lonely]
-    first, second = np.concatenate(pairs, axis=1)
-    shape = (len(place),) * 2
-    matrix = scipy.sparse.diags_array(degree, format="csc") - scipy.sparse.csc_array(
-        (np.ones(len(first)), (first, second)), shape
-    )
-    # A trace of the copies' own colours keeps parts without a rim at their level.
-    matrix = matrix + scipy.sparse.diags_array(np.full(len(place), 1e-4), format="csc")
-    solved = scipy.sparse.linalg.splu(scipy.sparse.csc_matrix(matrix)).solve(right + 1e-4 * own)
-    return np.clip(solved, 0, 255).astype(np.float32)

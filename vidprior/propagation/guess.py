@@ -2,8 +2,9 @@
 
 First, whatever other frames show is preferred to a fill from the rim, even where it is
 uncertain. The rest is unseen. It is filled in a key frame by copies of its surroundings
-(`imaging.exemplar`), enlarged by what other frames show around the key frame, and propagated
-from there. Further key frames fill what is then still unseen.
+(`imaging.exemplar`), enlarged by what other frames show around the key frame, but not of what
+moves by itself (`propagation.moving`). From there it is propagated. Further key frames fill what
+is then still unseen.
 
 Letters
     T  frames     H  rows     W  columns     n  unseen pixels of a frame
@@ -19,12 +20,13 @@ import numpy as np
 from vidprior.imaging.dilation import dilate
 from vidprior.imaging.exemplar import fill_by_copies
 from vidprior.imaging.sampling import grid, sample
+from vidprior.propagation.moving import find_moving
 from vidprior.propagation.peeling import Motion, Peeling
 from vidprior.types import Origins
 
 # Factors of the expected error of a fill from the rim: where other frames may show the pixel,
 # and where a guess replaces it.
-_UNCERTAIN, _NEVER = 2.0, 1e3
+_UNCERTAIN, _NEVER = 3.0, 1e3
 # Passes in which a guess or uncertain content may travel from frame to frame, at most.
 _PASSES = 6
 # Expected error of a guess, of 255.
@@ -221,7 +223,7 @@ def _enlarge(peeling: Peeling, key: int, motion: Motion) -> _Enlarged:
     frame, place = np.full(source.shape, key), places.copy()
     inner = (slice(top, top + height), slice(left, left + width))
     image[inner] = peeling.image[key]
-    source[inner] = _may_be_copied(peeling, key)
+    source[inner] = _may_be_copied(peeling, key, motion)
     outside = np.ones_like(source)
     outside[inner] = False
     steps = (step for distance in _DISTANCES for step in (distance, -distance))
@@ -230,7 +232,7 @@ def _enlarge(peeling: Peeling, key: int, motion: Motion) -> _Enlarged:
         if there is None:
             continue
         moved = cv2.perspectiveTransform(places.reshape(-1, 1, 2), there).reshape(places.shape)
-        able = _may_be_copied(peeling, other).astype(np.float32)
+        able = _may_be_copied(peeling, other, motion).astype(np.float32)
         new = outside & ~source & (sample(able, moved, outside="zero") > _KNOWN)
         if new.any():
             image[new] = sample(peeling.image[other], moved, cubic=True)[new]
@@ -239,5 +241,7 @@ def _enlarge(peeling: Peeling, key: int, motion: Motion) -> _Enlarged:
     return _Enlarged(image, source, frame, place, (top, left))
 
 
-def _may_be_copied(peeling: Peeling, number: int) -> np.ndarray:
-    return peeling.known[number] & (peeling.error[number] <= _COPIED)
+def _may_be_copied(peeling: Peeling, number: int, motion: Motion) -> np.ndarray:
+    """[H, W] bool: known, and part of the scene."""
+    moving = find_moving(peeling.image, peeling.known, number, motion)
+    return peeling.known[number] & (peeling.error[number] <= _COPIED) & ~moving

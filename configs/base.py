@@ -31,6 +31,7 @@ def get_config() -> ConfigDict:
     config.video.max_frames = placeholder(int)  # use at most this many frames; None: all
     config.video.allow_truncated = False  # use the readable frames of a truncated video
     config.video.image_fps = 25.0  # frames per second of a folder of images
+    config.video.outpaint = (1.0,)  # enlarge the frames: by 1.25, or width and height: (1.25, 1.0)
     config.video.crop = "frame"  # train on the whole frame, or on a crop around the 'hole'
     config.video.crop_margin = 0.5  # of that crop on each side, as a share of the hole's box
     config.video.split_at_cuts = False  # fit each shot by itself

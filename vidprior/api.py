@@ -28,7 +28,7 @@ from vidprior.io import images as image_files
 from vidprior.io import video_writer
 from vidprior.run import commands
 from vidprior.run.pipeline import Fitted
-from vidprior.run.source import wrap_arrays
+from vidprior.run.source import outpaints, wrap_arrays
 from vidprior.run.workdir import Workdir
 from vidprior.training.progress import ProgressCallback
 from vidprior.training.train_step import TrainState
@@ -134,7 +134,7 @@ class Result:
 
 def inpaint(
     frames: np.ndarray,
-    hole: np.ndarray,
+    hole: np.ndarray | None,
     config: ConfigDict | str | None = None,
     on_progress: ProgressCallback | None = None,
     *,
@@ -145,7 +145,8 @@ def inpaint(
 
     Args:
       frames: [T, h, w, 3] uint8 RGB.
-      hole: [T, h, w] bool, or [h, w] for all frames; True where content is to be removed.
+      hole: [T, h, w] bool, or [h, w] for all frames; True where content is to be removed. None
+        if `config.video.outpaint` enlarges the frames, and nothing else is to be filled.
       config: a configuration, or its name or path; 'footage' by default, which grows the
         hole by `mask.dilate`. Fields of `video` that select frames of a file must have
         their defaults: pass a slice of the array instead.
@@ -171,13 +172,15 @@ def inpaint(
 
 def _inpaint(
     frames: np.ndarray,
-    hole: np.ndarray,
+    hole: np.ndarray | None,
     config: ConfigDict | str | None,
     on_progress: ProgressCallback | None,
     workdir: str | os.PathLike[str] | None,
     reference: Mapping[int, np.ndarray],
 ) -> Result:
     resolved = _resolve(config)
+    if hole is None and outpaints(resolved):
+        hole = np.zeros(np.shape(frames)[:3], bool)
     frames, hole = _check_arrays(frames, hole)
     features = commands.require_parts(resolved, has_flow=False)
     runtime.keep_compiled()
@@ -240,7 +243,7 @@ def _resolve(given: ConfigDict | str | None) -> Any:
     return config
 
 
-def _check_arrays(frames: np.ndarray, hole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _check_arrays(frames: np.ndarray, hole: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     frames, hole = np.asarray(frames), np.asarray(hole)
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or not frames.size:
         raise InputError(

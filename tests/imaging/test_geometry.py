@@ -257,3 +257,12 @@ def test_another_view_at_another_scale():
     whole = geometry.Transform((40, 60), 10, 20, 20, 30, (20, 30))
     images = np.full((2, 20, 30, 3), (200, 100, 50), np.uint8)
     assert np.array_equal(geometry.reproject(whole, 0 * images, half, images), images)
+
+
+@pytest.mark.parametrize(
+    ("factors", "margins"),
+    [((1.25,), (12, 20)), ((1.25, 1.0), (0, 20)), ((1.0, 2.0), (50, 0)), ((1.0,), (0, 0))],
+)
+def test_margins_of_an_enlarged_frame(factors, margins):
+    # 100 rows and 160 columns; a quarter of 100 is 25, half of it on each side.
+    assert geometry.outpaint_margins((100, 160), factors) == margins

@@ -497,3 +497,14 @@ def test_real_clip(name, shape, rate, aspect):
     assert video.frames.shape == (4, *shape[1:])
     assert video.frames.std() > 20
     assert (video.total, video.rate, video.pixel_aspect) == (shape[0], rate, aspect)
+
+
+def test_a_larger_canvas_repeats_the_edges():
+    frames = np.arange(2 * 2 * 3 * 3, dtype=np.uint8).reshape(2, 2, 3, 3)
+    wide = footage.wrap_frames(frames).widen(1, 2)
+    assert wide.size == (4, 7)
+    first, second = wide.frames()
+    np.testing.assert_array_equal(second[1:3, 2:5], frames[1])
+    np.testing.assert_array_equal(first[0, :3], frames[0, [0, 0, 0], [0, 0, 0]])
+    np.testing.assert_array_equal(first[3, 4:], frames[0, [1, 1, 1], [2, 2, 2]])
+    assert [frame.shape for frame in wide.part(1, 2).frames()] == [(4, 7, 3)]

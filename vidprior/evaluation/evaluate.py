@@ -82,7 +82,9 @@ def measure_at_source(
     files = [workdir.path / name for name in outputs.RESULTS.values()]
     files = [file for file in files if file.exists()]
     size, mask = truth.shape[1:3], asked.get("mask")
-    if not files or found[0].view.source_size != size or not mask or not os.path.exists(mask):
+    if not files or found[0].view.source_size != size or not asked["video"]:
+        return None
+    if mask and not os.path.exists(mask):
         return None
     newest = max(files, key=lambda file: file.stat().st_mtime)
     result = footage.read_frames(newest).frames

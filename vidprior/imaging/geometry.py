@@ -107,6 +107,21 @@ def centre_crop(source_size: tuple[int, int], size: tuple[int, int]) -> Transfor
     return Transform((h, w), top, left, h - 2 * top, w - 2 * left, (H, W))
 
 
+def outpaint_margins(size: tuple[int, int], factors: tuple[float, ...]) -> tuple[int, int]:
+    """Rows above and below a frame, and columns on each side, that enlarge it.
+
+    Args:
+      size: (h, w), pixels.
+      factors: one for width and height, or one for each, at least 1.
+    """
+    horizontal, vertical = factors if len(factors) == 2 else factors * 2
+    rows, columns = (
+        round(side * (factor - 1) / 2)
+        for side, factor in zip(size, (vertical, horizontal), strict=True)
+    )
+    return rows, columns
+
+
 def crop_around(path: np.ndarray, size: tuple[int, int], *, context: float) -> Transform:
     """A crop with the aspect ratio of `size` that contains `path` and its surroundings.
 

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse
 import scipy.sparse.linalg
 
-# The largest shift of colour at the rim, of 255.
+# The largest shift of colour, of 255.
 _MOST = 25.0
 
 
@@ -79,4 +79,6 @@ def join_copies(
     # A trace of the copies' own colours keeps parts without a rim at their level.
     matrix = matrix + scipy.sparse.diags_array(np.full(len(place), 1e-4), format="csc")
     solved = scipy.sparse.linalg.splu(scipy.sparse.csc_matrix(matrix)).solve(right + 1e-4 * own)
-    return np.clip(solved, 0, 255).astype(np.float32)
+    # Far from known pixels, small steps at many seams add up.
+    near = np.clip(solved, own - _MOST, own + _MOST)
+    return np.clip(near, 0, 255).astype(np.float32)

@@ -63,6 +63,8 @@ class Footage:
       count: T, frames of the range.
       rate: frames per second, the average if it varies; None for images.
       pixel_aspect: width of a pixel over its height; None if unspecified.
+      margins: rows above and below, and columns on each side, that are added to the pictures
+        of the clip, and counted in `size`.
     """
 
     size: tuple[int, int]
@@ -72,6 +74,7 @@ class Footage:
     pixel_aspect: Fraction | None
     clip: Clip
     _allow_truncated: bool
+    margins: tuple[int, int] = (0, 0)
 
     @property
     def path(self) -> Path:
@@ -119,18 +122,27 @@ class Footage:
         """Frames begin, begin + 1, ... end - 1 of this range."""
         return dataclasses.replace(self, start=self.start + begin, count=end - begin)
 
+    def widen(self, rows: int, columns: int) -> "Footage":
+        """The same on a larger canvas: so many rows and columns more on each side."""
+        size = (self.size[0] + 2 * rows, self.size[1] + 2 * columns)
+        margins = (self.margins[0] + rows, self.margins[1] + columns)
+        return dataclasses.replace(self, size=size, margins=margins)
+
     def frames(self) -> Iterator[np.ndarray]:
-        """Yields frames [H, W, 3] uint8 RGB, upright.
+        """Yields frames [H, W, 3] uint8 RGB, upright; in margins, the nearest pixels.
 
         Raises:
           InputError: a frame has another size, or the video is truncated or damaged; if that
             is allowed, the frames end before the damage.
         """
         first, decoded = "", 0
+        rows, columns = self.margins
+        inner = (self.size[0] - 2 * rows, self.size[1] - 2 * columns)
+        sides = ((rows, rows), (columns, columns), (0, 0))
         for name, frame in self.clip.frames(self.start, self.start + self.count):
             first = first or name
-            images.check_size(name, frame.shape, first, self.size)
-            yield frame
+            images.check_size(name, frame.shape, first, inner)
+            yield np.pad(frame, sides, mode="edge") if any(self.margins) else frame
             decoded += 1
         if decoded < self.count and not (self._allow_truncated and decoded):
             advice = "; use them with --config.video.allow_truncated=True" if decoded else ""

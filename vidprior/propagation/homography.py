@@ -34,7 +34,7 @@ _MISS, _FEWEST, _SHARE = 1.0, 20, 0.25
 # flow and differences, and for colour correction.
 _REACH, _COLOUR_REACH = 1 / 25, 1 / 30
 # The largest difference of a pixel, of 255, that colour correction uses.
-_MOST = 30.0
+MOST_CORRECTED = 30.0
 # Flow has half its weight where it leaves a difference of this many grey levels, after a blur
 # by this many pixels.
 _HALF_TRUST, _TRUST_BLUR = 8.0, 2.0
@@ -146,7 +146,7 @@ def align_frame(
     if not both.any():
         return None
     colour = sample(there.image, place, cubic=True).astype(np.float32)
-    apart = np.clip(frame - colour, -_MOST, _MOST)
+    apart = np.clip(frame - colour, -MOST_CORRECTED, MOST_CORRECTED)
     colour += normalized_blur(apart, both, height * _COLOUR_REACH)
     difference = cv2.transform(cv2.absdiff(colour, frame), np.full((1, 3), 1 / 3))
     around = normalized_blur(difference[..., None], both, height * _REACH)[..., 0]

@@ -20,7 +20,7 @@ import numpy as np
 from vidprior.flow.dis import ThreadDis, fill_hole
 from vidprior.imaging.parallel import in_threads
 from vidprior.propagation.fusion import Candidates, fuse
-from vidprior.propagation.homography import KnownFrame, align_frame
+from vidprior.propagation.homography import MOST_CORRECTED, KnownFrame, align_frame
 from vidprior.types import Origins
 
 # Distances between frames that are aligned, in both directions.
@@ -224,7 +224,30 @@ class Peeling:
         error = np.where(
             guessed, candidates[0].error / rim, error
         )  # their own, whatever the factor
-        return _Filling(colour, error, guessed, *self._trace(candidates[1:], weight[1:]), useless)
+        origins = self._trace(candidates[1:], weight[1:])
+        colour = self._near_origins(colour, guessed, *origins)
+        return _Filling(colour, error, guessed, *origins, useless)
+
+    def _near_origins(
+        self,
+        colour: np.ndarray,
+        guessed: np.ndarray,
+        frame: np.ndarray,
+        place: np.ndarray,
+        weight: np.ndarray,
+    ) -> np.ndarray:
+        """Colours [n, 3], limited to what one correction may change of their origins.
+
+        Each hop from frame to frame corrects colours. Where light changes towards the side of
+        the picture, corrections of many hops would add up.
+        """
+        height, width = self._hole.shape[1:]
+        x, y = np.rint(place).astype(np.int64).transpose(2, 0, 1)
+        shown = self.image[frame, np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)]
+        total = weight.sum(axis=1)
+        mean = (weight[..., None] * shown).sum(axis=1) / np.maximum(total, 1e-9)[:, None]
+        limited = np.clip(colour, mean - MOST_CORRECTED, mean + MOST_CORRECTED)
+        return np.where((guessed | (total <= 0))[:, None], colour, limited)
 
     def _from_rim(self, number: int, unknown: np.ndarray, factor: float) -> Candidates:
         """Candidates from the frame's own surroundings; they always exist."""

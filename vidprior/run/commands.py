@@ -137,7 +137,7 @@ def train(config: ConfigDict, workdir: Workdir, inputs: Inputs) -> Paths:
     Returns:
       The paths of what was written, by name; see `outputs.write_results`.
     """
-    video, mask = _require_inputs(inputs)
+    video, mask = _require_inputs(inputs, config)
     has_flow = bool(inputs["flows"]) or workdir.flows_file.exists()
     features = require_parts(config, has_flow=has_flow)
     source = sources.open_source(video, mask, config=config, reference=inputs["reference"])
@@ -244,7 +244,7 @@ def _reopen(
 ) -> Source:
     """The source of a saved run, from the given paths or those stored with it."""
     video, mask = inputs["video"] or stored["video"], inputs["mask"] or stored["mask"]
-    if not video or not mask:
+    if not video or not (mask or sources.outpaints(config)):
         raise InputError(
             f"{workdir.path} was begun from arrays: give their --video and --mask, or render "
             f"at training size with --config.render.resolution=training"
@@ -306,7 +306,7 @@ def import_network(
     config: ConfigDict, workdir: Workdir, inputs: Inputs, published: str | None
 ) -> None:
     """Imports a network of the published code into a new work directory."""
-    video, mask = _require_inputs(inputs)
+    video, mask = _require_inputs(inputs, config)
     if not published:
         raise InputError("--published is missing: an .npz made by tools/convert_official.py")
     validate.validate(config)
@@ -336,8 +336,9 @@ def export_network(workdir: Workdir, published: str | None, *, step: int | None)
     return exchange.export_published(published, workdir, clip, config=config, step=step)
 
 
-def _require_inputs(inputs: Inputs) -> tuple[str, str]:
+def _require_inputs(inputs: Inputs, config: ConfigDict) -> tuple[str, str | None]:
+    """The paths of video and mask; an enlarged frame has a hole without a mask."""
     video, mask = inputs["video"], inputs["mask"]
-    if not video or not mask:
+    if not video or not (mask or sources.outpaints(config)):
         raise InputError(f"--{'mask' if video else 'video'} is missing")
     return video, mask

@@ -17,11 +17,14 @@ from vidprior.imaging.geometry import Transform
 from vidprior.imaging.references import insert_reference
 from vidprior.io.footage import Footage, open_footage, read_frames, wrap_frames
 from vidprior.io.mask_meaning import MaskRules
-from vidprior.io.masks import read_masks
+from vidprior.io.masks import Masks, read_masks
 from vidprior.io.reference_files import References, check_references, read_references
 from vidprior.run.render import CompositeFrame
 
 log = logging.getLogger("vidprior")
+
+# Stands for the path of a mask, if only what surrounds the frames is filled.
+_MARGIN = "the margin"
 
 _WITHOUT_SOURCE = (
     "give those of the run with --video and --mask, or render at training size without them: "
@@ -74,13 +77,14 @@ class Source(NamedTuple):
 
 
 def open_source(
-    video: str, mask: str, *, config: ConfigDict, reference: str | None = None
+    video: str, mask: str | None, *, config: ConfigDict, reference: str | None = None
 ) -> Source:
     """Opens the video, and reads its masks and reference frames.
 
     Args:
       video: path of a video or of a folder of images.
-      mask: path of a video, a folder, or one image for all frames.
+      mask: path of a video, a folder, or one image for all frames; with `video.outpaint`, None
+        if only what surrounds the frames is to be filled.
       reference: a folder or list of reference frames, as `read_references` takes it.
       config: fields `video.*`.
 
@@ -96,13 +100,33 @@ def open_source(
         allow_truncated=fields.allow_truncated,
     )
     rate = Fraction(config.video.image_fps).limit_denominator(1001)
-    masks = read_masks(mask, footage, rate=rate, fit=config.mask.fit, rules=_mask_rules(config))
-    view = training_crop(footage.size, masks.hole, config=config)
-    source = Source(footage, mask, masks.hole, config.mask.dilate, view, masks.notes)
+    if mask is None:
+        masks = Masks(np.zeros((footage.count, *footage.size), np.uint8), ())
+    else:
+        masks = read_masks(mask, footage, rate=rate, fit=config.mask.fit, rules=_mask_rules(config))
+    footage, hole = _widen(footage, masks.hole, config=config)
+    view = training_crop(footage.size, hole, config=config)
+    source = Source(footage, mask or _MARGIN, hole, config.mask.dilate, view, masks.notes)
     if reference is None:
         return source
     pictures = read_references(reference, count=footage.count, size=footage.size)
     return source._replace(references=pictures)
+
+
+def outpaints(config: ConfigDict) -> bool:
+    """Whether the frames are enlarged."""
+    return any(factor != 1 for factor in config.video.outpaint)
+
+
+def _widen(
+    footage: Footage, masks: np.ndarray, *, config: ConfigDict
+) -> tuple[Footage, np.ndarray]:
+    """Footage and masks [T, h, w] on the canvas of `video.outpaint`; what is added is hole."""
+    rows, columns = geometry.outpaint_margins(footage.size, tuple(config.video.outpaint))
+    if not (rows or columns):
+        return footage, masks
+    sides = ((0, 0), (rows, rows), (columns, columns))
+    return footage.widen(rows, columns), np.pad(masks, sides, constant_values=255)
 
 
 def _mask_rules(config: ConfigDict) -> MaskRules:
@@ -124,15 +148,16 @@ def wrap_arrays(
     Raises:
       InputError: a reference frame does not fit the clip.
     """
-    check_references(references, count=len(frames), size=frames.shape[1:3])
-    masks = hole.astype(np.uint8) * 255
-    view = training_crop(frames.shape[1:3], masks, config=config)
-    footage = wrap_frames(frames)
+    footage, masks = _widen(wrap_frames(frames), hole.astype(np.uint8) * 255, config=config)
+    check_references(references, count=footage.count, size=footage.size)
+    view = training_crop(footage.size, masks, config=config)
     return Source(footage, "hole", masks, config.mask.dilate, view, references=references)
 
 
 def training_crop(size: tuple[int, int], masks: np.ndarray, *, config: ConfigDict) -> Transform:
     """The crop that is trained on: around the centre of the frame, or around the hole.
+
+    It contains all of an enlarged frame.
 
     Args:
       size: (h, w) of the frames.
@@ -140,7 +165,7 @@ def training_crop(size: tuple[int, int], masks: np.ndarray, *, config: ConfigDic
       config: fields `video.*`.
     """
     fields = config.video
-    if fields.crop == "hole":
+    if fields.crop == "hole" or outpaints(config):
         # Growing the union of all masks equals the union of all grown masks.
         path = (
             dilate_masks(masks.max(axis=0)[None], config.mask.dilate)[0] > geometry.MASK_THRESHOLD
@@ -154,7 +179,7 @@ def training_crop(size: tuple[int, int], masks: np.ndarray, *, config: ConfigDic
 
 def reopen_source(
     video: str,
-    mask: str,
+    mask: str | None,
     size: tuple[int, int],
     *,
     config: ConfigDict,
@@ -178,7 +203,7 @@ def input_warnings(source: Source) -> Iterator[str]:
     """Notes and warnings about video and masks, a line each."""
     yield from source.footage.notes()
     yield from source.notes
-    if not source.dilate:
+    if not source.dilate and source.mask != _MARGIN:
         yield (
             "warning: the mask is not grown; if it follows the object closely, a rim or a shadow "
             "of the object stays: grow it with --config.mask.dilate=8"

@@ -110,7 +110,17 @@ def _numbers_labels(config: ConfigDict) -> bool:
     return all(isinstance(label, int) and label >= 0 for label in labels)
 
 
+def _enlarges(config: ConfigDict) -> bool:
+    factors = config.video.outpaint
+    return 1 <= len(factors) <= 2 and all(1 <= factor <= 3 for factor in factors)
+
+
 RULES = (
+    Rule(
+        lambda c: not _enlarges(c),
+        "--config.video.outpaint is {video.outpaint}; it holds one factor from 1 to 3, or one for "
+        "width and one for height",
+    ),
     Rule(
         lambda c: not _numbers_labels(c),
         "--config.mask.labels is {mask.labels} and --config.mask.ignore is {mask.ignore}; they may "

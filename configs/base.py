@@ -39,6 +39,8 @@ def get_config() -> ConfigDict:
 
     config.mask = ConfigDict()
     config.mask.dilate = 0  # pixels of the source by which the mask grows
+    config.mask.grow = "none"  # 'auto': also by shadows and reflections found outside it
+    config.mask.suggest = False  # look for them before the run, and suggest masks
     config.mask.fit = False  # resample masks of another number, rate or size to the video
     config.mask.labels = ()  # of masks that number objects: what to remove; (): all but 0
     config.mask.ignore = ()  # labels to keep, such as 255 where that means 'void'

@@ -29,6 +29,7 @@ from vidprior.io import video_writer
 from vidprior.run import commands
 from vidprior.run.pipeline import Fitted
 from vidprior.run.source import wrap_arrays
+from vidprior.run.suggested import settle_masks
 from vidprior.run.workdir import Workdir
 from vidprior.training.progress import ProgressCallback
 from vidprior.training.train_step import TrainState
@@ -192,6 +193,7 @@ def _inpaint(
         tempfile.TemporaryDirectory(prefix="vidprior-") as temporary,
         Workdir(pathlib.Path(temporary) / "run" if workdir is None else workdir).lock() as run,
     ):
+        source = settle_masks(source, run, config=resolved)
         split = commands.fit(
             source,
             config=resolved,

@@ -22,6 +22,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "schedule.median_window": ("last", "extra", "none"),
     "model.conv_ndim": (2, 3),
     "model.refine_kernel": (1, 3),
+    "mask.grow": ("none", "auto"),
     "model.initializer": ("pytorch", "lecun"),
     "model.dtype": ("float32", "bfloat16"),
     "model.precision": ("default", "highest"),

@@ -26,7 +26,7 @@ from vidprior import configuration, runtime
 from vidprior.errors import InputError
 from vidprior.io import images as image_files
 from vidprior.io import video_writer
-from vidprior.run import commands
+from vidprior.run import commands, segments
 from vidprior.run.pipeline import Fitted
 from vidprior.run.source import wrap_arrays
 from vidprior.run.suggested import settle_masks
@@ -182,6 +182,8 @@ def _inpaint(
     frames, hole = _check_arrays(frames, hole)
     features = commands.require_parts(resolved, has_flow=False)
     runtime.keep_compiled()
+    if workdir is not None:
+        resolved = segments.with_stored_growth(resolved, Workdir(workdir))
     source = wrap_arrays(frames, hole, config=resolved, references=reference)
     results: list[SegmentResult] = []
 

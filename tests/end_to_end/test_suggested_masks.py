@@ -7,6 +7,7 @@ from harness import assert_last_error, pictures
 
 import vidprior
 from vidprior import configuration
+from vidprior.imaging.dilation import dilate_masks
 from vidprior.run.workdir import Workdir
 
 pytestmark = pytest.mark.slow
@@ -92,3 +93,26 @@ def test_arrays_take_suggested_masks_too(clip):
     config.video.height, config.video.width, config.mask.grow = H, W, "auto"
     result = vidprior.inpaint(frames, mask, config)
     assert np.abs(result.frames[shadow].astype(float) - ground[np.nonzero(shadow)[1:]]).mean() < 15
+
+
+def test_a_run_grows_its_masks_as_it_began(command, clip, tmp_path):
+    """Also where the configuration has come to leave the number to the height."""
+    inputs, _, mask, _, _ = clip
+    file, run = tmp_path / "by_height.py", tmp_path / "run"
+    file.write_text(
+        "from vidprior.configuration import load\n\n\ndef get_config():\n"
+        "    config = load('propagate')\n    config.mask.dilate = None\n    return config\n"
+    )
+    command.succeed(
+        "--config=propagate", "--config.mask.dilate=3", *FIELDS, *inputs, f"--workdir={run}"
+    )
+    told = command.succeed(f"--config={file}", *FIELDS, *inputs, f"--workdir={run}").stderr
+    assert "resuming" in told
+    other = command(
+        f"--config={file}", "--config.mask.dilate=4", *FIELDS, *inputs, f"--workdir={run}"
+    )
+    assert_last_error(other, "was begun with mask.dilate=3")
+    new = tmp_path / "new"
+    command.succeed(f"--config={file}", *FIELDS, *inputs, f"--workdir={new}")
+    grown = dilate_masks(255 * mask.astype(np.uint8), 8) > 127
+    np.testing.assert_array_equal(Workdir(new).read_clip().hole, grown)

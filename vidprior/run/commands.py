@@ -141,6 +141,7 @@ def train(config: ConfigDict, workdir: Workdir, inputs: Inputs) -> Paths:
     video, mask = _require_inputs(inputs)
     has_flow = bool(inputs["flows"]) or workdir.flows_file.exists()
     features = require_parts(config, has_flow=has_flow)
+    config = segments.with_stored_growth(config, workdir)
     source = sources.open_source(video, mask, config=config, reference=inputs["reference"])
     with workdir.lock():
         _check_result(workdir, source, config=config)

@@ -23,6 +23,9 @@ from vidprior.run.render import CompositeFrame
 
 log = logging.getLogger("vidprior")
 
+# The growth of masks by the height of the source: a share of it, and the least, in pixels.
+_GROWTH, LEAST_GROWTH = 1 / 48, 8
+
 _WITHOUT_SOURCE = (
     "give those of the run with --video and --mask, or render at training size without them: "
     "--config.render.resolution=training"
@@ -98,7 +101,8 @@ def open_source(
     rate = Fraction(config.video.image_fps).limit_denominator(1001)
     masks = read_masks(mask, footage, rate=rate, fit=config.mask.fit, rules=_mask_rules(config))
     view = training_crop(footage.size, masks.hole, config=config)
-    source = Source(footage, mask, masks.hole, config.mask.dilate, view, masks.notes)
+    dilate = growth(footage.size, config=config)
+    source = Source(footage, mask, masks.hole, dilate, view, masks.notes)
     if reference is None:
         return source
     pictures = read_references(reference, count=footage.count, size=footage.size)
@@ -128,7 +132,23 @@ def wrap_arrays(
     masks = hole.astype(np.uint8) * 255
     view = training_crop(frames.shape[1:3], masks, config=config)
     footage = wrap_frames(frames)
-    return Source(footage, "hole", masks, config.mask.dilate, view, references=references)
+    dilate = growth(footage.size, config=config)
+    return Source(footage, "hole", masks, dilate, view, references=references)
+
+
+def growth(size: tuple[int, int], *, config: ConfigDict) -> float:
+    """Source pixels by which masks grow: `mask.dilate`, or if that is None, by the height.
+
+    Args:
+      size: (h, w) of the source.
+      config: field `mask.dilate`.
+    """
+    given = config.mask.dilate
+    return _suggested_growth(size) if given is None else given
+
+
+def _suggested_growth(size: tuple[int, int]) -> int:
+    return max(LEAST_GROWTH, round(_GROWTH * size[0]))
 
 
 def training_crop(size: tuple[int, int], masks: np.ndarray, *, config: ConfigDict) -> Transform:
@@ -142,9 +162,8 @@ def training_crop(size: tuple[int, int], masks: np.ndarray, *, config: ConfigDic
     fields = config.video
     if fields.crop == "hole":
         # Growing the union of all masks equals the union of all grown masks.
-        path = (
-            dilate_masks(masks.max(axis=0)[None], config.mask.dilate)[0] > geometry.MASK_THRESHOLD
-        )
+        union = masks.max(axis=0)[None]
+        path = dilate_masks(union, growth(size, config=config))[0] > geometry.MASK_THRESHOLD
         if path.any():
             return geometry.crop_around(
                 path, (fields.height, fields.width), context=fields.crop_margin
@@ -181,7 +200,8 @@ def input_warnings(source: Source) -> Iterator[str]:
     if not source.dilate:
         yield (
             "warning: the mask is not grown; if it follows the object closely, a rim or a shadow "
-            "of the object stays: grow it with --config.mask.dilate=8"
+            "of the object stays: grow it with --config.mask.dilate="
+            f"{_suggested_growth(source.footage.size)}"
         )
     whole = inside = 0
     for mask in source.masks:

@@ -35,8 +35,8 @@ _HEIGHT, _FRAMES = 240, 100
 # A ghost grows by this, relative to the picture's height, since it fades outwards.
 _FADES = 1 / 100
 # What stays outside the grown mask is told from this share of the picture on, in a frame, and
-# in at least so many frames.
-_SHARE, _LEAST = 0.0005, 3
+# in at least so many frames: a number, and a share of those with a mask.
+_SHARE, _FEWEST, _PART = 0.0005, 3, 0.15
 
 
 def settle_masks(source: Source, workdir: Workdir, *, config: ConfigDict) -> Source:
@@ -59,8 +59,8 @@ def settle_masks(source: Source, workdir: Workdir, *, config: ConfigDict) -> Sou
     shutil.rmtree(workdir.suggested, ignore_errors=True)  # of a run that was never begun
     if takes or told:
         _write(workdir.suggested, source, found)
-    for line in told:
-        log.warning(f"{line}; {_advice(workdir.suggested, takes=takes)}")
+    if told:
+        log.warning(f"{'; '.join(told)}; {_advice(workdir.suggested, takes=takes)}")
     return with_stored_masks(source, workdir, config=config)
 
 
@@ -140,7 +140,8 @@ def _enlarged(small: np.ndarray, size: Sequence[int]) -> np.ndarray:
 
 
 def _describe(source: Source, found: Ghosts) -> Iterator[str]:
-    """A line for what stays outside the masks as they are grown."""
+    """What stays outside the masks as they are grown, a clause each."""
+    masked = sum(bool((mask > geometry.MASK_THRESHOLD).any()) for mask in source.masks)
     for area, what in (
         (found.shadow, "a shadow or reflection of the object"),
         (found.rim, "a rim of the object"),
@@ -151,7 +152,7 @@ def _describe(source: Source, found: Ghosts) -> Iterator[str]:
             hole = dilate_masks(mask[None], source.dilate)[0] > geometry.MASK_THRESHOLD
             share[number] = (_enlarged(area[number], mask.shape) & ~hole).mean()
         where = np.flatnonzero(share >= _SHARE)
-        if len(where) >= _LEAST:
+        if len(where) >= max(_FEWEST, _PART * masked):
             yield (
                 f"{what} stays outside the mask in frames {where[0]} to {where[-1]}: "
                 f"{share[where].mean():.1%} of the frame"

@@ -10,6 +10,7 @@ from vidprior.errors import InputError
 from vidprior.flow.dis import MIN_SIDE, PRESETS
 from vidprior.model.generator import smallest_side
 from vidprior.run.build import needs_flow, needs_propagated, trains
+from vidprior.run.source import LEAST_GROWTH
 from vidprior.training.optimizers import OPTIMIZERS
 
 CHOICES: dict[str, tuple[Any, ...]] = {
@@ -126,9 +127,15 @@ RULES = (
         "--config.video.max_segment_frames, which is {video.max_segment_frames}",
     ),
     Rule(
-        lambda c: not 0 <= c.render.feather <= c.mask.dilate,
+        lambda c: c.mask.dilate is not None and not 0 <= c.render.feather <= c.mask.dilate,
         "--config.render.feather is {render.feather}; the seam lies in the ring by which the mask "
         "grows: it may be 0 to --config.mask.dilate, which is {mask.dilate}",
+    ),
+    Rule(
+        lambda c: c.mask.dilate is None and not 0 <= c.render.feather <= LEAST_GROWTH,
+        f"--config.render.feather is {{render.feather}}; a mask that grows by the frame's height "
+        f"grows by {LEAST_GROWTH} pixels or more: it may be 0 to {LEAST_GROWTH}; for a wider seam "
+        f"set --config.mask.dilate",
     ),
     Rule(
         lambda c: (

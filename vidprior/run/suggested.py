@@ -37,6 +37,8 @@ _FADES = 1 / 100
 # What stays outside the grown mask is told from this share of the picture on, in a frame, and
 # in at least so many frames: a number, and a share of those with a mask.
 _SHARE, _FEWEST, _PART = 0.0005, 3, 0.15
+# What the fields of `Ghosts` are.
+_NAMES = ("a shadow or reflection of the object", "a rim of the object")
 
 
 def settle_masks(source: Source, workdir: Workdir, *, config: ConfigDict) -> Source:
@@ -54,8 +56,7 @@ def settle_masks(source: Source, workdir: Workdir, *, config: ConfigDict) -> Sou
     if begun or not (takes or config.mask.suggest):
         return with_stored_masks(source, workdir, config=config)
     workdir.require_free()
-    found = _find(source)
-    told = list(_describe(source, found))
+    found, told = _worth_telling(source, _find(source))
     shutil.rmtree(workdir.suggested, ignore_errors=True)  # of a run that was never begun
     if takes or told:
         _write(workdir.suggested, source, found)
@@ -139,24 +140,25 @@ def _enlarged(small: np.ndarray, size: Sequence[int]) -> np.ndarray:
     return large
 
 
-def _describe(source: Source, found: Ghosts) -> Iterator[str]:
-    """What stays outside the masks as they are grown, a clause each."""
+def _worth_telling(source: Source, found: Ghosts) -> tuple[Ghosts, list[str]]:
+    """What stays outside the masks as they are grown, in enough frames, and a clause for each."""
     masked = sum(bool((mask > geometry.MASK_THRESHOLD).any()) for mask in source.masks)
-    for area, what in (
-        (found.shadow, "a shadow or reflection of the object"),
-        (found.rim, "a rim of the object"),
-    ):
+    kept, told = [], []
+    for area, what in zip(found, _NAMES, strict=True):
         share = np.zeros(len(area))
         for number in np.flatnonzero(area.any(axis=(1, 2))).tolist():
             mask = source.masks[number]
             hole = dilate_masks(mask[None], source.dilate)[0] > geometry.MASK_THRESHOLD
             share[number] = (_enlarged(area[number], mask.shape) & ~hole).mean()
         where = np.flatnonzero(share >= _SHARE)
-        if len(where) >= max(_FEWEST, _PART * masked):
-            yield (
+        stays = len(where) >= max(_FEWEST, _PART * masked)
+        kept.append(area if stays else np.zeros_like(area))
+        if stays:
+            told.append(
                 f"{what} stays outside the mask in frames {where[0]} to {where[-1]}: "
                 f"{share[where].mean():.1%} of the frame"
             )
+    return Ghosts(*kept), told
 
 
 def _advice(folder: pathlib.Path, *, takes: bool) -> str:

@@ -39,7 +39,10 @@ def get_config() -> ConfigDict:
     config.video.segment_overlap = 10  # frames shared by neighbouring segments, crossfaded
 
     config.mask = ConfigDict()
-    config.mask.dilate = 0  # pixels of the source by which the mask grows
+    config.mask.dilate = placeholder(float)
+    config.mask.dilate = 0.0  # source pixels by which the mask grows; None: by the frame's height
+    config.mask.grow = "none"  # 'auto': also by shadows and reflections found outside it
+    config.mask.suggest = False  # look for them before the run, and suggest masks
     config.mask.fit = False  # resample masks of another number, rate or size to the video
     config.mask.labels = ()  # of masks that number objects: what to remove; (): all but 0
     config.mask.ignore = ()  # labels to keep, such as 255 where that means 'void'

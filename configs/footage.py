@@ -31,6 +31,7 @@ def get_config():
     config.render.propagated_pixels = "blend"
     config.render.grain = True
     config.video.crop = "hole"
-    config.mask.dilate = 8  # so that no rim of the object stays
+    config.mask.suggest = True
+    config.mask.dilate = None  # 8 pixels or 1/48 of the height, so that no rim of the object stays
     config.render.feather = 8.0  # the result is crossfaded with the source over that ring
     return config

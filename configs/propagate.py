@@ -15,6 +15,7 @@ def get_config():
     config = load("base")
     config.video.split_at_cuts = True
     config.video.max_segment_frames = 100
+    config.mask.suggest = True
     config.method = "propagate"
     config.propagation.guess = "copies"
     config.window.length = 1

@@ -39,7 +39,7 @@ GROUPS = (
 KNOW_CONFIGURATIONS = {
     "configuration", "run.build", "run.source", "run.flows", "run.propagated", "run.fit",
     "run.exchange", "run.commands", "run.pipeline", "run.source_resolution", "run.segments",
-    "run.validate",
+    "run.suggested", "run.validate",
     "doctor", "command_line", "api",
 }  # fmt: skip
 

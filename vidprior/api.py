@@ -26,9 +26,10 @@ from vidprior import configuration, runtime
 from vidprior.errors import InputError
 from vidprior.io import images as image_files
 from vidprior.io import video_writer
-from vidprior.run import commands
+from vidprior.run import commands, segments
 from vidprior.run.pipeline import Fitted
 from vidprior.run.source import outpaints, wrap_arrays
+from vidprior.run.suggested import settle_masks
 from vidprior.run.workdir import Workdir
 from vidprior.training.progress import ProgressCallback
 from vidprior.training.train_step import TrainState
@@ -184,6 +185,8 @@ def _inpaint(
     frames, hole = _check_arrays(frames, hole)
     features = commands.require_parts(resolved, has_flow=False)
     runtime.keep_compiled()
+    if workdir is not None:
+        resolved = segments.with_stored_growth(resolved, Workdir(workdir))
     source = wrap_arrays(frames, hole, config=resolved, references=reference)
     results: list[SegmentResult] = []
 
@@ -195,6 +198,7 @@ def _inpaint(
         tempfile.TemporaryDirectory(prefix="vidprior-") as temporary,
         Workdir(pathlib.Path(temporary) / "run" if workdir is None else workdir).lock() as run,
     ):
+        source = settle_masks(source, run, config=resolved)
         split = commands.fit(
             source,
             config=resolved,

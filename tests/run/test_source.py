@@ -27,6 +27,7 @@ from vidprior.run.flows import (
 from vidprior.run.render import RenderedFrame
 from vidprior.run.source import (
     crop_truth,
+    growth,
     input_warnings,
     open_source,
     read_truth,
@@ -315,6 +316,14 @@ def test_a_mask_that_does_not_grow_is_noted(config, video, mask):
     assert "--config.mask.dilate" in note
     config.mask.dilate = 2
     assert list(input_warnings(open_source(video, mask, config=config))) == []
+
+
+@pytest.mark.parametrize(("height", "pixels"), [(240, 8), (480, 10), (720, 15), (1080, 22)])
+def test_without_a_number_the_mask_grows_with_the_height(config, height, pixels):
+    config.mask.dilate = None
+    assert growth((height, 2 * height), config=config) == pixels
+    config.mask.dilate = 3
+    assert growth((height, 2 * height), config=config) == 3
 
 
 def test_a_mask_in_the_margins_is_warned_of(config, video, tmp_path):

@@ -32,6 +32,8 @@ UNUSABLE = [
     ({"render__feather": 1.0}, "it may be 0 to --config.mask.dilate, which is 0"),
     ({"render__feather": -1.0}, "it may be 0 to --config.mask.dilate, which is 0"),
     ({"render__feather": float("nan")}, "it may be 0 to --config.mask.dilate"),
+    ({"mask__dilate": None, "render__feather": 9.0}, "render.feather is 9.0; a mask that grows"),
+    ({"mask__grow": "yes"}, "--config.mask.grow is 'yes'; it may be 'none', 'auto'"),
     ({"video__crop": "all"}, "--config.video.crop is 'all'; it may be 'frame', 'hole'"),
     ({"method": "guess"}, "--config.method is 'guess'; it may be 'train', 'propagate'"),
     ({"video__crop_margin": -0.1}, "crop_margin is -0.1; it must be at least 0 and at most 10"),

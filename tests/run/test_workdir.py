@@ -81,7 +81,7 @@ def test_a_run_of_an_earlier_version_takes_the_defaults_of_newer_fields(claimed,
     del old["log"]
     workdir.write_json(claimed.config_file, {"config": old, "inputs": INPUTS})
     changed = {**config, "mask": {**config["mask"], "dilate": 3}}
-    with pytest.raises(InputError, match=r"mask\.dilate=0, now it is 3"):
+    with pytest.raises(InputError, match=r"mask\.dilate=0.0, now it is 3"):
         claimed.open_run(changed, INPUTS, clip)
     assert claimed.read_config()[0] == old
     assert claimed.open_run(config, INPUTS, clip) is True

@@ -15,6 +15,7 @@ from vidprior.imaging.geometry import Transform
 from vidprior.io import footage
 from vidprior.run import outputs, segment_ranges, segments, source
 from vidprior.run.segments import Segment
+from vidprior.run.suggested import with_stored_masks
 from vidprior.run.workdir import Workdir
 
 log = logging.getLogger("vidprior")
@@ -92,6 +93,7 @@ def measure_at_source(
         return None
     try:
         again = source.reopen_source(asked["video"], mask, size, config=config)
+        again = with_stored_masks(again, workdir, config=config)
     except InputError as error:
         log.info(f"no measures at source size: {error}")
         return None

@@ -25,6 +25,7 @@ from vidprior.run.render import CompositeFrame
 from vidprior.run.segments import Segment
 from vidprior.run.source import Source
 from vidprior.run.source_resolution import to_source_resolution
+from vidprior.run.suggested import settle_masks, with_stored_masks
 from vidprior.run.workdir import Workdir
 from vidprior.training import checkpoints, tensorboard
 from vidprior.training.progress import ProgressCallback
@@ -140,9 +141,11 @@ def train(config: ConfigDict, workdir: Workdir, inputs: Inputs) -> Paths:
     video, mask = _require_inputs(inputs, config)
     has_flow = bool(inputs["flows"]) or workdir.flows_file.exists()
     features = require_parts(config, has_flow=has_flow)
+    config = segments.with_stored_growth(config, workdir)
     source = sources.open_source(video, mask, config=config, reference=inputs["reference"])
     with workdir.lock():
         _check_result(workdir, source, config=config)
+        source = settle_masks(source, workdir, config=config)
         split = fit(source, config=config, workdir=workdir, inputs=inputs, features=features)
         every = range(split[-1].frames.stop)
         return _write(workdir, split, every, config=config, source=source)
@@ -251,7 +254,8 @@ def _reopen(
         )
     size = split[0].workdir.read_header().view.source_size
     reference = inputs["reference"] or stored.get("reference")
-    return sources.reopen_source(video, mask, size, config=config, reference=reference)
+    source = sources.reopen_source(video, mask, size, config=config, reference=reference)
+    return with_stored_masks(source, workdir, config=config)
 
 
 def _check_result(folder: Workdir, source: Source, *, config: ConfigDict) -> None:
@@ -312,6 +316,11 @@ def import_network(
     validate.validate(config)
     if workdir.config_file.exists():
         raise InputError(f"{workdir.path} already contains a run: choose another --workdir")
+    if config.mask.grow == "auto":
+        raise InputError(
+            "an imported network belongs to the masks it was trained with: leave out "
+            "--config.mask.grow"
+        )
     source = sources.open_source(video, mask, config=config, reference=inputs["reference"])
     split = segments.split(source, config=config, workdir=workdir)
     if len(split) > 1:

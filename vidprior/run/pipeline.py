@@ -20,6 +20,7 @@ from vidprior.run.fit import fit_clip, fit_windows
 from vidprior.run.flows import describe_visibility, obtain_flows
 from vidprior.run.outputs import attach_input
 from vidprior.run.propagated import (
+    describe_case,
     describe_propagation,
     guessed_share,
     keeps_guess,
@@ -173,6 +174,9 @@ def fit(
         flows = obtain_flows(workdir, clip, config=config, given=flow_file)
         log.info(describe_visibility(clip, flows))
     if build.needs_propagated(config):
+        case = describe_case(clip)
+        if case is not None:
+            log.info(case)
         propagated = obtain_propagated(workdir, clip, config=config)
         log.info(describe_propagation(clip, propagated))
         images.write_image(workdir.origins_picture, picture_origins(clip, propagated))

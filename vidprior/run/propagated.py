@@ -7,6 +7,7 @@ from vidprior.imaging.visualize import outline_hole, side_by_side, tint
 from vidprior.propagation import propagate
 from vidprior.propagation.blending import network_may_gain
 from vidprior.propagation.holdout import holdout_mask
+from vidprior.propagation.mask_case import judge_mask
 from vidprior.run import build
 from vidprior.run.clip_file import PreparedClip
 from vidprior.run.workdir import Workdir
@@ -17,6 +18,8 @@ from vidprior.types import Propagated
 _HELD_OUT_FRAMES = 12
 # A share of the hole that is guessed is told from this on.
 _WORTH_SAYING = 0.001
+# A case is hard if other frames show less than this share of the hole.
+_HARD = 0.3
 # Frames of the picture, and its colours.
 _PICTURED, _SEEN, _GUESSED = 3, (0, 200, 80), (255, 140, 0)
 
@@ -66,6 +69,20 @@ def network_pays(
 def keeps_guess(config: ConfigDict) -> bool:
     """Whether what no frame shows is shown as guessed, also beside a network."""
     return bool(config.propagation.guess == "copies")
+
+
+def describe_case(clip: PreparedClip) -> str | None:
+    """One line, before the work: how mask and scene move; None if too few frames have a hole."""
+    case = judge_mask(clip.frames, clip.hole)
+    if case is None:
+        return None
+    mask = "moves" if case.mask_moves else "stands still"
+    if case.scene_moves is None or case.shown is None:
+        return f"case: the mask {mask}; the camera's motion was not found"
+    line = f"case: the mask {mask} over a {'moving' if case.scene_moves else 'still'} scene; "
+    if case.shown < _HARD:
+        return line + f"the hardest case: other frames show about {case.shown:.0%} of the hole"
+    return line + f"other frames show about {case.shown:.0%} of the hole"
 
 
 def describe_propagation(clip: PreparedClip, propagated: Propagated) -> str:

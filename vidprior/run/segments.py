@@ -89,6 +89,21 @@ def _alone(config: ConfigDict, start: int, frames: range) -> ConfigDict:
     return own
 
 
+def with_stored_growth(config: ConfigDict, workdir: Workdir) -> ConfigDict:
+    """A configuration by which a run that resumes grows its masks as it began.
+
+    Args:
+      config: as asked for; a number in `mask.dilate` is kept.
+      workdir: of the run, which may not have begun.
+    """
+    if config.mask.dilate is None and workdir.config_file.exists():
+        fields, _ = workdir.read_config()
+        stored = configuration.from_stored(fields, where=workdir.config_file)
+        config = config.copy_and_resolve_references()
+        config.mask.dilate = stored.mask.dilate
+    return config
+
+
 def stored_run(workdir: Workdir) -> tuple[ConfigDict, Mapping[str, Any], list[Segment]]:
     """Reads a run: its configuration, the paths of its inputs, and its segments.
 

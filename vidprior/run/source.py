@@ -25,6 +25,8 @@ log = logging.getLogger("vidprior")
 
 # Stands for the path of a mask, if only what surrounds the frames is filled.
 _MARGIN = "the margin"
+# The growth of masks by the height of the source: a share of it, and the least, in pixels.
+_GROWTH, LEAST_GROWTH = 1 / 48, 8
 
 _WITHOUT_SOURCE = (
     "give those of the run with --video and --mask, or render at training size without them: "
@@ -106,7 +108,8 @@ def open_source(
         masks = read_masks(mask, footage, rate=rate, fit=config.mask.fit, rules=_mask_rules(config))
     footage, hole = _widen(footage, masks.hole, config=config)
     view = training_crop(footage.size, hole, config=config)
-    source = Source(footage, mask or _MARGIN, hole, config.mask.dilate, view, masks.notes)
+    dilate = growth(footage.size, config=config)
+    source = Source(footage, mask or _MARGIN, hole, dilate, view, masks.notes)
     if reference is None:
         return source
     pictures = read_references(reference, count=footage.count, size=footage.size)
@@ -151,7 +154,23 @@ def wrap_arrays(
     footage, masks = _widen(wrap_frames(frames), hole.astype(np.uint8) * 255, config=config)
     check_references(references, count=footage.count, size=footage.size)
     view = training_crop(footage.size, masks, config=config)
-    return Source(footage, "hole", masks, config.mask.dilate, view, references=references)
+    dilate = growth(footage.size, config=config)
+    return Source(footage, "hole", masks, dilate, view, references=references)
+
+
+def growth(size: tuple[int, int], *, config: ConfigDict) -> float:
+    """Source pixels by which masks grow: `mask.dilate`, or if that is None, by the height.
+
+    Args:
+      size: (h, w) of the source.
+      config: field `mask.dilate`.
+    """
+    given = config.mask.dilate
+    return _suggested_growth(size) if given is None else given
+
+
+def _suggested_growth(size: tuple[int, int]) -> int:
+    return max(LEAST_GROWTH, round(_GROWTH * size[0]))
 
 
 def training_crop(size: tuple[int, int], masks: np.ndarray, *, config: ConfigDict) -> Transform:
@@ -167,9 +186,8 @@ def training_crop(size: tuple[int, int], masks: np.ndarray, *, config: ConfigDic
     fields = config.video
     if fields.crop == "hole" or outpaints(config):
         # Growing the union of all masks equals the union of all grown masks.
-        path = (
-            dilate_masks(masks.max(axis=0)[None], config.mask.dilate)[0] > geometry.MASK_THRESHOLD
-        )
+        union = masks.max(axis=0)[None]
+        path = dilate_masks(union, growth(size, config=config))[0] > geometry.MASK_THRESHOLD
         if path.any():
             return geometry.crop_around(
                 path, (fields.height, fields.width), context=fields.crop_margin
@@ -206,7 +224,8 @@ def input_warnings(source: Source) -> Iterator[str]:
     if not source.dilate and source.mask != _MARGIN:
         yield (
             "warning: the mask is not grown; if it follows the object closely, a rim or a shadow "
-            "of the object stays: grow it with --config.mask.dilate=8"
+            "of the object stays: grow it with --config.mask.dilate="
+            f"{_suggested_growth(source.footage.size)}"
         )
     whole = inside = 0
     for mask in source.masks:

@@ -10,6 +10,7 @@ from vidprior.errors import InputError
 from vidprior.flow.dis import MIN_SIDE, PRESETS
 from vidprior.model.generator import smallest_side
 from vidprior.run.build import needs_flow, needs_propagated, trains
+from vidprior.run.source import LEAST_GROWTH, outpaints
 from vidprior.training.optimizers import OPTIMIZERS
 
 CHOICES: dict[str, tuple[Any, ...]] = {
@@ -22,6 +23,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "schedule.median_window": ("last", "extra", "none"),
     "model.conv_ndim": (2, 3),
     "model.refine_kernel": (1, 3),
+    "mask.grow": ("none", "auto"),
     "model.initializer": ("pytorch", "lecun"),
     "model.dtype": ("float32", "bfloat16"),
     "model.precision": ("default", "highest"),
@@ -122,6 +124,11 @@ RULES = (
         "width and one for height",
     ),
     Rule(
+        lambda c: outpaints(c) and c.mask.grow == "auto",
+        "--config.mask.grow=auto needs frames of their own size: set --config.video.outpaint=1 "
+        "or --config.mask.grow=none",
+    ),
+    Rule(
         lambda c: not _numbers_labels(c),
         "--config.mask.labels is {mask.labels} and --config.mask.ignore is {mask.ignore}; they may "
         "hold numbers of labels, such as 1,3",
@@ -135,9 +142,15 @@ RULES = (
         "--config.video.max_segment_frames, which is {video.max_segment_frames}",
     ),
     Rule(
-        lambda c: not 0 <= c.render.feather <= c.mask.dilate,
+        lambda c: c.mask.dilate is not None and not 0 <= c.render.feather <= c.mask.dilate,
         "--config.render.feather is {render.feather}; the seam lies in the ring by which the mask "
         "grows: it may be 0 to --config.mask.dilate, which is {mask.dilate}",
+    ),
+    Rule(
+        lambda c: c.mask.dilate is None and not 0 <= c.render.feather <= LEAST_GROWTH,
+        f"--config.render.feather is {{render.feather}}; a mask that grows by the frame's height "
+        f"grows by {LEAST_GROWTH} pixels or more: it may be 0 to {LEAST_GROWTH}; for a wider seam "
+        f"set --config.mask.dilate",
     ),
     Rule(
         lambda c: (

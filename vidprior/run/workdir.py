@@ -5,6 +5,7 @@ clip.npz          frames and hole at training size
 flows.npz         optical flow, if needed
 propagated.npz    propagated pixels, if needed
 propagated.png    which of the hole's content other frames show, and which is guessed
+suggested_masks/  masks that also cover shadows, if any were found
 reference/        frames to clean by hand, if requested
 checkpoints/      one folder for each saved state
 noise.npz         the network's fixed input, if it does not come from the seed
@@ -55,6 +56,7 @@ FREE_FIELDS = (
     "checkpoint.every",
     "log.",
     "render.",
+    "mask.suggest",
     "vgg.cache",
     "flow.pwcnet_",
 )
@@ -71,6 +73,7 @@ class Workdir:
         self.flows_file = self.path / "flows.npz"
         self.propagated_file = self.path / propagated_file.NAME
         self.origins_picture = self.path / "propagated.png"
+        self.suggested = self.path / "suggested_masks"
         self.references = self.path / "reference"
         self.noise_file = self.path / "noise.npz"
         self.checkpoints = self.path / "checkpoints"
@@ -170,19 +173,28 @@ class Workdir:
             if (fields, before) != (config, now):
                 write_json(self.config_file, {"config": config, "inputs": now})
             return True
-        # A crash during creation leaves the clip and hidden files behind.
-        if self.path.is_dir() and any(
-            file != self.clip_file and not file.name.startswith(".") for file in self.path.iterdir()
-        ):
-            raise InputError(
-                f"{self.path} is not empty and is no work directory: choose another --workdir"
-            )
+        self.require_free()
         self._make()
         if clip is not None:
             clip_file.write_clip(self.clip_file, clip)
         # Written last: a folder with a configuration is a complete work directory.
         write_json(self.config_file, {"config": config, "inputs": inputs})
         return False
+
+    def require_free(self) -> None:
+        """Refuses a folder without a run that holds anything else.
+
+        Raises:
+          InputError: it does.
+        """
+        # A crash during creation leaves these and hidden files behind.
+        leftovers = (self.clip_file, self.suggested)
+        if self.path.is_dir() and any(
+            file not in leftovers and not file.name.startswith(".") for file in self.path.iterdir()
+        ):
+            raise InputError(
+                f"{self.path} is not empty and is no work directory: choose another --workdir"
+            )
 
     def read_config(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """The resolved configuration and the inputs of the run.

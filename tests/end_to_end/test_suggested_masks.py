@@ -1,5 +1,7 @@
 """Shadows outside the mask, through the real command and the Python entry."""
 
+import json
+
 import imageio.v3
 import numpy as np
 import pytest
@@ -71,6 +73,11 @@ def test_a_shadow_is_reported_and_the_suggested_masks_are_taken(command, clip, t
     command.succeed("--mode=render", f"--workdir={auto}", "--frames=5:7")
     part = pictures(auto / "render_000000_5-7" / "result_png")
     np.testing.assert_array_equal(part["00005.png"], pictures(auto / "result_png")["00005.png"])
+    for number in range(T):
+        (tmp_path / "truth").mkdir(exist_ok=True)
+        imageio.v3.imwrite(tmp_path / f"truth/{number:05d}.png", ground)
+    command.succeed("--mode=evaluate", f"--workdir={auto}", f"--truth={tmp_path}/truth")
+    assert json.loads((auto / "evaluation.json").read_text())["source"]["file"] == "result_png"
     (auto / "suggested_masks/00006.png").unlink()
     assert_last_error(command("--mode=render", f"--workdir={auto}"), "suggested_masks/00006.png")
 
@@ -116,3 +123,19 @@ def test_a_run_grows_its_masks_as_it_began(command, clip, tmp_path):
     command.succeed(f"--config={file}", *FIELDS, *inputs, f"--workdir={new}")
     grown = dilate_masks(255 * mask.astype(np.uint8), 8) > 127
     np.testing.assert_array_equal(Workdir(new).read_clip().hole, grown)
+
+
+def test_segments_share_the_suggested_masks(command, clip, tmp_path):
+    inputs, _, _, shadow, ground = clip
+    run = tmp_path / "run"
+    command.succeed(
+        "--config=propagate", "--config.mask.grow=auto", "--config.video.max_segment_frames=9",
+        "--config.video.segment_overlap=2", *FIELDS, *inputs, f"--workdir={run}",
+    )  # fmt: skip
+    holes = [Workdir(part).read_clip().hole for part in sorted(run.glob("parts/0*"))]
+    assert len(holes) == 2
+    assert (holes[0] & shadow[: len(holes[0])]).sum() > 0.9 * shadow[: len(holes[0])].sum()
+    part = sorted(run.glob("parts/0*"))[1]
+    command.succeed("--mode=render", f"--workdir={part}")
+    shown = np.stack(list(pictures(part / "result_png").values())).astype(np.float64)
+    assert np.abs(shown - ground)[shadow[-len(shown) :]].mean() < 20

@@ -21,8 +21,8 @@ from vidprior.propagation.propagate import camera_motions
 # Width of the band around the mask, and the largest distance from it that counts as its rim,
 # relative to the picture's height.
 _BAND, _RIM = 1 / 9, 1 / 80
-# Clips of more frames than this are measured in every second frame, or fewer.
-_MEASURED = 24
+# Of clips with at least twice as many frames, about so many to twice as many are measured.
+_MEASURED = 16
 # Frames before and after that are averaged, and the least number of measurements.
 _REACH, _FEWEST = 8, 3
 # The largest change of the mask's size, by which a neighbour's measurements are scaled.
@@ -34,7 +34,7 @@ _DARK = 12.0
 # The absolute log ratio where a ghost begins, and up to which it extends.
 _BEGINS, _EXTENDS = 0.16, 0.07
 # The least ratio of the mean to its spread over frames, and to the expected error.
-_STEADY, _BEYOND = 1.0, 0.7
+_STEADY, _BEYOND = 1.5, 1.0
 # For the rim, where the background varies and the object does not: the least absolute difference
 # in units of the expected error, and the least share of the rim that differs.
 _BEYOND_RIM, _SHARE = 1.5, 0.3

@@ -31,7 +31,7 @@ from vidprior.run.workdir import Workdir
 log = logging.getLogger("vidprior")
 
 # Rows of the pictures that are compared, and the largest number of frames held at a time.
-_HEIGHT, _FRAMES = 240, 100
+_HEIGHT, _FRAMES = 192, 100
 # A ghost grows by this, relative to the picture's height, since it fades outwards.
 _FADES = 1 / 100
 # What stays outside the grown mask is told from this share of the picture on, in a frame, and

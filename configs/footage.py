@@ -32,6 +32,6 @@ def get_config():
     config.render.grain = True
     config.video.crop = "hole"
     config.mask.suggest = True
-    config.mask.dilate = None  # 8 pixels or 1/48 of the height, so that no rim of the object stays
+    config.mask.dilate = None  # 8 pixels or 1/60 of the height, so that no rim of the object stays
     config.render.feather = 8.0  # the result is crossfaded with the source over that ring
     return config

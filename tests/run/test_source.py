@@ -318,7 +318,7 @@ def test_a_mask_that_does_not_grow_is_noted(config, video, mask):
     assert list(input_warnings(open_source(video, mask, config=config))) == []
 
 
-@pytest.mark.parametrize(("height", "pixels"), [(240, 8), (480, 10), (720, 15), (1080, 22)])
+@pytest.mark.parametrize(("height", "pixels"), [(240, 8), (480, 8), (720, 12), (1080, 18)])
 def test_without_a_number_the_mask_grows_with_the_height(config, height, pixels):
     config.mask.dilate = None
     assert growth((height, 2 * height), config=config) == pixels

@@ -26,7 +26,7 @@ log = logging.getLogger("vidprior")
 # Stands for the path of a mask, if only what surrounds the frames is filled.
 _MARGIN = "the margin"
 # The growth of masks by the height of the source: a share of it, and the least, in pixels.
-_GROWTH, LEAST_GROWTH = 1 / 48, 8
+_GROWTH, LEAST_GROWTH = 1 / 60, 8
 
 _WITHOUT_SOURCE = (
     "give those of the run with --video and --mask, or render at training size without them: "

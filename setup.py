@@ -41,6 +41,7 @@ setup(
         "orbax-checkpoint>=0.11.20,<0.13",
         "pillow>=10.4,<14",
         "pooch>=1.8,<2",
+        "pyyaml>=6.0.1,<7",
         "scikit-image>=0.24,<0.27",
         "scipy>=1.13,<2",
         "tqdm>=4.66,<5",

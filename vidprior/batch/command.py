@@ -39,9 +39,9 @@ def parser() -> argparse.ArgumentParser:
     add("--retry-failed", action="store_true", help="try rows again that failed before")
     add("--engine", choices=("local", "ray"), default="local", help="where units run (local)")
     add("--address", help="of a Ray cluster; by default Ray's own on this machine")
-    add("--processes", type=_positive, help="at once on this machine (GPUs, or else cores)")
+    add("--processes", type=_positive, help="at once on this machine (GPUs, or half the cores)")
     add("--memory", type=_gibibytes, metavar="GIB", help="for all at once (90 %% of what is free)")
-    add("--cores", type=_positive, default=1, help="of each unit on Ray (1)")
+    add("--cores", type=_positive, help="that each unit uses; the bits depend on it (all)")
     add("--gpus", type=float, help="of each unit on Ray (1 if the cluster has GPUs)")
     add("--scratch", help="local folder for what lies at URLs (the system's)")
     return made
@@ -93,7 +93,9 @@ def _engine(flags: argparse.Namespace, logs: pathlib.Path) -> "conduct.Engine":
     if flags.engine == "local":
         from vidprior.batch.local import LocalEngine
 
-        return LocalEngine(logs=logs, processes=flags.processes, memory=flags.memory)
+        return LocalEngine(
+            logs=logs, processes=flags.processes, cores=flags.cores, memory=flags.memory
+        )
     from vidprior.batch.ray_engine import RayEngine
 
     return RayEngine(logs=logs, address=flags.address, cores=flags.cores, gpus=flags.gpus)

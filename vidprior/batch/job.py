@@ -12,6 +12,8 @@ from vidprior.batch.unit import Task
 FIRST_MEMORY = 1 << 30
 # Further tries of a unit that was killed.
 RETRIES = 2
+# Seconds that such a try waits for the process before.
+PATIENCE = 30.0
 
 
 @dataclasses.dataclass
@@ -78,7 +80,8 @@ class Job:
         self.seconds += outcome.seconds
         if outcome.died and unit.attempt < RETRIES and self.state == "running":
             self.retried += 1
-            return [unit._replace(attempt=unit.attempt + 1)]
+            task = dataclasses.replace(unit.task, patience=PATIENCE)
+            return [Unit(task, unit.memory, attempt=unit.attempt + 1)]
         if "error" in report:
             self.state, self.error = "failed", report["error"]
         if "stopped" in report and self.state == "running":

@@ -14,6 +14,8 @@ from vidprior.errors import InputError
 # Of the memory that is free, the share that is given to units.
 _SHARE = 0.9
 _POLL = 0.05  # seconds
+# That a unit keeps busy, at the sizes of training.
+_CORES = 2
 
 
 class LocalEngine:
@@ -24,25 +26,33 @@ class LocalEngine:
       at_once: units that run side by side, at most.
     """
 
-    def __init__(self, *, logs: pathlib.Path, processes: int | None, memory: int | None):
+    def __init__(
+        self,
+        *,
+        logs: pathlib.Path,
+        processes: int | None,
+        cores: int | None,
+        memory: int | None,
+    ):
         """Looks at the machine.
 
         Args:
           logs: a folder; each row has a file there.
-          processes: at once; by default as many as there are GPUs, or else cores.
+          processes: at once; by default as many as there are GPUs, or else one for every two
+            cores, or for those of a unit.
+          cores: that each unit uses; None: what it likes, as a run by hand, with its bits.
           memory: bytes for all; by default 90 % of what is free.
 
         Raises:
           InputError: more processes than GPUs.
         """
         self._gpus = visible_gpus()
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         if self._gpus and processes and processes > len(self._gpus):
             raise InputError(f"--processes={processes}: there are {len(self._gpus)} GPUs")
-        self.at_once = processes or len(self._gpus) or cores or 1
-        # With a single process nothing differs from a run by hand.
-        share = max(1, (cores or 1) // self.at_once)
-        self._threads = share if self.at_once > 1 else None
+        by_cores = max(1, (here or 1) // (cores or _CORES))
+        self.at_once = processes or len(self._gpus) or by_cores
+        self._cores = cores
         available = runtime.available_memory()
         free = None if available is None else int(_SHARE * available)
         self.memory = memory or (None if self._gpus else free)
@@ -51,7 +61,7 @@ class LocalEngine:
 
     def describe(self) -> str:
         """One line: what units have."""
-        what = f"{len(self._gpus)} GPUs" if self._gpus else f"{self._threads or 'all'} cores each"
+        what = f"{len(self._gpus)} GPUs" if self._gpus else f"{self._cores or 'all'} cores each"
         memory = "" if self.memory is None else f", {self.memory / 2**30:.1f} GiB for all"
         return f"this machine: at most {self.at_once} at once, {what}{memory}"
 
@@ -65,7 +75,7 @@ class LocalEngine:
     def start(self, unit: Unit) -> None:
         """Starts a unit that there is room for."""
         slot = next(number for number in range(self.at_once) if number not in self._running)
-        env = thread_limits(self._threads)
+        env = thread_limits(self._cores)
         if self._gpus:
             env["CUDA_VISIBLE_DEVICES"] = self._gpus[slot]
         process = Process(unit.task, self._logs / f"{unit.task.name}.log", env=env)

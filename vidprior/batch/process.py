@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import vidprior
 from vidprior.batch.unit import Task
 
 # Of a log, from its end, where progress and errors are looked for.
@@ -50,7 +51,22 @@ class Outcome(NamedTuple):
 class Process:
     """A running unit. It ends when this process does."""
 
-    def __init__(self, task: Task, log: pathlib.Path, *, env: Mapping[str, str]):
+    def __init__(
+        self,
+        task: Task,
+        log: pathlib.Path,
+        *,
+        env: Mapping[str, str],
+        folder: str | None = None,
+    ):
+        """Starts it.
+
+        Args:
+          task: what to do.
+          log: file to which it appends what it says.
+          env: variables besides those of this process.
+          folder: in which it runs; None: the same.
+        """
         self._log = log
         self._folder = tempfile.TemporaryDirectory(prefix="vidprior-unit-")
         self._report = pathlib.Path(self._folder.name) / "report.json"
@@ -61,7 +77,8 @@ class Process:
                 stdin=subprocess.PIPE,
                 stdout=stream,
                 stderr=stream,
-                env={**os.environ, **env},
+                env={**_environment(), **env},
+                cwd=folder,
                 start_new_session=True,  # Ctrl-C is passed on by `stop`
             )
         order = {"task": task.to_json(), "report": str(self._report)}
@@ -100,17 +117,18 @@ class Process:
 
 def progress(log: pathlib.Path) -> tuple[str, int, int] | None:
     """The newest line of progress in a log: its label, units done, and their number."""
-    found = re.findall(r"^([^\n:]+): (\d+)/(\d+), ", _tail(log), re.MULTILINE)
+    found = re.findall(r"^([^\n:]+): (\d+)/(\d+), ", tail(log), re.MULTILINE)
     return (found[-1][0], int(found[-1][1]), int(found[-1][2])) if found else None
 
 
 def last_error(log: pathlib.Path) -> str | None:
     """The newest error of a log."""
-    found = re.findall(r"^error: (.*)$", _tail(log), re.MULTILINE)
+    found = re.findall(r"^error: (.*)$", tail(log), re.MULTILINE)
     return found[-1] if found else None
 
 
-def _tail(log: pathlib.Path) -> str:
+def tail(log: pathlib.Path) -> str:
+    """The end of a log; empty if there is none."""
     try:
         with log.open("rb") as stream:
             stream.seek(max(0, stream.seek(0, os.SEEK_END) - _TAIL))
@@ -119,9 +137,25 @@ def _tail(log: pathlib.Path) -> str:
         return ""
 
 
-def thread_limits(threads: int | None) -> dict[str, str]:
-    """Environment variables by which a process uses so many threads; None: as many as it likes."""
-    if threads is None:
+def _environment() -> dict[str, str]:
+    """That of this process; the package is found also where it is not installed.
+
+    Ray limits the threads of some libraries in its workers; a unit is limited as one by hand.
+    """
+    found = dict(os.environ)
+    if "RAY_RAYLET_PID" in found or "RAY_JOB_ID" in found:
+        found.pop("OMP_NUM_THREADS", None)
+    own = str(pathlib.Path(vidprior.__file__).resolve().parents[1])
+    found["PYTHONPATH"] = os.pathsep.join(filter(None, (own, found.get("PYTHONPATH"))))
+    return found
+
+
+def thread_limits(cores: int | None) -> dict[str, str]:
+    """Environment variables by which a process uses so many cores; None: as many as it likes.
+
+    XLA divides its sums among its threads, so the last bits depend on their number.
+    """
+    if cores is None:
         return {}
     names = ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # XLA; OpenCV, NumPy
-    return dict.fromkeys(names, str(threads))
+    return dict.fromkeys(names, str(cores))

@@ -22,6 +22,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import filelock
 from absl import logging as absl_logging
 
 from vidprior import command_line, console, runtime
@@ -52,6 +53,7 @@ class Task:
       segment: (start, stop) of the segment to fit.
       granted: bytes of memory that were set aside; None: no limit.
       scratch: folder for what lies at URLs.
+      patience: seconds to wait for a process that still holds the work directory.
     """
 
     kind: str
@@ -66,6 +68,7 @@ class Task:
     segment: tuple[int, int] | None = None
     granted: int | None = None
     scratch: str = ""
+    patience: float = 0.0
 
     def to_json(self) -> str:
         """One line."""
@@ -74,7 +77,11 @@ class Task:
     @classmethod
     def from_json(cls, text: str) -> "Task":
         """The inverse of `to_json`."""
-        fields = json.loads(text)
+        return cls.from_fields(json.loads(text))
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> "Task":
+        """From a dictionary; lists become tuples."""
         for name in ("flags", "segment"):
             fields[name] = None if fields[name] is None else tuple(fields[name])
         return cls(**fields)
@@ -91,6 +98,7 @@ def run(task: Task) -> dict[str, Any]:
       InputError, NonFiniteLoss, Interrupted: as the command.
     """
     with _at_hand(task) as own:
+        _wait_until_free(own)
         return {"begin": _begin, "fit": _fit, "finish": _finish}[own.kind](own)
 
 
@@ -149,6 +157,16 @@ def _finish(
     protocol = protocols.find(task.protocol)
     measured = evaluate.evaluate(workdir, task.truth, protocol=protocol)
     return {"measures": tables.to_json(measured["mean"])}
+
+
+def _wait_until_free(task: Task) -> None:
+    """Waits for the unit before: where its worker was killed, it ends a moment later."""
+    workdir = Workdir(task.workdir)
+    if task.segment is not None:
+        workdir = workdir.segment(range(*task.segment))
+    if task.patience and workdir.lock_file.exists():
+        with contextlib.suppress(filelock.Timeout, OSError):
+            filelock.FileLock(workdir.lock_file, timeout=task.patience).acquire().lock.release()
 
 
 @contextlib.contextmanager

@@ -82,8 +82,8 @@ class Job:
             self.retried += 1
             task = dataclasses.replace(unit.task, patience=PATIENCE)
             return [Unit(task, unit.memory, attempt=unit.attempt + 1)]
-        if "error" in report:
-            self.state, self.error = "failed", report["error"]
+        if "error" in report or outcome.died:
+            self.state, self.error = "failed", report.get("error", "its process was killed")
         if "stopped" in report and self.state == "running":
             self.state = "waiting"
         if self.state != "running":

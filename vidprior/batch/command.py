@@ -1,20 +1,13 @@
 """The command `vidprior batch`: reads its flags, runs a manifest, prints a table."""
 
 import argparse
-import logging
 import os
 import pathlib
 import tempfile
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from vidprior.batch import storage
+from vidprior.batch import engines, storage
 from vidprior.errors import InputError
-
-if TYPE_CHECKING:
-    from vidprior.batch import conduct
-
-log = logging.getLogger("vidprior")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -37,12 +30,7 @@ def parser() -> argparse.ArgumentParser:
     add("--output", help="folder of the batch (out/ and the manifest's name)")
     add("--config", help="for rows that name none, for example footage")
     add("--retry-failed", action="store_true", help="try rows again that failed before")
-    add("--engine", choices=("local", "ray"), default="local", help="where units run (local)")
-    add("--address", help="of a Ray cluster; by default Ray's own on this machine")
-    add("--processes", type=_positive, help="at once on this machine (GPUs, or half the cores)")
-    add("--memory", type=_gibibytes, metavar="GIB", help="for all at once (90 %% of what is free)")
-    add("--cores", type=_positive, help="that each unit uses; the bits depend on it (all)")
-    add("--gpus", type=float, help="of each unit on Ray (1 if the cluster has GPUs)")
+    engines.add_flags(made)
     add("--scratch", help="local folder for what lies at URLs (the system's)")
     return made
 
@@ -64,8 +52,7 @@ def main(arguments: Sequence[str]) -> int:
     for word in others:
         if not word.startswith("--config.") or "=" not in word:
             raise InputError(f"unknown flag {word}: see vidprior batch --help")
-    if flags.address and flags.engine != "ray":
-        raise InputError("--address needs --engine=ray")
+    engines.check_flags(flags)
     # Here, since what they import would take half a second of every help and every slip.
     from vidprior.batch import conduct, manifest, summary
     from vidprior.evaluation import protocols
@@ -77,7 +64,7 @@ def main(arguments: Sequence[str]) -> int:
     with conduct.locked(output):
         jobs = conduct.conduct(
             rows,
-            _engine(flags, output / "logs"),
+            engines.open_engine(flags, output / "logs"),
             output=output,
             scratch=storage.absolute(scratch, "."),
             retry_failed=flags.retry_failed,
@@ -87,31 +74,3 @@ def main(arguments: Sequence[str]) -> int:
     print(summary.table(jobs, shown))
     print(f"batch: {output / 'batch.json'}")
     return 0 if all(job.state == "done" for job in jobs) else 1
-
-
-def _engine(flags: argparse.Namespace, logs: pathlib.Path) -> "conduct.Engine":
-    if flags.engine == "local":
-        from vidprior.batch.local import LocalEngine
-
-        return LocalEngine(
-            logs=logs, processes=flags.processes, cores=flags.cores, memory=flags.memory
-        )
-    from vidprior.batch.ray_engine import RayEngine
-
-    return RayEngine(logs=logs, address=flags.address, cores=flags.cores, gpus=flags.gpus)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"'{text}' is not an integer above 0")
-    return int(text)
-
-
-def _gibibytes(text: str) -> int:
-    try:
-        count = float(text)
-    except ValueError:
-        count = 0.0
-    if not 0 < count < 1e6:
-        raise argparse.ArgumentTypeError(f"'{text}' is no number of GiB")
-    return int(count * 2**30)

@@ -5,7 +5,7 @@ import logging
 import pathlib
 import signal
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import filelock
@@ -88,6 +88,7 @@ def conduct(
     scratch: str,
     retry_failed: bool,
     about: dict[str, Any],
+    on_done: Callable[[Job], None] = lambda job: None,
 ) -> list[Job]:
     """Runs what is not done yet; a failed row does not stop the others.
 
@@ -98,6 +99,7 @@ def conduct(
       scratch: folder for what lies at URLs.
       retry_failed: whether rows that failed before are tried again.
       about: what `batch.json` says of the batch.
+      on_done: called with each row that is done, when it is.
 
     Returns:
       A job for each row, done or failed.
@@ -127,6 +129,8 @@ def conduct(
                         ready = [unit for unit in ready if unit.task.name != job.row.name]
                         records.ended(job)
                         bars.row(job)
+                        if job.state == "done":
+                            on_done(job)
                 bars.at_work(next((unit.task.name for unit in engine.running()), None))
                 records.write(jobs)
     finally:

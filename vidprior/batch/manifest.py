@@ -86,7 +86,7 @@ def read(
             given = _checked(fields)
             for one in _expanded(given, folder=path.absolute().parent):
                 row = _row(one, number, output=output, flags=flags, config=config)
-                _check(row, rows)
+                check(row, rows)
                 rows.append(row)
         except InputError as error:
             errors.append(f"row {number}: {error}")
@@ -218,8 +218,16 @@ def _row(
     )
 
 
-def _check(row: Row, before: Sequence[Row]) -> None:
-    """Refuses what can be known to fail before it runs."""
+def check(row: Row, before: Sequence[Row]) -> None:
+    """Refuses what can be known to fail before it runs.
+
+    Args:
+      row: the row.
+      before: rows with other names and work directories.
+
+    Raises:
+      InputError: a file or a protocol does not exist, or the configuration is not valid.
+    """
     from vidprior.run import validate
 
     for other in before:

@@ -5,8 +5,6 @@ import os
 import pathlib
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -219,19 +217,10 @@ def test_data_at_urls_come_to_scratch_and_go_back(real_command, clip, by_hand, t
     assert (made / "result.mp4").stat().st_size > 0
 
 
-def ray(*words):
-    binary = pathlib.Path(sys.executable).parent / "ray"
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
-    return subprocess.run(
-        [binary, *words], capture_output=True, text=True, timeout=120, env=environment, check=False
-    )
-
-
 @pytest.fixture
 def cluster():
     """A Ray cluster of one head and two workers, which are processes of their own."""
-    pytest.importorskip("ray")
-    pytest.importorskip("psutil")
+    pytest.importorskip("ray", reason="Ray is not installed")
     from ray.cluster_utils import Cluster
 
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
@@ -256,3 +245,24 @@ def test_ray_with_two_workers_one_of_which_is_killed(
         process.kill()
     assert process.returncode == 0, stderr
     assert_same_bits(by_hand, output / "runs")
+
+
+@pytest.mark.long
+def test_a_batch_goes_on_when_the_head_was_lost(real_command, clip, cluster, tmp_path):
+    made, _ = cluster
+    rows, output = [row(clip, f"r{i}", **PROPAGATE) for i in range(4)], tmp_path / "out"
+    asked = ("batch", write(tmp_path, rows), f"--output={output}", "--engine=ray", "--cores=1")
+    process = real_command.start(*asked, f"--address={made.address}")
+    try:
+        wait_for(lambda: (output / "rows").is_dir(), process)
+        made.head_node.kill_gcs_server()
+        _, stderr = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    if process.returncode:  # otherwise all rows were done before
+        assert process.returncode == 2
+        assert "is gone: start it and rerun the command" in stderr.splitlines()[-1]
+        assert "waiting" in states(output).values()
+    made.shutdown()
+    real_command.succeed(*asked)
+    assert set(states(output).values()) == {"done"}

@@ -136,9 +136,9 @@ def conduct(
     finally:
         bars.close()
         engine.close()
-    for job in jobs:
-        job.state = "waiting" if job.state == "running" else job.state
-    records.write(jobs, now=True)
+        for job in jobs:
+            job.state = "waiting" if job.state == "running" else job.state
+        records.write(jobs, now=True)
     if stop.asked:
         ended = sum(job.state in ("done", "failed") for job in jobs)
         raise Interrupted(f"stopped with {ended} of {len(jobs)} rows ended")

@@ -19,7 +19,10 @@ from vidprior.errors import InputError
 # Units that wait on the cluster: so it knows what to grow to.
 _SUBMITTED = 1000
 _POLL = 0.1  # seconds
-_CONNECT = 10.0
+_CONNECT = 5.0
+# Seconds between looks at the head, and after which it is given up. Ray's own limit is 60.
+_LOOK_EVERY = 5.0
+_HEAD_GONE = 20.0
 _PROBE = 120.0
 # That are set aside for a unit.
 _CORES = 2
@@ -73,7 +76,9 @@ class RayEngine:
         self._env = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         self._env |= thread_limits(cores)
         self._submitted: dict[Any, tuple[Unit, float]] = {}
-        self._stopped = False
+        self._gone = False
+        self._head = ray.get_runtime_context().gcs_address
+        self._answered = self._looked = time.monotonic()
         _check_nodes(ray, self._nodes)
 
     def describe(self) -> str:
@@ -107,6 +112,7 @@ class RayEngine:
         """The units that have ended; waits for one, but not longer than so many seconds."""
         if not self._submitted:
             return []
+        self._require_head()
         try:
             found, _ = self._ray.wait(list(self._submitted), num_returns=1, timeout=seconds)
             if found:  # all that have ended by now
@@ -114,7 +120,26 @@ class RayEngine:
                 found, _ = self._ray.wait(list(self._submitted), num_returns=count, timeout=0)
             return [self._outcome(reference) for reference in found]
         except ConnectionError as error:
-            raise _lost(error) from error
+            raise self._lost() from error
+
+    def _require_head(self) -> None:
+        """Looks now and then whether the head answers: without it, Ray would end this process."""
+        now = time.monotonic()
+        if now - self._looked < _LOOK_EVERY:
+            return
+        self._looked = now
+        if _answers(self._head) is None:
+            self._answered = now
+        elif now - self._answered > _HEAD_GONE:
+            raise self._lost()
+
+    def _lost(self) -> InputError:
+        self._submitted.clear()
+        self._gone = True
+        return InputError(
+            f"the head of the Ray cluster, {self._head}, is gone: start it and rerun the command; "
+            f"it goes on where it stood"
+        )
 
     def _outcome(self, reference: Any) -> Outcome:
         errors = self._ray.exceptions
@@ -147,6 +172,8 @@ class RayEngine:
 
     def close(self) -> None:
         """Leaves the cluster; units that run end with their workers."""
+        if self._gone:
+            return
         with contextlib.suppress(Exception):
             for reference in self._submitted:
                 self._ray.cancel(reference, force=True)
@@ -189,10 +216,9 @@ def _connect(ray: Any, address: str | None) -> None:
         host, colon, port = address.rpartition("://")[2].rpartition(":")
         if not colon or not port.isdecimal():
             raise InputError(f"--address={address}: give HOST:PORT, for example 10.0.0.1:6379")
-        try:
-            socket.create_connection((host, int(port)), timeout=_CONNECT).close()
-        except (OSError, OverflowError) as error:
-            raise InputError(f"--address={address}: no Ray cluster answers ({error})") from error
+        reason = _answers(f"{host}:{port}")
+        if reason is not None:
+            raise InputError(f"--address={address}: no Ray cluster answers ({reason})")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     options = {"logging_level": "error", "log_to_driver": False}
     if address is None:
@@ -230,5 +256,11 @@ def _check_nodes(ray: Any, nodes: list[dict[str, Any]]) -> None:
             )
 
 
-def _lost(error: Exception) -> InputError:
-    return InputError(f"the Ray cluster is gone ({error}): rerun the command to go on")
+def _answers(address: str) -> str | None:
+    """None if something listens at HOST:PORT; otherwise the reason why nothing does."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=_CONNECT).close()
+    except (OSError, OverflowError) as error:
+        return str(error)
+    return None

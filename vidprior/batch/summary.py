@@ -22,7 +22,6 @@ log = logging.getLogger("vidprior")
 
 # Seconds between two versions of batch.json while rows run.
 _WRITE_EVERY = 2.0
-_ERROR_WIDTH = 100
 
 
 class Records:
@@ -106,7 +105,5 @@ def table(jobs: Sequence[Job], shown: Sequence[str]) -> str:
         for job in jobs
     ]
     lines = [tables.format_table(("state", "seconds", "segments", *names), rows)]
-    lines += [
-        f"{job.row.name}: {job.error[:_ERROR_WIDTH]}" for job in jobs if job.error is not None
-    ]
+    lines += [f"{job.row.name}: {job.error}" for job in jobs if job.error is not None]
     return "\n".join(lines)

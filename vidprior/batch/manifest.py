@@ -3,7 +3,7 @@
 A row is a clip. Its columns:
 
     video       a video or a folder of frames; a glob makes a row of each match
-    mask        what to remove
+    mask        what to remove; not needed where the frame is enlarged
     name        of the row and its folder; by default the video's name without its ending
     workdir     folder of the run; by default `runs/NAME` in the batch's folder
     config      a shipped configuration or a file
@@ -47,7 +47,8 @@ class Row(NamedTuple):
     Attributes:
       number: of its row in the manifest, from 1.
       name: unique in the batch.
-      video, mask, workdir: absolute paths, or URLs.
+      video, workdir: absolute paths, or URLs.
+      mask: the same, or None where the frame is enlarged.
       flags: `--config=...` and `--config.FIELD=VALUE`, as on a command line.
       reference: as `--reference`, with absolute paths; or None.
       truth: an absolute path or URL, or None.
@@ -57,7 +58,7 @@ class Row(NamedTuple):
     number: int
     name: str
     video: str
-    mask: str
+    mask: str | None
     workdir: str
     flags: tuple[str, ...]
     reference: str | None = None
@@ -157,9 +158,8 @@ def _checked(fields: Any) -> dict[str, Any]:
         if name in TEXTS and not isinstance(value, str):
             raise InputError(f"{name} is {value!r}, not a text")
     named = {f"config.{name}": value for name, value in overrides.items()}
-    for name in ("video", "mask"):
-        if name not in given:
-            raise InputError(f"no {name}")
+    if "video" not in given:
+        raise InputError("no video")
     return {**given, **named}
 
 
@@ -209,7 +209,7 @@ def _row(
         number=number,
         name=name,
         video=given["video"],
-        mask=given["mask"],
+        mask=given.get("mask"),
         workdir=given.get("workdir", storage.join(output, "runs", name)),
         flags=(f"--config={chosen}", *flags, *own),
         reference=given.get("reference"),
@@ -229,6 +229,7 @@ def check(row: Row, before: Sequence[Row]) -> None:
       InputError: a file or a protocol does not exist, or the configuration is not valid.
     """
     from vidprior.run import validate
+    from vidprior.run.source import outpaints
 
     for other in before:
         if other.name == row.name:
@@ -249,6 +250,8 @@ def check(row: Row, before: Sequence[Row]) -> None:
     request = command_line.parse(["vidprior", *row.flags])
     assert request.config is not None
     validate.validate(request.config)
+    if row.mask is None and not outpaints(request.config):
+        raise InputError("no mask")
 
 
 def _typed(value: Any) -> str:

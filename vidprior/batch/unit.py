@@ -60,7 +60,7 @@ class Task:
     name: str
     flags: tuple[str, ...]
     video: str
-    mask: str
+    mask: str | None
     workdir: str
     reference: str | None = None
     truth: str | None = None

@@ -13,6 +13,8 @@ ROOT = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "vidprior/__init__.py").read_text())[1]
 # For figures and reports.
 FIGURES = ["jinja2>=3.1,<4", "matplotlib>=3.9,<4"]
+# For a batch on a cluster, and for data at URLs.
+RAY = ["fsspec>=2024.2", "ray>=2.40,<3"]
 # For TensorBoard.
 TENSORBOARD = ["tensorboard>=2.18,<3"]
 
@@ -41,18 +43,21 @@ setup(
         "orbax-checkpoint>=0.11.20,<0.13",
         "pillow>=10.4,<14",
         "pooch>=1.8,<2",
+        "pyyaml>=6.0.1,<7",
         "scikit-image>=0.24,<0.27",
         "scipy>=1.13,<2",
         "tqdm>=4.66,<5",
     ],
     extras_require={
         "figures": FIGURES,
+        "ray": RAY,
         "tensorboard": TENSORBOARD,
         "cuda": ["jax[cuda12]>=0.9,<0.12"],  # drivers made for CUDA 13 run it too
         "cuda12": ["jax[cuda12]>=0.9,<0.12"],
         "cuda13": ["jax[cuda13]>=0.9,<0.12"],
         "test": [
             *FIGURES,
+            *RAY,
             *TENSORBOARD,
             "hypothesis>=6.100,<7",
             "imageio>=2.34,<3",

@@ -32,6 +32,7 @@ GROUPS = (
     ("run",),
     ("evaluation", "api"),
     ("doctor", "command_line", "console"),
+    ("batch",),
     ("main", "__init__"),
 )
 
@@ -40,7 +41,7 @@ KNOW_CONFIGURATIONS = {
     "configuration", "run.build", "run.source", "run.flows", "run.propagated", "run.fit",
     "run.exchange", "run.commands", "run.pipeline", "run.source_resolution", "run.segments",
     "run.suggested", "run.validate",
-    "doctor", "command_line", "api",
+    "doctor", "command_line", "api", "batch.needs",
 }  # fmt: skip
 
 # The files that know codecs, images and video.

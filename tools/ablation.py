@@ -2,7 +2,7 @@ r"""Tables 1 and 2 of the paper, over a set of composed clips.
 
   python tools/ablation.py --set=SET --output=FOLDER [--systems=FILE] [--only NAME ...] \
       [--imported NAME=FOLDER ...] [--split] [--protocol=paper] [--size=384x192] \
-      [--config.FIELD=VALUE ...]
+      [--processes=N] [--engine=ray --address=HOST:PORT] [--config.FIELD=VALUE ...]
 
 Trains DIP, DIP-Vid, DIP-Vid-3DCN and DIP-Vid-Flow, or the systems of a file, on every clip of
 the set (tools/compose.py). Measures the results, and those of other methods (`--imported`, as
@@ -10,16 +10,20 @@ for tools/evaluate_folder.py), and prints a table; with `--split` also for the m
 the simpler half of the clips. Overrides apply to all systems. Rerun the command to resume.
 
 The output folder contains table.json, table.csv (a row for each system and part), clips.csv (a
-row for each system and clip), rows/ (finished rows) and runs/ (work directories).
+row for each system and clip), rows/ (finished rows), runs/ (work directories) and batch/ (logs).
 """
 
 import argparse
 import pathlib
 import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import _command
 
+from vidprior import console
+from vidprior.batch import conduct, engines, manifest
+from vidprior.batch.job import Job
 from vidprior.errors import InputError
 from vidprior.evaluation import ablation, compose, protocols, tables
 from vidprior.run.workdir import write_json
@@ -42,6 +46,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--protocol", default="paper", help=f"one of {', '.join(protocols.PROTOCOLS)} (paper)"
     )
     parser.add_argument("--size", type=_command.size, help="measure at another WIDTHxHEIGHT")
+    engines.add_flags(parser)
     flags, others = parser.parse_known_args(arguments)
     flags.overrides = {}
     for word in others:
@@ -98,16 +103,21 @@ def make_table(flags: argparse.Namespace) -> None:
             for name, clip in clips.items()
         }
         rows[system.name] = {name: measures for name, measures in made.items() if measures}
-    for system in systems:
-        if flags.only is not None and system.name not in flags.only:
-            continue
-        for name, clip in clips.items():
-            if name not in rows[system.name]:
-                print(f"{system.name} on {name}", file=sys.stderr, flush=True)
-                measures = ablation.row(system, clip, output=flags.output, protocol=protocol)
-                rows[system.name][name] = measures
-                summary = ablation.summarise(rows, complexities, protocol)
-                write(flags.output, summary, rows, windows)
+    missing = [
+        (system, clip)
+        for system in systems
+        if flags.only is None or system.name in flags.only
+        for name, clip in clips.items()
+        if name not in rows[system.name]
+    ]
+
+    def add(system: ablation.System, clip: ablation.BenchmarkClip) -> None:
+        measures = ablation.row(system, clip, output=flags.output, protocol=protocol)
+        rows[system.name][clip.folder.absolute().name] = measures
+        summary = ablation.summarise(rows, complexities, protocol)
+        write(flags.output, summary, rows, windows)
+
+    run_missing(flags, missing, add)
     summary = ablation.summarise(rows, complexities, protocol)
     if not summary["systems"]:
         raise InputError("nothing is finished yet: leave out --only, or name what is to run")
@@ -115,6 +125,66 @@ def make_table(flags: argparse.Namespace) -> None:
     print(f"protocol {protocol}")
     print(table(summary, protocol.shown, split=flags.split))
     print(f"table: {flags.output / 'table.json'}")
+
+
+def run_missing(
+    flags: argparse.Namespace,
+    missing: Sequence[tuple[ablation.System, ablation.BenchmarkClip]],
+    add: Callable[[ablation.System, ablation.BenchmarkClip], None],
+) -> None:
+    """Runs systems on clips as one batch.
+
+    Args:
+      flags: of the command.
+      missing: what to run.
+      add: called with each system and clip when its runs are done.
+
+    Raises:
+      InputError: a run cannot be made, or failed after all others were made.
+    """
+    asked: list[manifest.Row] = []
+    owners, left = {}, {}
+    for number, (system, clip) in enumerate(missing):
+        for run in ablation.runs(system, clip, output=flags.output.absolute()):
+            row = manifest.Row(
+                number=len(asked) + 1,
+                name=run.name,
+                video=str(clip.folder.absolute() / "frames"),
+                mask=str(clip.folder.absolute() / "masks"),
+                workdir=str(run.workdir),
+                flags=run.flags,
+            )
+            try:
+                manifest.check(row, asked)
+            except InputError as error:
+                raise InputError(f"{run.name}: {error}") from error
+            asked.append(row)
+            owners[run.name] = number
+            left[number] = left.get(number, 0) + 1
+
+    def done(job: Job) -> None:
+        number = owners[job.row.name]
+        left[number] -= 1
+        if not left[number]:
+            add(*missing[number])
+
+    if not asked:
+        return
+    engines.check_flags(flags)
+    folder = flags.output.absolute() / "batch"
+    with conduct.locked(folder):
+        jobs = conduct.conduct(
+            asked,
+            engines.open_engine(flags, folder / "logs"),
+            output=folder,
+            scratch="",
+            retry_failed=True,
+            about={"set": str(flags.set)},
+            on_done=done,
+        )
+    failed = [job for job in jobs if job.state == "failed"]
+    if failed:
+        raise InputError(f"{failed[0].row.name}: {failed[0].error} ({len(failed)} runs failed)")
 
 
 def write(
@@ -171,7 +241,8 @@ def _imported(parser: argparse.ArgumentParser, text: str) -> tuple[str, pathlib.
 def main(arguments: list[str] | None = None) -> int:
     """Reads the flags; returns the exit code."""
     flags = parse(arguments)
-    return _command.run(lambda: make_table(flags))
+    with console.shows_log():
+        return _command.run(lambda: make_table(flags))
 
 
 if __name__ == "__main__":

@@ -7,8 +7,10 @@ python -m vidprior.main --mode=evaluate --workdir=DIR --truth=PATH [--protocol=p
 python -m vidprior.main --mode=import --published=F --config=configs/flow.py --video=V ...
 python -m vidprior.main --mode=export --published=F --workdir=DIR
 python -m vidprior.main --mode=doctor
+python -m vidprior.main batch MANIFEST [--output=DIR] [--engine=ray --address=A]
 """
 
+import importlib
 import os
 import shlex
 import sys
@@ -25,6 +27,9 @@ from vidprior.errors import InputError, Interrupted, NonFiniteLoss
 if TYPE_CHECKING:
     from vidprior.run.workdir import Workdir
 
+# Modules whose `main(arguments)` takes the words after the name.
+SUBCOMMANDS = {"batch": "vidprior.batch.command"}
+
 
 def main(arguments: Sequence[str]) -> int:
     """Runs one mode.
@@ -39,6 +44,9 @@ def main(arguments: Sequence[str]) -> int:
     absl_logging.set_verbosity(absl_logging.FATAL)  # JAX and Orbax report every step they take
     try:
         with console.shows_log():
+            if len(arguments) > 1 and arguments[1] in SUBCOMMANDS:
+                module = importlib.import_module(SUBCOMMANDS[arguments[1]])
+                return int(module.main(arguments[2:]))
             _run(command_line.parse(arguments))
     except (InputError, NonFiniteLoss) as error:
         print(f"error: {error}", file=sys.stderr)

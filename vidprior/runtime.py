@@ -73,6 +73,23 @@ def machine_memory() -> int | None:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
+def available_memory() -> int | None:
+    """Bytes of memory that programs can still take, within the limit of a container.
+
+    Linux says it; elsewhere it is the memory of the machine, or None if unknown.
+    """
+    found = [machine_memory()]
+    try:
+        lines = pathlib.Path("/proc/meminfo").read_text().splitlines()
+        found += [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable")]
+        limit = pathlib.Path("/sys/fs/cgroup/memory.max").read_text().strip()
+        used = pathlib.Path("/sys/fs/cgroup/memory.current").read_text()
+        found += [max(0, int(limit) - int(used))] if limit.isdecimal() else []
+    except (OSError, ValueError, IndexError):
+        pass
+    return min((number for number in found if number is not None), default=None)
+
+
 def memory_limit() -> int | None:
     """Bytes of memory of the default device, on a CPU of the machine; None if unknown."""
     import jax

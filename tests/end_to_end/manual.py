@@ -15,6 +15,8 @@ NOT_RUN = {
     "make test": "these tests are a part of it",
     "make pwcnet-env": "fetches PyTorch; .ci/run does it",
     "make vgg16-weights": "fetches weights that others trained",
+    "ray ": "wants a cluster; test_batch.py starts one of this machine",
+    "kubectl": "wants a cluster",
     "curl": "fetches weights that others trained",
     ".venv-pwcnet/bin/python": "wants PyTorch; third_party/pwcnet_torch/tests runs it",
     ".venv/bin/python tools/benchmark.py": "wants PyTorch; test_benchmark.py runs it without",
@@ -52,6 +54,7 @@ SHORT = (
 # By command, the flags that shorten it; they take the place of those of the same name.
 ADDED = {
     "vidprior.main .*--config=": SHORT,
+    "vidprior.main batch": SHORT,
     "tools/make_demo_clip.py": ("--frames=8", f"--height={HEIGHT}", f"--width={WIDTH}"),
     "tools/compose.py": ("--frames=8", f"--size={SIZE}"),
     "tools/compose.py set": ("--background", "a.mp4", "--masks-per-background=1"),

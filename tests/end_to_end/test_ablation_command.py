@@ -90,9 +90,8 @@ def test_bad_input_is_one_line(command, composed, tmp_path):
     told = run("--what=1")
     assert told.returncode == 2
     assert "unrecognized argument: --what=1" in told.stderr
-    # What the run itself refuses is told by it, then where.
+    # What a run would refuse is told before any.
     failed = run("--only", "DIP-Vid-3DCN", "--config.loss.flow=1", "--size=48x32")
     assert failed.returncode == 2
-    assert "predicts no flow" in failed.stderr
-    assert "DIP-Vid-3DCN on 000" in failed.stderr.splitlines()[-1]
+    assert_one_error(failed, "DIP-Vid-3DCN on 000", "predicts no flow")
     assert not (tmp_path / "out").exists()

@@ -95,8 +95,15 @@ def lay_out_for_references(folder, command):
         shutil.copy(folder / f"truth/{number:05d}.png", folder / f"clean{number}.png")
 
 
+def lay_out_for_batch(folder, command):
+    """The manifest that the page shows."""
+    text = (ROOT / "docs/use/batch.md").read_text()
+    (folder / "clips.csv").write_text(re.search(r"^```csv\n(.*?)^```$", text, re.M | re.S)[1])
+
+
 # What a page takes for granted besides.
 LAY_OUT = {
+    "batch": lay_out_for_batch,
     "evaluation": lay_out_for_evaluation,
     "long_clips": begin,
     "references": lay_out_for_references,
@@ -111,7 +118,7 @@ def laid_out(once, command):
 
 
 # Pages that many long commands are typed from; their flags and files are checked by test_docs.py.
-LONG = ("evaluation", "flows", "long_clips", "quality", "weights")
+LONG = ("batch", "evaluation", "flows", "long_clips", "quality", "weights")
 
 
 @pytest.mark.parametrize(
@@ -159,11 +166,16 @@ configuration.load = load_short
 """
 
 
+DATA = ("csv", "json", "yaml")
+
+
 def test_every_block_is_of_a_kind_that_is_run():
     """A command in a block without a language would be run by nobody."""
     for page in manual.PAGES:
         for language, block in re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(), re.M | re.S):
-            assert language in ("", "sh", "python", "json"), f"{page.name}: {language}"
+            assert language in ("", "sh", "python", "json", "yaml", "csv"), (
+                f"{page.name}: {language}"
+            )
             if not language:
                 assert not re.search(r"python|^make |^vidprior |--\w", block, re.M), page.name
 

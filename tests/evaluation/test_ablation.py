@@ -3,7 +3,6 @@
 import json
 import pathlib
 import re
-import sys
 
 import numpy as np
 import pytest
@@ -31,57 +30,49 @@ def test_table_1_is_four_systems_that_exist():
     ablation.check_systems(ablation.SYSTEMS)
 
 
-def test_the_command_of_a_row(clip):
+def test_the_run_of_a_row(clip):
     system = System("s", "dip_vid", {"model.channels": [8], "seed": 3, "video.width": 32})
-    words = ablation.command(system, clip, pathlib.Path("out"))
-    assert words[:3] == [sys.executable, "-m", "vidprior.main"]
-    assert words[3].endswith("configs/dip_vid.py")
-    assert words[4:] == [
-        f"--video={clip.folder}/frames",
-        f"--mask={clip.folder}/masks",
-        "--workdir=out",
+    (run,) = ablation.runs(system, clip, output=pathlib.Path("out"))
+    assert run.name == f"s on {clip.folder.name}"
+    assert run.workdir == pathlib.Path("out/runs/s") / clip.folder.name
+    assert run.flags[0].endswith("configs/dip_vid.py")
+    assert run.flags[1:] == (
         "--config.video.height=8",
         "--config.video.width=32",
         "--config.model.channels=(8,)",
         "--config.seed=3",
-    ]
+    )
 
 
-def test_the_command_of_a_part_of_a_clip(clip):
-    """The configuration's window of 5 frames is too long for 3, and fits into 9."""
-    three = ablation.command(System("s", "dip_vid"), clip, pathlib.Path("out"), (6, 9))
-    assert three[-3:] == [
-        "--config.video.start=6",
-        "--config.video.stop=9",
-        "--config.window.length=3",
-    ]
-    nine = ablation.command(System("s", "dip_vid"), clip, pathlib.Path("out"), (9, 18))
-    assert nine[-1] == "--config.window.length=5"
+def painted(folder, frames, value):
+    images.write_frames(folder, np.full((len(frames), 8, 16, 3), value, np.uint8))
 
 
-def test_parts_are_inpainted_one_by_one_and_joined(clip, tmp_path, monkeypatch):
-    """Runs are replaced by ones that paint their number of frames; a part has no hole."""
+def test_pieces_are_inpainted_one_by_one_and_joined(clip, tmp_path, monkeypatch):
+    """A piece has no hole; the configuration's window of 5 frames is too long for the others."""
     frames = np.zeros((7, 8, 16, 3), np.uint8)
     masks = np.full((7, 8, 16), 255, np.uint8)
     masks[3:6] = 0
     images.write_frames(clip.folder / "frames", frames)
     clip = clip._replace(truth=frames, masks=masks)
-
-    def run(words, what):
-        fields = dict(word.split("=", 1) for word in words if "=" in word)
-        start, stop = int(fields["--config.video.start"]), int(fields["--config.video.stop"])
-        painted = np.full((stop - start, 8, 16, 3), stop, np.uint8)
-        images.write_frames(pathlib.Path(fields["--workdir"]) / "result", painted)
-
+    system = System("s", "dip_vid", window=3)
+    found = ablation.runs(system, clip, output=tmp_path / "out")
+    assert [run.frames for run in found] == [range(0, 3), range(6, 7)]
+    assert [run.flags[-3:] for run in found] == [
+        ("--config.video.start=0", "--config.video.stop=3", "--config.window.length=3"),
+        ("--config.video.start=6", "--config.video.stop=7", "--config.window.length=1"),
+    ]
+    nine = ablation.runs(system._replace(window=9), clip, output=tmp_path)
+    assert nine[0].flags[-1] == "--config.window.length=5"
+    for run in found:
+        painted(run.workdir / "result", run.frames, run.frames.stop)
     measured = []
-    monkeypatch.setattr(ablation, "_run", run)
     monkeypatch.setattr(
         ablation.protocols,
         "measure",
         lambda protocol, truth, result, masks: measured.append(result),
     )
     monkeypatch.setattr(ablation, "write_json", lambda *_: None)
-    system = System("s", "dip_vid", window=3)
     ablation.row(system, clip, output=tmp_path / "out", protocol=protocols.find("hole"))
     assert measured[0][:, 0, 0, 0].tolist() == [3, 3, 3, 0, 0, 0, 7]
 
@@ -139,34 +130,29 @@ def test_systems_that_cannot_run(systems, says):
 
 
 def test_a_row_is_taken_from_its_file_only_if_nothing_has_changed(clip, tmp_path, monkeypatch):
-    """Measuring and the run are replaced: what is asked is when they are called."""
-    runs = []
-    monkeypatch.setattr(ablation, "_run", lambda words, what: runs.append(what))
+    """Measuring is replaced: what is asked is whether a stored row is of the same run."""
     measures = {"psnr_full": float("inf"), "per_frame": {}}
     monkeypatch.setattr(ablation.protocols, "measure", lambda *_: measures)
     images.write_frames(tmp_path / "out/runs/s/one/result", clip.truth)
     system, protocol = System("s", "dip", {"seed": 1}), protocols.find("hole")
 
-    def row(system=system, clip=clip, protocol=protocol):
-        return ablation.row(system, clip, output=tmp_path / "out", protocol=protocol)
+    def stored(system=system, clip=clip, protocol=protocol):
+        return ablation.finished_row(system, clip, output=tmp_path / "out", protocol=protocol)
 
-    first = row()
-    assert runs == ["s on one"]
-    assert row() == first == measures
-    assert len(runs) == 1
-    changes = [
+    assert stored() is None
+    ablation.row(system, clip, output=tmp_path / "out", protocol=protocol)
+    assert stored() == measures
+    for change in (
         {"system": system._replace(overrides={"seed": 2})},
         {"system": system._replace(config="flow")},
         {"system": system._replace(window=None, overrides={})},
         {"clip": clip._replace(manifest={**clip.manifest, "hole_sha256": "other"})},
         {"protocol": protocols.find("hole", size=(4, 8))},
-    ]
-    for count, change in enumerate(changes, start=2):
-        row(**change)
-        assert len(runs) == count
+    ):
+        assert stored(**change) is None
     (tmp_path / "out/rows/s/one.json").write_text("{}")
     with pytest.raises(InputError, match=r"rows/s/one.json: not a row of a table"):
-        row()
+        stored()
 
 
 def test_summary_by_hand():

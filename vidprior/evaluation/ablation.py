@@ -12,16 +12,13 @@ only what is missing. `systems` are configurations with overrides:
 import json
 import pathlib
 import re
-import signal
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from vidprior import configuration
-from vidprior.errors import InputError, Interrupted
+from vidprior.errors import InputError
 from vidprior.evaluation import complexity, compose, protocols, tables
 from vidprior.io import footage
 from vidprior.io.masks import read_mask_frames
@@ -141,56 +138,72 @@ def read_clip(folder: pathlib.Path) -> BenchmarkClip:
     return BenchmarkClip(folder, manifest, truth, masks, complexity.complexity(truth))
 
 
-def command(
-    system: System, clip: BenchmarkClip, workdir: pathlib.Path, part: tuple[int, int] | None = None
-) -> list[str]:
-    """The command that trains and renders a system on a clip or a part, at the clip's size."""
+class Run(NamedTuple):
+    """An ordinary run, of a system on a clip or a piece of it.
+
+    Attributes:
+      name: for people, and of its log.
+      workdir: its work directory.
+      flags: its configuration, as on the command line.
+      frames: of the clip.
+    """
+
+    name: str
+    workdir: pathlib.Path
+    flags: tuple[str, ...]
+    frames: range
+
+
+def runs(system: System, clip: BenchmarkClip, *, output: pathlib.Path) -> list[Run]:
+    """What must be run for a row: the clip, or every piece of it that has a hole."""
+    clip_name = clip.folder.absolute().name
+    name, workdir = f"{system.name} on {clip_name}", output / "runs" / system.name / clip_name
+    count = len(clip.truth)
+    if system.window is None:
+        return [Run(name, workdir, _flags(system, clip), range(count))]
+    found = []
+    for start in range(0, count, system.window):
+        frames = range(start, min(start + system.window, count))
+        if clip.masks[frames.start : frames.stop].any():  # otherwise there is nothing to do
+            flags = _flags(system, clip, frames)
+            found.append(Run(f"{name}, {start:05d}", workdir / f"{start:05d}", flags, frames))
+    return found
+
+
+def _flags(system: System, clip: BenchmarkClip, frames: range | None = None) -> tuple[str, ...]:
+    """The flags that train and render a system on a clip or a piece, at the clip's size."""
     overrides = {
         "video.height": clip.manifest["height"],
         "video.width": clip.manifest["width"],
         **system.overrides,
     }
-    if part is not None:
-        start, stop = part
+    if frames is not None:
         length = overrides.get("window.length", configuration.load(system.config).window.length)
         # An update's window is not longer than the clip.
-        overrides |= {"video.start": start, "video.stop": stop}
-        overrides["window.length"] = min(int(length), stop - start)
-    return [
-        sys.executable,
-        "-m",
-        "vidprior.main",
-        f"--config={configuration.find(system.config)}",
-        f"--video={clip.folder / 'frames'}",
-        f"--mask={clip.folder / 'masks'}",
-        f"--workdir={workdir}",
-        *(f"--config.{field}={_typed(value)}" for field, value in overrides.items()),
-    ]
+        overrides |= {"video.start": frames.start, "video.stop": frames.stop}
+        overrides["window.length"] = min(int(length), len(frames))
+    fields = (f"--config.{field}={_typed(value)}" for field, value in overrides.items())
+    return (f"--config={configuration.find(system.config)}", *fields)
 
 
 def row(
     system: System, clip: BenchmarkClip, *, output: pathlib.Path, protocol: protocols.Protocol
 ) -> dict[str, Any]:
-    """The measures of a system on a clip: from its stored row, or by training and rendering.
-
-    A training run that was interrupted resumes.
+    """Measures the finished runs of a system on a clip, and stores the row.
 
     Raises:
-      InputError: the run failed; it printed the reason.
-      Interrupted: the user stopped it.
+      InputError: a result cannot be read, or the row cannot be written.
     """
-    done = finished_row(system, clip, output=output, protocol=protocol)
-    if done is not None:
-        return done
-    name = clip.folder.absolute().name
-    workdir = output / "runs" / system.name / name
     if system.window is None:
-        _run(command(system, clip, workdir), f"{system.name} on {name}")
-        result = footage.read_frames(workdir / "result").frames
+        (whole,) = runs(system, clip, output=output)
+        result = footage.read_frames(whole.workdir / "result").frames
     else:
-        result = _run_parts(system, clip, workdir)
+        result = footage.read_frames(clip.folder / "frames").frames
+        for piece in runs(system, clip, output=output):
+            painted = footage.read_frames(piece.workdir / "result").frames
+            result[piece.frames.start : piece.frames.stop] = painted
     measures = protocols.measure(protocol, clip.truth, result, clip.masks)
-    identity = _identity(system, clip, protocol)
+    identity, name = _identity(system, clip, protocol), clip.folder.absolute().name
     made = {"system": system.name, "clip": name, "identity": identity, "measures": measures}
     write_json(_file(system, clip, output), tables.to_json(made))
     return measures
@@ -216,20 +229,6 @@ def finished_row(
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: not a row of a table; remove it to make it again") from error
-
-
-def _run_parts(system: System, clip: BenchmarkClip, workdir: pathlib.Path) -> np.ndarray:
-    """Inpaints every piece of a clip by itself; returns the result of the whole clip."""
-    assert system.window is not None
-    result = footage.read_frames(clip.folder / "frames").frames
-    for start in range(0, len(result), system.window):
-        stop = min(start + system.window, len(result))
-        if clip.masks[start:stop].any():  # otherwise there is nothing to do
-            folder = workdir / f"{start:05d}"
-            what = f"{system.name} on {workdir.name}, frames {start} to {stop}"
-            _run(command(system, clip, folder, (start, stop)), what)
-            result[start:stop] = footage.read_frames(folder / "result").frames
-    return result
 
 
 def measure(
@@ -285,19 +284,6 @@ def summarise(
         },
         "systems": systems,
     }
-
-
-def _run(words: list[str], what: str) -> None:
-    """Runs a training; only it handles Ctrl-C, saves its state and ends."""
-    before = signal.signal(signal.SIGINT, lambda *_: None)
-    try:
-        finished = subprocess.run(words, check=False)
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if finished.returncode == 130:
-        raise Interrupted(f"stopped at {what}")
-    if finished.returncode:
-        raise InputError(f"{what} ended with exit code {finished.returncode}: see its output above")
 
 
 def _file(system: System, clip: BenchmarkClip, output: pathlib.Path) -> pathlib.Path:

@@ -99,8 +99,10 @@ def source_table(measured: Mapping[str, Any]) -> str:
     return "\n".join([size, *(f"  {name:<18} {number(measured[name]):>8}" for name in names)])
 
 
-def format_table(columns: Sequence[str], rows: Sequence[tuple[str, Sequence[float | None]]]) -> str:
-    """Rows of numbers under the names of their columns."""
+def format_table(
+    columns: Sequence[str], rows: Sequence[tuple[str, Sequence[float | str | None]]]
+) -> str:
+    """Rows of numbers or words under the names of their columns."""
     first = max(len(name) for name, _ in rows)
     widths = [max(len(column), 7) for column in columns]
     head = " ".join(f"{column:>{width}}" for column, width in zip(columns, widths, strict=True))
@@ -111,11 +113,11 @@ def format_table(columns: Sequence[str], rows: Sequence[tuple[str, Sequence[floa
     return "\n".join(lines)
 
 
-def number(value: float | None) -> str:
+def number(value: float | str | None) -> str:
     """A measure for people: three decimals, more where it is small; `-` where there is none."""
     if value is None:
         return "-"
-    if isinstance(value, int):
+    if isinstance(value, int | str):
         return str(value)
     return f"{value:.2e}" if 0 < abs(value) < 0.01 else f"{value:.3f}"
 

@@ -23,11 +23,20 @@ References = Mapping[int, np.ndarray]
 _FORMS = "give a folder of images named by frame number, or a list such as 40:clean40.png"
 
 
-def absolute(given: str) -> str:
-    """The same folder or list, with absolute paths."""
+def absolute(given: str, folder: str | os.PathLike[str] = "") -> str:
+    """The same folder or list, with absolute paths; relative ones are of `folder`."""
+
+    def whole(path: str) -> str:
+        return os.path.abspath(os.path.join(folder, path))
+
     if not _is_list(given):
-        return os.path.abspath(given)
-    return ",".join(f"{number}:{os.path.abspath(path)}" for number, path in _listed(given))
+        return whole(given)
+    return ",".join(f"{number}:{whole(path)}" for number, path in _listed(given))
+
+
+def paths(given: str) -> list[str]:
+    """The folder, or the files of a list."""
+    return [path for _, path in _listed(given)] if _is_list(given) else [given]
 
 
 def read_references(given: str, *, count: int, size: tuple[int, int]) -> dict[int, np.ndarray]:

@@ -42,6 +42,9 @@ Paths = Mapping[str, pathlib.Path]
 # arrays, or if not given.
 Inputs = Mapping[str, str | None]
 
+# Called with the segments of a run before any is fitted.
+OnPrepared = Callable[[list[Segment]], None]
+
 
 def require_parts(config: ConfigDict, *, has_flow: bool) -> Features | None:
     """Checks the configuration and what it needs, before any footage is read.
@@ -75,6 +78,7 @@ def fit(
     features: Features | None,
     on_progress: ProgressCallback | None = None,
     on_fitted: Callable[[Fitted], None] = lambda fitted: None,
+    on_prepared: OnPrepared = lambda split: None,
 ) -> list[Segment]:
     """Fits the segments of a source, or resumes the run of the work directory.
 
@@ -86,6 +90,7 @@ def fit(
       features: of `require_parts`.
       on_progress: called with the training's progress, instead of a progress bar.
       on_fitted: called after each segment.
+      on_prepared: called with the segments when all have their work directories.
 
     Raises:
       InputError: the footage, the mask or the work directory cannot be used.
@@ -99,6 +104,7 @@ def fit(
             log.warning(line.removeprefix("warning: "))
         else:
             log.info(line)
+    on_prepared(split)
     for fitted in pipeline.fit_segments(
         split, features=features, flow_file=inputs["flows"], listener=on_progress
     ):
@@ -132,8 +138,14 @@ def frames_of(
     return to_source_resolution(config, source, rendered, first=frames.start, folder=folder)
 
 
-def train(config: ConfigDict, workdir: Workdir, inputs: Inputs) -> Paths:
-    """Fits a video and writes the result.
+def train(
+    config: ConfigDict,
+    workdir: Workdir,
+    inputs: Inputs,
+    *,
+    on_prepared: OnPrepared = lambda split: None,
+) -> Paths:
+    """Fits a video and writes the result; `on_prepared` as in `fit`.
 
     Returns:
       The paths of what was written, by name; see `outputs.write_results`.
@@ -146,9 +158,38 @@ def train(config: ConfigDict, workdir: Workdir, inputs: Inputs) -> Paths:
     with workdir.lock():
         _check_result(workdir, source, config=config)
         source = settle_masks(source, workdir, config=config)
-        split = fit(source, config=config, workdir=workdir, inputs=inputs, features=features)
+        split = fit(
+            source,
+            config=config,
+            workdir=workdir,
+            inputs=inputs,
+            features=features,
+            on_prepared=on_prepared,
+        )
         every = range(split[-1].frames.stop)
         return _write(workdir, split, every, config=config, source=source)
+
+
+def fit_segment(workdir: Workdir, frames: range) -> None:
+    """Fits one segment of a divided run that was prepared; `train` does what is left.
+
+    Only the segment is locked, so processes can fit the segments of a run side by side.
+
+    Args:
+      workdir: of the run.
+      frames: of the segment.
+
+    Raises:
+      InputError: there is no such segment, or it is being fitted.
+      NonFiniteLoss, Interrupted: as `pipeline.fit`.
+    """
+    own = workdir.segment(frames)
+    fields, _ = own.read_config()
+    config = configuration.from_stored(fields, where=own.config_file)
+    with own.lock():
+        features = require_parts(config, has_flow=own.flows_file.exists())
+        for _ in pipeline.fit_segments([Segment(frames, config, own)], features=features):
+            pass
 
 
 def render(

@@ -59,8 +59,8 @@ def test_a_correction_changes_only_what_lies_beside_it(clip, monkeypatch):
     again = track(frames, both, previous=first, on_progress=lambda *step: steps.append(step))
     np.testing.assert_array_equal(again.masks[:5], first.masks[:5])
     np.testing.assert_array_equal(again.masks[8], truth[8])
-    # Frames 5 to 7 are new; three are painted.
-    assert steps == [(6, 6)]
+    # Frames 5 to 7 are new, from both sides.
+    assert steps == [(step, 6) for step in range(1, 7)]
     anew = track(frames, both)
     np.testing.assert_array_equal(again.masks, anew.masks)
 

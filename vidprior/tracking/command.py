@@ -16,6 +16,7 @@ masks of the boxes themselves, interpolated linearly.
 """
 
 import argparse
+import functools
 import json
 import pathlib
 from collections.abc import Iterable, Sequence
@@ -80,9 +81,8 @@ def main(arguments: Sequence[str]) -> int:
         if number in painted:
             raise InputError(f"--object {number}: frame {number} is painted too: give one of both")
         painted[number] = found
-    bar = tqdm(total=footage.count, unit="frame", desc="track", disable=None)
-    with bar:
-        tracked = track(footage.frames(), painted, on_progress=lambda done, _: _show(bar, done))
+    with tqdm(unit="frame", desc="track", disable=None) as bar:
+        tracked = track(footage.frames(), painted, on_progress=functools.partial(_show, bar))
     _write(flags.output, footage, tracked)
     return 0
 
@@ -97,7 +97,8 @@ def describe(tracked: Tracked) -> str:
     return f"{told}; low in {named}: paint frame {tracked.weakest} too"
 
 
-def _show(bar: "tqdm[None]", done: int) -> None:
+def _show(bar: "tqdm[None]", done: int, total: int) -> None:
+    bar.total = total
     bar.update(done - bar.n)
 
 

@@ -5,7 +5,7 @@ Letters
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,9 +20,10 @@ from vidprior.tracking.segment import segment_frame, surroundings
 _FEWEST = 10
 # Share by which each frame renews the colours.
 _RENEWAL = 0.15
-# The object moved as one piece replaces a carried mask that it overlaps by less than this, if its
-# own confidence is so high, and its colours are more like the painted ones by so much.
-_OVERLAP, _CONFIDENT, _BETTER = 0.5, 0.55, 0.0
+# The object moved as one piece replaces a carried mask that it overlaps by less than this, or that
+# has shrunk to this share of its area, if its own confidence is so high, and its colours are at
+# least as like the painted ones.
+_OVERLAP, _SHRUNK, _CONFIDENT = 0.5, 0.6, 0.55
 
 
 class Pursued(NamedTuple):
@@ -43,6 +44,8 @@ def pursue(
     painted: np.ndarray,
     numbers: Sequence[int],
     rigid: TrackedMask,
+    *,
+    on_frame: Callable[[], None] = lambda: None,
 ) -> Pursued:
     """Follows a painted mask.
 
@@ -52,6 +55,7 @@ def pursue(
       painted: [H, W] bool, in frame `numbers[0]`.
       numbers: frames one after the other, in either direction.
       rigid: the painted mask moved as one piece.
+      on_frame: called after each frame.
 
     Returns:
       The masks in `numbers`.
@@ -67,9 +71,9 @@ def pursue(
         if rigid.confidence[number] > _CONFIDENT:
             whole = move_mask(painted, rigid.motion[number])
             both, either = (carried & whole).sum(), (carried | whole).sum()
-            if whole.any() and both < _OVERLAP * either:
-                gain = _like(first, lab, whole) - _like(first, lab, carried)
-                carried = whole if gain > _BETTER else carried
+            lost = both < _OVERLAP * either or carried.sum() < _SHRUNK * whole.sum()
+            if lost and _like(first, lab, whole) >= _like(first, lab, carried):
+                carried = whole
         if carried.sum() < _FEWEST:
             soft = np.zeros_like(soft)
         else:
@@ -80,6 +84,7 @@ def pursue(
                 (1 - _RENEWAL) * old + _RENEWAL * new
                 for old, new in zip(seen, (inside, outside), strict=True)
             ))  # fmt: skip
+        on_frame()
         masks.append(soft)
         likenesses.append(_like(first, lab, soft > 0.5))
     return Pursued(np.stack(masks).astype(np.float16), np.array(likenesses, np.float32))

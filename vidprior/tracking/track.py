@@ -5,6 +5,7 @@ Letters
 """
 
 import itertools
+import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from vidprior.errors import InputError
 from vidprior.flow import dis
+from vidprior.io.footage import PathLike, open_footage
 from vidprior.tracking.alignment import Alignment
 from vidprior.tracking.pursue import Pursued, pursue
 from vidprior.tracking.rigid import TrackedMask, track_mask
@@ -63,7 +65,7 @@ class Tracked(NamedTuple):
 
 
 def track(
-    frames: np.ndarray | Iterable[np.ndarray],
+    frames: np.ndarray | Iterable[np.ndarray] | PathLike,
     painted: Mapping[int, np.ndarray],
     *,
     previous: Tracked | None = None,
@@ -75,11 +77,13 @@ def track(
     painted one. Between two of them, both results are averaged; the nearer frame counts more.
 
     Args:
-      frames: [T, h, w, 3] uint8 RGB, or such frames one after the other.
+      frames: [T, h, w, 3] uint8 RGB, such frames one after the other, or the path of a video or
+        of a folder of images.
       painted: masks [h, w] bool by frame number, at least one.
       previous: result with some of the same painted masks; frames between painted masks that
         have not changed are taken from it.
-      on_progress: called with (frames done, frames to do).
+      on_progress: called with (steps done, all steps); a step is a frame, and frames between two
+        painted ones take two.
 
     Raises:
       InputError: a mask is empty, covers everything, has another size or number; frames are too
@@ -103,8 +107,8 @@ def track(
     confidence = np.zeros(len(small), np.float32)
     spans = _spans(sorted(masks), len(small))
     new = [span for span in spans if not _unchanged(span, masks, previous)]
-    total = sum(len(_between(span, len(small))) for span in new)
-    done = len(masks)
+    total = sum(len(_between(span, len(small))) * (2 - span.count(None)) for span in new)
+    steps = itertools.count(1)
     alignment = Alignment(small) if new else None
     for number, mask in masks.items():
         result[number], confidence[number] = mask, 1
@@ -113,13 +117,13 @@ def track(
         if span not in new and previous is not None:
             result[inner], confidence[inner] = previous.masks[inner], previous.confidence[inner]
         elif inner and alignment is not None:
-            soft, found = _track_span(small, alignment, reduced, span)
+            soft, found = _track_span(
+                small, alignment, reduced, span, lambda: on_progress(next(steps), total)
+            )
             alignment.forget()
             confidence[inner] = found
             for number, mask in zip(inner, soft, strict=True):
                 result[number] = _enlarge(mask.astype(np.float32), size) > 0.5
-            done += len(inner)
-            on_progress(done, total + len(masks))
     return Tracked(result, confidence, masks)
 
 
@@ -148,7 +152,11 @@ def _unchanged(span: Span, masks: Mapping[int, np.ndarray], previous: Tracked | 
 
 
 def _track_span(
-    frames: np.ndarray, alignment: Alignment, painted: Mapping[int, np.ndarray], span: Span
+    frames: np.ndarray,
+    alignment: Alignment,
+    painted: Mapping[int, np.ndarray],
+    span: Span,
+    on_frame: Callable[[], None],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Soft masks [n, H, W] and confidence [n] of the frames between two painted ones."""
     inner = _between(span, len(frames))
@@ -158,7 +166,8 @@ def _track_span(
         if start is None:
             continue
         rigid = _rigid(frames, painted[start], [start, *numbers], alignment)
-        one: Pursued = pursue(frames, alignment, painted[start], [start, *numbers], rigid)
+        along = [start, *numbers]
+        one = pursue(frames, alignment, painted[start], along, rigid, on_frame=on_frame)
         order = slice(1, None) if start == begin else slice(None, 0, -1)
         found.append(Pursued(one.soft[order], one.likeness[order]))
         distance = np.abs(np.array(inner) - start)
@@ -187,8 +196,12 @@ def _rigid(
     return TrackedMask(motion, confidence)
 
 
-def _reduced(frames: np.ndarray | Iterable[np.ndarray]) -> tuple[tuple[int, int], np.ndarray]:
+def _reduced(
+    frames: np.ndarray | Iterable[np.ndarray] | PathLike,
+) -> tuple[tuple[int, int], np.ndarray]:
     """The size (h, w) of the frames, and all of them made small, [T, H, W, 3] uint8."""
+    if isinstance(frames, str | os.PathLike):
+        frames = open_footage(frames).frames()
     held: list[np.ndarray] = []
     size = (0, 0)
     for frame in frames:

@@ -94,7 +94,7 @@ def test_flags_and_fields_exist():
 
     def check(case):
         known = of_batch if "batch" in case[1] else ordinary
-        if case[1][0].startswith("--") and case[0].stem == "batch":  # by itself in the text
+        if case[1][0].startswith("--") and case[0].stem in ("batch", "scale"):  # by itself
             known = ordinary | of_batch
         for word in case[1]:
             flag, _, value = word.strip("[]").removeprefix("--").partition("=")

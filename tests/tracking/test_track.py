@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import vidprior
+from vidprior.io import images
 from vidprior.tracking.appearance import histogram, likeness, to_lab
 from vidprior.tracking.segment import signed_distance
 from vidprior.tracking.track import Tracked, _spans, track
@@ -133,3 +134,10 @@ def test_what_cannot_be_tracked_is_one_line(clip, painted, says):
 def test_frames_that_are_too_small_are_refused():
     with pytest.raises(vidprior.InputError, match="too small"):
         track(np.zeros((3, 8, 8, 3), np.uint8), {0: np.eye(8, dtype=bool)})
+
+
+def test_frames_may_be_the_path_of_a_clip(clip, tmp_path):
+    frames, truth = clip
+    images.write_frames(tmp_path / "frames", frames)
+    found = track(tmp_path / "frames", {0: truth[0]})
+    np.testing.assert_array_equal(found.masks, track(frames, {0: truth[0]}).masks)

@@ -23,7 +23,7 @@ _RENEWAL = 0.15
 # The object moved as one piece replaces a carried mask that it overlaps by less than this, or that
 # has shrunk to this share of its area, if its own confidence is so high, and its colours are at
 # least as like the painted ones.
-_OVERLAP, _SHRUNK, _CONFIDENT = 0.5, 0.6, 0.55
+_OVERLAP, _SHRUNK, _CONFIDENT = 0.2, 0.6, 0.55
 
 
 class Pursued(NamedTuple):

@@ -29,7 +29,7 @@ GROUPS = (
     ("io",),
     ("flow",),
     ("propagation", "training"),
-    ("run",),
+    ("tracking", "run"),
     ("evaluation", "api"),
     ("doctor", "command_line", "console"),
     ("batch",),

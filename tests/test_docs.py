@@ -12,6 +12,8 @@ from vidprior import api, command_line
 from vidprior.batch import command as batch_command
 from vidprior.configuration import check_overrides, find, load
 from vidprior.run.clip_file import PreparedClip
+from vidprior.tracking import command as track_command
+from vidprior.tracking import track as tracking
 from vidprior.training.train_step import TrainState
 from vidprior.types import Flows, Propagated
 
@@ -89,13 +91,18 @@ def test_there_are_commands_to_check():
 
 def test_flags_and_fields_exist():
     ordinary = {*command_line.define_first(), *command_line.define_others()}
-    of_batch = {flag.removeprefix("--") for flag in batch_command.parser()._option_string_actions}
+    of_batch, of_track = (
+        {flag.removeprefix("--") for flag in command.parser()._option_string_actions}
+        for command in (batch_command, track_command)
+    )
     config = load("base")
 
     def check(case):
-        known = of_batch if "batch" in case[1] else ordinary
+        known = of_batch if "batch" in case[1] else of_track if "track" in case[1] else ordinary
         if case[1][0].startswith("--") and case[0].stem in ("batch", "scale"):  # by itself
             known = ordinary | of_batch
+        if case[1][0].startswith("--") and case[0].stem == "masks":
+            known = ordinary | of_track
         for word in case[1]:
             flag, _, value = word.strip("[]").removeprefix("--").partition("=")
             if flag.startswith("config."):
@@ -165,13 +172,14 @@ def test_the_python_of_the_manual_runs(monkeypatch, tmp_path):
     """All but the training: the calls fit the signatures, the configuration has the fields."""
     result = mock.create_autospec(vidprior.Result, instance=True)
     monkeypatch.setattr(vidprior, "inpaint", mock.create_autospec(api.inpaint, return_value=result))
+    monkeypatch.setattr(vidprior, "track", mock.create_autospec(tracking.track))
     blocks = re.findall(
         r"```python\n(.*?)```", (ROOT / "docs/develop/python.md").read_text(), re.DOTALL
     )
-    names = {"frames": None, "hole": None}
+    names = {"frames": mock.MagicMock(), "hole": mock.MagicMock()}
     for block in blocks:
         exec(block, names)
-    assert vidprior.inpaint.call_count == len(blocks) == 2
+    assert vidprior.inpaint.call_count == vidprior.track.call_count == 2
     assert result.save.call_count == 1
 
 

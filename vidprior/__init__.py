@@ -5,14 +5,27 @@ from typing import TYPE_CHECKING, Any
 from vidprior.errors import InputError, Interrupted, NonFiniteLoss
 
 __version__ = "0.1.0"
-__all__ = ["InputError", "Interrupted", "NonFiniteLoss", "Result", "inpaint"]
+__all__ = [
+    "InputError",
+    "Interrupted",
+    "NonFiniteLoss",
+    "Result",
+    "Tracked",
+    "inpaint",
+    "track",
+]
 
 if TYPE_CHECKING:
     from vidprior.api import Result, inpaint
+    from vidprior.tracking.track import Tracked, track
 
 
 def __getattr__(name: str) -> Any:
     """The Python entry, loaded when it is first asked for: JAX takes seconds to load."""
+    if name in ("Tracked", "track"):
+        from vidprior.tracking import track as tracking
+
+        return getattr(tracking, name)
     if name in __all__:
         from vidprior import api
 

@@ -7,6 +7,7 @@ python -m vidprior.main --mode=evaluate --workdir=DIR --truth=PATH [--protocol=p
 python -m vidprior.main --mode=import --published=F --config=configs/flow.py --video=V ...
 python -m vidprior.main --mode=export --published=F --workdir=DIR
 python -m vidprior.main --mode=doctor
+python -m vidprior.main track --video=V --painted=FRAME:IMAGE --output=MASKS
 python -m vidprior.main batch MANIFEST [--output=DIR] [--engine=ray --address=A]
 """
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from vidprior.run.workdir import Workdir
 
 # Modules whose `main(arguments)` takes the words after the name.
-SUBCOMMANDS = {"batch": "vidprior.batch.command"}
+SUBCOMMANDS = {"batch": "vidprior.batch.command", "track": "vidprior.tracking.command"}
 
 
 def main(arguments: Sequence[str]) -> int:

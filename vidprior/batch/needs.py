@@ -1,7 +1,7 @@
 """The memory that a segment will take, predicted from its size and configuration.
 
-The sums follow the arrays that a run holds; the factors are estimates. One run was compared: it took
-0.67 GiB at most, and 1.07 GiB were predicted.
+The sums follow the arrays that a run holds; the factors are estimates. One run was compared: it
+took 0.67 GiB at most, and 1.07 GiB were predicted.
 """
 
 from ml_collections import ConfigDict

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vidprior.propagation.mask_tracking import CONFIDENT, move_mask, track_mask
+from vidprior.tracking.rigid import CONFIDENT, move_mask, track_mask
 
 T, H, W = 6, 60, 90
 

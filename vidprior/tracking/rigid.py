@@ -1,4 +1,4 @@
-"""Tracks a mask painted in one frame through the clip, along estimated flow.
+"""Tracks a mask painted in one frame through the clip as one piece, along estimated flow.
 
 Letters
     T  frames     H  rows     W  columns

@@ -1,0 +1,155 @@
+"""Masks from boxes and from painted frames, through the command."""
+
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from vidprior.errors import InputError
+from vidprior.io import images
+from vidprior.io.footage import read_frames
+from vidprior.io.masks import read_mask_frames
+from vidprior.tracking import command
+from vidprior.tracking.track import Tracked
+
+T, SIZE = 8, (96, 128)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """A textured patch moves by (5, 2) pixels a frame over a still, textured background."""
+    folder = tmp_path_factory.mktemp("clip")
+    random = np.random.default_rng(0)
+    ground, patch = (
+        cv2.GaussianBlur(random.integers(0, 256, (*size, 3), np.uint8), (0, 0), 2)
+        for size in (SIZE, (36, 44))
+    )
+    frames = np.stack([ground] * T)
+    truth = np.zeros((T, *SIZE), bool)
+    for t in range(T):
+        place = np.s_[20 + 2 * t : 56 + 2 * t, 15 + 5 * t : 59 + 5 * t]
+        frames[t][place], truth[t][place] = patch, True
+    images.write_frames(folder / "frames", frames)
+    for t in range(T):
+        images.write_image(folder / f"painted{t}.png", truth[t].astype(np.uint8) * 255)
+    return folder, truth
+
+
+def run(capsys, *arguments):
+    assert command.main([str(word) for word in arguments]) == 0
+    return capsys.readouterr().out
+
+
+def overlap(first, second):
+    return (first & second).sum() / (first | second).sum()
+
+
+def test_a_painted_frame_is_tracked_both_ways(clip, tmp_path, capsys):
+    folder, truth = clip
+    told = run(
+        capsys, "--video", folder / "frames", "--output", tmp_path / "m",
+        "--painted", f"3:{folder / 'painted3.png'}",
+    )  # fmt: skip
+    masks = read_mask_frames(tmp_path / "m", size=SIZE, num_frames=T) > 127
+    assert np.array_equal(masks[3], truth[3])
+    assert min(overlap(m, t) for m, t in zip(masks, truth, strict=True)) > 0.85
+    preview = read_frames(tmp_path / "m.mp4")
+    assert preview.frames.shape == (T, *SIZE, 3)
+    confidence = json.loads((tmp_path / "m.json").read_text())["confidence"]
+    assert len(confidence) == T
+    assert confidence[3] == 1
+    assert min(confidence) > 0.6
+    assert "confidence: " in told
+    assert "paint frame" not in told
+
+
+def test_a_folder_holds_painted_masks_of_any_frames(clip, tmp_path, capsys):
+    """Empty masks, as other programs write them where the object is away, are left out."""
+    folder, truth = clip
+    (tmp_path / "painted").mkdir()
+    for number in (0, 6):
+        shutil.copy(folder / f"painted{number}.png", tmp_path / f"painted/{number:05d}.png")
+    images.write_image(tmp_path / "painted/00007.png", np.zeros(SIZE, np.uint8))
+    words = ("--video", folder / "frames", "--output", tmp_path / "m")
+    words += ("--painted", tmp_path / "painted")
+    run(capsys, *words)
+    masks = read_mask_frames(tmp_path / "m", size=SIZE, num_frames=T) > 127
+    assert np.array_equal(masks[[0, 6]], truth[[0, 6]])
+    assert min(overlap(m, t) for m, t in zip(masks, truth, strict=True)) > 0.85
+    with pytest.raises(InputError, match="frame 0 is painted twice"):
+        command.main([*map(str, words), f"--painted=0:{folder / 'painted0.png'}"])
+
+
+def test_the_object_in_a_box_is_tracked(clip, tmp_path, capsys):
+    _, truth = clip
+    flat = tmp_path / "flat"
+    images.write_frames(flat, np.where(truth[..., None], np.uint8([230, 200, 90]), np.uint8(40)))
+    run(capsys, "--video", flat, "--output", tmp_path / "m", "--object", "0:8,12,60,52")
+    masks = read_mask_frames(tmp_path / "m", size=SIZE, num_frames=T) > 127
+    assert overlap(masks[0], truth[0]) > 0.95
+
+
+def test_the_earlier_name_is_the_same_command(clip):
+    tool = pathlib.Path(__file__).parents[2] / "tools/make_mask.py"
+    asked = [sys.executable, tool, "--video", clip[0] / "frames", "--output", "m"]
+    made = subprocess.run(asked, capture_output=True, text=True, timeout=120, check=False)
+    assert made.returncode == 2
+    assert made.stderr == "error: give --box, or --painted or --object, one or more of them\n"
+
+
+def test_boxes_through_the_command(clip, tmp_path, capsys):
+    folder, _ = clip
+    video = ("--video", folder / "frames", "--output", tmp_path / "m")
+    run(capsys, *video, "--box", "0:40,20,64,48")
+    masks = read_mask_frames(tmp_path / "m", size=SIZE, num_frames=T) > 127
+    expected = np.zeros(SIZE, bool)
+    expected[20:68, 40:104] = True
+    assert np.array_equal(masks, np.broadcast_to(expected, (T, *SIZE)))
+
+
+@pytest.mark.parametrize(
+    ("confidence", "says"),
+    [
+        ([1, 0.9, 0.8], "mean 0.90, minimum 0.80"),
+        ([1, 0.5, 0.9, 0.1, 0.1, 0.1], "low in frames 1 and 3 to 5: paint frame 4 too"),
+    ],
+)
+def test_what_is_told_of_the_confidence(confidence, says):
+    tracked = Tracked(np.zeros((len(confidence), 1, 1), bool), np.array(confidence), {})
+    assert command.describe(tracked).endswith(says)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((), "give --box, or"),
+        (("--box", "0:1,2,3,4", "--painted", "0:x.png"), "give --box, or"),
+        (("--box", "1,2,3,4"), "from 0 to 7"),
+        (("--box", "8:1,2,3,4"), "from 0 to 7"),
+        (("--box", "0:1,2,3"), "LEFT,TOP,WIDTH,HEIGHT"),
+        (("--box", "0:1,2,0,4"), "above 0"),
+        (("--painted", "0:/nowhere.png"), "nowhere.png"),
+        (("--object", "0:0,0,128,96"), "leave some around it"),
+        (("--object", "0:500,0,10,10"), "part of the frame"),
+        (("--paint", "0:x.png"), "unrecognized"),
+    ],
+)
+def test_what_cannot_be_used_is_one_line(clip, tmp_path, arguments, says):
+    folder, _ = clip
+    with pytest.raises(InputError, match=re.escape(says)):
+        command.main([f"--video={folder / 'frames'}", f"--output={tmp_path / 'm'}", *arguments])
+
+
+def test_an_empty_painting_is_refused(clip, tmp_path):
+    folder, _ = clip
+    empty = tmp_path / "empty.png"
+    images.write_image(empty, np.zeros(SIZE, np.uint8))
+    words = [f"--video={folder / 'frames'}", f"--output={tmp_path / 'm'}"]
+    with pytest.raises(InputError, match="nothing is painted"):
+        command.main([*words, f"--painted=0:{empty}"])

@@ -1,0 +1,1 @@
+"""Masks by tracking: from painted frames to a mask for every frame."""

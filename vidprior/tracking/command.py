@@ -1,0 +1,170 @@
+"""Makes masks for a clip: by tracking an object, or from boxes.
+
+  vidprior track --video clip.mp4 --output masks --painted 12:frame12.png
+  vidprior track --video clip.mp4 --output masks --painted painted/
+  vidprior track --video clip.mp4 --output masks --object 0:40,20,64,48
+  vidprior track --video clip.mp4 --output masks --box 0:40,20,64,48
+
+writes a mask for every frame, `masks.mp4` (the clip with the mask outlined) and `masks.json`
+(a confidence for every frame). Frames count from 0; a box is FRAME:LEFT,TOP,WIDTH,HEIGHT.
+
+A painted mask (white on black, of the video's size) is tracked forwards and backwards through
+the clip. If the confidence is low, the object is hidden, has turned, or is lost: check the
+preview, paint that frame too, and give both. A folder may hold any number of painted masks,
+named by frame number. --object finds the object in a box of one frame, and tracks it. --box makes
+masks of the boxes themselves, interpolated linearly.
+"""
+
+import argparse
+import functools
+import json
+import pathlib
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+
+import numpy as np
+from tqdm import tqdm
+
+from vidprior.errors import InputError
+from vidprior.imaging.visualize import outline_hole
+from vidprior.io import images, numbering, video_writer
+from vidprior.io.footage import Footage, open_footage
+from vidprior.io.masks import read_mask_frames
+from vidprior.tracking.boxes import Box, box_masks, object_in_box
+from vidprior.tracking.track import CONFIDENT, Tracked, track
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells errors in one line."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise InputError(message)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The flags of the command."""
+    made = _Parser(
+        prog="vidprior track",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = made.add_argument
+    add("--video", required=True, help="a video file or a folder of frames")
+    add("--output", type=pathlib.Path, required=True, help="folder of the masks")
+    add("--painted", action="append", default=[], help="FRAME:IMAGE, or a folder; repeatable")
+    add("--object", action="append", default=[], help="FRAME:LEFT,TOP,WIDTH,HEIGHT; repeatable")
+    add("--box", action="append", default=[], help="FRAME:LEFT,TOP,WIDTH,HEIGHT; repeatable")
+    return made
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Makes masks as the flags say.
+
+    Args:
+      arguments: the words after `track`.
+
+    Raises:
+      InputError: a flag or a file is invalid.
+    """
+    flags = parser().parse_args(list(arguments))
+    if bool(flags.box) == bool(flags.painted or flags.object):
+        raise InputError("give --box, or --painted or --object, one or more of them")
+    footage = open_footage(flags.video)
+    if flags.box:
+        boxes = dict(_parse_box(text, footage.count, "--box") for text in flags.box)
+        masks = box_masks(boxes, footage.count, footage.size)
+        _write(flags.output, footage, Tracked(masks, np.ones(footage.count, np.float32), {}))
+        return 0
+    painted = _read_painted(flags.painted, footage)
+    for number, found in _find_objects(flags.object, footage).items():
+        if number in painted:
+            raise InputError(f"--object {number}: frame {number} is painted too: give one of both")
+        painted[number] = found
+    with tqdm(unit="frame", desc="track", disable=None) as bar:
+        tracked = track(footage.frames(), painted, on_progress=functools.partial(_show, bar))
+    _write(flags.output, footage, tracked)
+    return 0
+
+
+def describe(tracked: Tracked) -> str:
+    """The confidence of the masks, and which frame to paint next."""
+    confidence = tracked.confidence
+    told = f"confidence: mean {confidence.mean():.2f}, minimum {confidence.min():.2f}"
+    if tracked.weakest is None:
+        return told
+    named = numbering.spell(np.flatnonzero(confidence < CONFIDENT).tolist())
+    return f"{told}; low in {named}: paint frame {tracked.weakest} too"
+
+
+def _show(bar: "tqdm[None]", done: int, total: int) -> None:
+    bar.total = total
+    bar.update(done - bar.n)
+
+
+def _read_painted(given: Iterable[str], footage: Footage) -> dict[int, np.ndarray]:
+    """Painted masks [H, W] bool, by frame number; masks of a folder that are empty are left out."""
+    painted: dict[int, np.ndarray] = {}
+    for text in given:
+        folder = pathlib.Path(text)
+        if folder.is_dir():
+            files = images.list_images(folder)
+            numbers = numbering.numbers_in(files)
+            if numbers is None:
+                raise InputError(f"{folder}: name each image by the number of its frame")
+            found = list(zip(numbers, map(str, files), strict=True))
+        else:
+            found = [_parse(text, footage.count, "--painted")]
+        for number, path in found:
+            if not 0 <= number < footage.count:
+                raise InputError(f"{path}: the clip has frames 0 to {footage.count - 1}")
+            if number in painted:
+                raise InputError(f"{path}: frame {number} is painted twice")
+            (mask,) = read_mask_frames(path, size=footage.size, num_frames=1)
+            if (mask > 127).any():
+                painted[number] = mask > 127
+            elif not folder.is_dir():
+                raise InputError(f"{path}: nothing is painted")
+        if folder.is_dir() and not painted:
+            raise InputError(f"{folder}: nothing is painted in any image")
+    return painted
+
+
+def _find_objects(given: Iterable[str], footage: Footage) -> dict[int, np.ndarray]:
+    found = {}
+    for text in given:
+        number, box = _parse_box(text, footage.count, "--object")
+        if number in found:
+            raise InputError(f"--object {text}: frame {number} has a box already")
+        (frame,) = footage.part(number, number + 1).frames()
+        found[number] = object_in_box(frame, box)
+    return found
+
+
+def _write(output: pathlib.Path, footage: Footage, tracked: Tracked) -> None:
+    images.write_frames(output, (mask.astype(np.uint8) * 255 for mask in tracked.masks))
+    preview, values = output.with_suffix(".mp4"), output.with_suffix(".json")
+    shown = (outline_hole(f, m) for f, m in zip(footage.frames(), tracked.masks, strict=True))
+    video_writer.write_video(preview, shown, rate=footage.rate or Fraction(25))
+    confidence = [round(float(value), 4) for value in tracked.confidence]
+    values.write_text(json.dumps({"confidence": confidence}) + "\n")
+    print(f"masks:   {output}/*.png\npreview: {preview}\nvalues:  {values}")
+    print(describe(tracked))
+
+
+def _parse(text: str, count: int, flag: str) -> tuple[int, str]:
+    number, colon, value = text.partition(":")
+    if not (colon and number.isdecimal() and int(number) < count):
+        raise InputError(f"{flag} {text}: begin with a frame from 0 to {count - 1} and a colon")
+    return int(number), value
+
+
+def _parse_box(text: str, count: int, flag: str) -> tuple[int, Box]:
+    number, value = _parse(text, count, flag)
+    try:
+        left, top, width, height = map(float, value.split(","))
+    except ValueError as error:
+        raise InputError(f"{flag} {text}: give FRAME:LEFT,TOP,WIDTH,HEIGHT") from error
+    if not (np.isfinite([left, top]).all() and 0 < width < np.inf and 0 < height < np.inf):
+        raise InputError(f"{flag} {text}: width and height must be above 0")
+    return number, (left, top, width, height)

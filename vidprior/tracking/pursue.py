@@ -1,0 +1,94 @@
+"""Follows a mask from one frame through the next ones.
+
+Letters
+    T  frames     H  rows     W  columns
+"""
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from vidprior.imaging.sampling import sample
+from vidprior.tracking.alignment import Alignment
+from vidprior.tracking.appearance import Appearance, histogram, likeness, to_lab
+from vidprior.tracking.rigid import TrackedMask, move_mask
+from vidprior.tracking.segment import segment_frame, surroundings
+
+# Fewer pixels are no mask.
+_FEWEST = 10
+# Share by which each frame renews the colours.
+_RENEWAL = 0.15
+# The object moved as one piece replaces a carried mask that it overlaps by less than this, or that
+# has shrunk to this share of its area, if its own confidence is so high, and its colours are at
+# least as like the painted ones.
+_OVERLAP, _SHRUNK, _CONFIDENT = 0.2, 0.6, 0.55
+
+
+class Pursued(NamedTuple):
+    """The mask in some frames.
+
+    Attributes:
+      soft: [n, H, W] float16 in [0, 1].
+      likeness: [n] float32, of the colours under the mask to the painted ones, 0 to 1.
+    """
+
+    soft: np.ndarray
+    likeness: np.ndarray
+
+
+def pursue(
+    frames: np.ndarray,
+    alignment: Alignment,
+    painted: np.ndarray,
+    numbers: Sequence[int],
+    rigid: TrackedMask,
+    *,
+    on_frame: Callable[[], None] = lambda: None,
+) -> Pursued:
+    """Follows a painted mask.
+
+    Args:
+      frames: [T, H, W, 3] uint8 RGB.
+      alignment: of these frames.
+      painted: [H, W] bool, in frame `numbers[0]`.
+      numbers: frames one after the other, in either direction.
+      rigid: the painted mask moved as one piece.
+      on_frame: called after each frame.
+
+    Returns:
+      The masks in `numbers`.
+    """
+    lab = to_lab(frames[numbers[0]])
+    first = Appearance(histogram(lab, painted), histogram(lab, surroundings(painted)))
+    seen, soft = first, painted.astype(np.float32)
+    masks, likenesses = [soft], [1.0]
+    for before, number in itertools.pairwise(numbers):
+        shift = alignment.shift(number, before)
+        lab = to_lab(frames[number])
+        carried = sample(soft, shift.place, outside="zero") > 0.5
+        if rigid.confidence[number] > _CONFIDENT:
+            whole = move_mask(painted, rigid.motion[number])
+            both, either = (carried & whole).sum(), (carried | whole).sum()
+            lost = both < _OVERLAP * either or carried.sum() < _SHRUNK * whole.sum()
+            if lost and _like(first, lab, whole) >= _like(first, lab, carried):
+                carried = whole
+        if carried.sum() < _FEWEST:
+            soft = np.zeros_like(soft)
+        else:
+            soft = segment_frame(frames[number], lab, carried, shift.own, seen)
+            inside = (histogram(lab, soft > 0.8) + first.inside) / 2
+            outside = histogram(lab, surroundings(carried) & (soft < 0.2))
+            seen = Appearance(*(
+                (1 - _RENEWAL) * old + _RENEWAL * new
+                for old, new in zip(seen, (inside, outside), strict=True)
+            ))  # fmt: skip
+        on_frame()
+        masks.append(soft)
+        likenesses.append(_like(first, lab, soft > 0.5))
+    return Pursued(np.stack(masks).astype(np.float16), np.array(likenesses, np.float32))
+
+
+def _like(first: Appearance, lab: np.ndarray, mask: np.ndarray) -> float:
+    return likeness(first.inside, histogram(lab, mask)) if mask.sum() >= _FEWEST else 0.0

@@ -1,0 +1,92 @@
+"""The mask of one frame: from the mask of a neighbour, colours, and motion of its own.
+
+All three vote for each pixel. GrabCut (Rother et al., 2004) then cuts along edges of the
+picture, and both are averaged.
+
+Letters
+    H  rows     W  columns
+"""
+
+import cv2
+import numpy as np
+
+from vidprior.imaging.dilation import dilate
+from vidprior.imaging.geometry import box_around
+from vidprior.tracking.appearance import Appearance, log_ratio
+
+# Width of the band around the carried mask's border in which the mask is decided, relative to
+# the height.
+_BAND = 1 / 40
+# Votes, as log-odds: the largest of the carried mask; weights of colours and of motion.
+_CARRIED, _COLOUR, _MOTION = 4.5, 1.0, 4.0
+# Motion votes if the median of the object's exceeds so many pixels.
+_MOVES = 1.5
+# What is farther outside the carried mask than this, in bands, is not the object's.
+_BEYOND, _SURELY_NOT = 2.5, -6.0
+# Log-odds from which GrabCut is not asked.
+_CERTAIN = 2.5
+
+
+def segment_frame(
+    frame: np.ndarray, lab: np.ndarray, carried: np.ndarray, own: np.ndarray, seen: Appearance
+) -> np.ndarray:
+    """The mask of a frame.
+
+    Args:
+      frame: [H, W, 3] uint8 RGB.
+      lab: [H, W, 3] uint8, the same as Lab.
+      carried: [H, W] bool, not empty, the mask of a neighbour, carried along the flow.
+      own: [H, W] float32, pixels by which each pixel moves against the camera's motion.
+      seen: colours of the object and around it.
+
+    Returns:
+      [H, W] float32 in [0, 1].
+    """
+    band = _BAND * len(frame)
+    inwards = signed_distance(carried)
+    odds = np.clip(_CARRIED / 3 * inwards / band, -_CARRIED, _CARRIED)
+    odds += _COLOUR * log_ratio(seen, lab)
+    typical = float(np.median(own[carried]))
+    if typical > _MOVES:
+        odds += _MOTION * np.clip(2 * own / typical - 1, -1, 1)
+    odds = np.where(inwards < -_BEYOND * band, _SURELY_NOT, odds)
+    votes: np.ndarray = cv2.GaussianBlur(odds.astype(np.float32), (0, 0), 1.0)
+    cut = _cut(frame, votes, inwards / band, carried)
+    soft: np.ndarray = (1 / (1 + np.exp(-votes)) + cut) / 2
+    return soft
+
+
+def signed_distance(mask: np.ndarray) -> np.ndarray:
+    """[H, W] float32: pixels to the border of a mask [H, W] bool, positive inside."""
+    inside, outside = (
+        cv2.distanceTransform(part.astype(np.uint8), cv2.DIST_L2, 5) for part in (mask, ~mask)
+    )
+    result: np.ndarray = inside - outside
+    return result
+
+
+def _cut(
+    frame: np.ndarray, odds: np.ndarray, inwards: np.ndarray, carried: np.ndarray
+) -> np.ndarray:
+    """[H, W] float32, 0 or 1: GrabCut near the carried mask, where the votes are not certain."""
+    box = box_around(carried, margin=round(4 * _BAND * len(frame)))
+    labels = np.where(odds > 0, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    labels[(odds > _CERTAIN) & (inwards > 0.7)] = cv2.GC_FGD
+    labels[(odds < -_CERTAIN) | (inwards < -2)] = cv2.GC_BGD
+    labels = np.ascontiguousarray(labels[box])
+    found = np.zeros(odds.shape, np.float32)
+    # GrabCut fits five colours to either side, and needs some of both.
+    sure = ((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)).sum()
+    if 10 < sure < labels.size - 10:
+        cv2.setRNGSeed(0)  # of its clustering
+        ours, theirs = np.zeros((1, 65)), np.zeros((1, 65))
+        picture, unused = np.ascontiguousarray(frame[box]), (0, 0, 1, 1)
+        cv2.grabCut(picture, labels, unused, ours, theirs, 1, cv2.GC_INIT_WITH_MASK)
+    found[box] = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
+    return found
+
+
+def surroundings(mask: np.ndarray) -> np.ndarray:
+    """[H, W] bool: a ring around a mask, as wide as half the root of its area."""
+    width = max(len(mask) / 30, 0.5 * float(np.sqrt(mask.sum())))
+    return dilate(mask, width) & ~mask

@@ -10,6 +10,8 @@ LOWEST_VENV := .venv-lowest
 LOWEST_STAMP := $(LOWEST_VENV)/.installed
 TORCH_VENV := .venv-pwcnet
 TORCH_STAMP := $(TORCH_VENV)/.installed
+GPU_VENV := .venv-gpu
+GPU_STAMP := $(GPU_VENV)/.installed
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -q
 TORCH_PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(TORCH_VENV)/bin/python -m pip install -q
 CODE := vidprior configs tools tests third_party docs setup.py
@@ -17,7 +19,7 @@ CODE := vidprior configs tools tests third_party docs setup.py
 WORKERS ?= auto
 
 .PHONY: help env demo test test-all test-lowest parity parity-strict lint fast-test test-torch \
-	pwcnet-env vgg16-weights torture torture-short clean
+	gpu-check gpu-check-short pwcnet-env vgg16-weights torture torture-short clean
 
 help:
 	@echo "make demo           inpaint a small clip on this machine, with numbers"
@@ -31,6 +33,7 @@ help:
 	@echo "make pwcnet-env     the PyTorch environment of the flow estimator, in $(TORCH_VENV)"
 	@echo "make vgg16-weights  download VGG16's weights and convert them to weights/vgg16.npz"
 	@echo "make test-torch     the tests of the PyTorch tools"
+	@echo "make gpu-check      compile the updates for GPUs that are not here, and check the programs"
 	@echo "make torture        kills, malformed inputs and missing resources, with figures"
 
 env: $(STAMP)
@@ -91,6 +94,21 @@ vgg16-weights: $(TORCH_STAMP)
 test-torch: $(TORCH_STAMP)
 	$(TORCH_PIP) -r third_party/pwcnet_torch/requirements-test.txt -c third_party/pwcnet_torch/constraints.txt
 	$(TORCH_VENV)/bin/python -m pytest third_party/pwcnet_torch/tests
+
+# JAX's plugin compiles; CUDA's libraries, which only running needs, are left out.
+GPU_CHECK := $(GPU_VENV)/bin/python tools/gpu_check.py --output=out/gpu_check.json
+gpu-check: $(GPU_STAMP)
+	$(GPU_CHECK) $(ARGS)
+
+gpu-check-short: $(GPU_STAMP)
+	$(GPU_CHECK) --short
+
+$(GPU_STAMP): setup.py constraints.txt
+	$(PYTHON) -m venv $(GPU_VENV)
+	PIP_DISABLE_PIP_VERSION_CHECK=1 $(GPU_VENV)/bin/python -m pip install -q -e . -c constraints.txt
+	PIP_DISABLE_PIP_VERSION_CHECK=1 $(GPU_VENV)/bin/python -m pip install -q --no-deps \
+		jax-cuda12-plugin jax-cuda12-pjrt -c constraints.txt
+	touch $@
 
 # Half an hour; the short form, of CI, takes two minutes at most.
 SEED ?= 1

@@ -65,6 +65,7 @@ class Spec:
       length: of the window, in frames.
       conv_ndim: 2 or 3.
       channels: of the scales; empty: those of configs/flow.py.
+      optimizer: 'adam' or 'muon'.
       updates: in one dispatch.
       networks: that are fitted at once.
       form: of several networks: 'unrolled' (`side_by_side`) or 'vmap'.
@@ -79,6 +80,7 @@ class Spec:
     length: int = 5
     conv_ndim: int = 2
     channels: tuple[int, ...] = ()
+    optimizer: str = "adam"
     updates: int = 100
     networks: int = 1
     form: str = "unrolled"
@@ -92,6 +94,7 @@ class Spec:
         )
         with made.config.unlocked():
             made.config.model.conv_ndim = self.conv_ndim
+            made.config.optimizer.name = self.optimizer
             if self.channels:
                 made.config.model.channels = self.channels
         return made

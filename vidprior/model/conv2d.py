@@ -46,10 +46,16 @@ def _forward(
 def _backward(
     stride: int, residuals: tuple[jax.Array, jax.Array], cotangent: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
+    # XLA's gradient to the input is always slow on a CPU. Elsewhere it is slow only if the kernel
+    # has more pixels than the result: XLA swaps the two, in both gradients, and computes six
+    # times the products of the input's.
     x, kernel = residuals
     _, vjp = jax.vjp(functools.partial(_lax_conv, stride=stride), x, kernel)
     x_cotangent, kernel_cotangent = vjp(cotangent)
-    if _needs_own_form(kernel, cotangent):
+    larger = math.prod(kernel.shape[:2]) > math.prod(cotangent.shape[1:3])
+    if larger:
+        kernel_cotangent = _kernel_vjp_by_products(x, cotangent, kernel, stride=stride)
+    if larger or jax.default_backend() == "cpu":
         if stride == 1 and kernel.shape[2] <= FEW_CHANNELS:
             x_cotangent = _vjp_by_products(cotangent, kernel)
         else:
@@ -58,16 +64,6 @@ def _backward(
         zero = jnp.zeros((), x.dtype)
         x_cotangent = lax.pad(x_cotangent, zero, [(0, 0, 0), *margins, (0, 0, 0)])
     return x_cotangent, kernel_cotangent
-
-
-def _needs_own_form(kernel: jax.Array, cotangent: jax.Array) -> bool:
-    """Whether XLA's gradient to the input is slow.
-
-    On a CPU it always is. On other devices it is slow only if the kernel has more pixels than
-    the image: XLA swaps the two, and computes six times the products.
-    """
-    larger = math.prod(kernel.shape[:2]) > math.prod(cotangent.shape[1:3])
-    return larger or jax.default_backend() == "cpu"
 
 
 conv2d.defvjp(_forward, _backward)
@@ -114,3 +110,16 @@ def _vjp_by_correlation(cotangent: jax.Array, kernel: jax.Array, *, stride: int)
     count, height, width, _ = y.shape
     y = y.reshape(count, height, width, stride, stride, channels).swapaxes(2, 3)
     return y.reshape(count, height * stride, width * stride, channels)
+
+
+def _kernel_vjp_by_products(
+    x: jax.Array, cotangent: jax.Array, kernel: jax.Array, *, stride: int
+) -> jax.Array:
+    """The kernel gradient of few pixels, as one matrix product of what every tap sees."""
+    rows, columns = (stride * (size - 1) + 1 for size in cotangent.shape[1:3])
+    seen = [
+        x[:, i : i + rows : stride, j : j + columns : stride]
+        for i in range(kernel.shape[0])
+        for j in range(kernel.shape[1])
+    ]
+    return jnp.einsum("nhwtc,nhwf->tcf", jnp.stack(seen, 3), cotangent).reshape(kernel.shape)

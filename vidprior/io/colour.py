@@ -109,12 +109,18 @@ def to_array(frame: Any, colour: Colour, *, layout: str = "rgb24") -> np.ndarray
 
 def from_array(picture: Any, colour: Colour, *, layout: str) -> Any:
     """A frame of [H, W, 3] uint8 RGB, PyAV's, in the pixel format `layout`."""
-    return picture.reformat(
+    frame = picture.reformat(
         format=layout,
         dst_colorspace=MATRICES[colour.matrix],
         dst_color_range=2 if colour.full_range else 1,
         interpolation=_ACCURATE,
     )
+    # Rows are padded in memory. x264 reads what lies there, and the file would depend on it.
+    for plane in frame.planes:
+        pixels = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+        pixels[:, plane.width :] = 0
+        pixels[plane.height :] = 0
+    return frame
 
 
 def has_alpha(pixel_format: Any) -> bool:

@@ -8,7 +8,7 @@ import pytest
 
 from vidprior.errors import InputError
 from vidprior.io import footage, video_scan, video_writer
-from vidprior.io.colour import BT709, Colour
+from vidprior.io.colour import BT709, Colour, from_array
 
 UNKNOWN = 2
 # Red and blue in luma, by matrix.
@@ -158,3 +158,18 @@ def test_grey_of_limited_range(tmp_path):
     grey = next(footage.open_footage(path).frames())[0, :, 0]
     expected = np.clip(np.rint((np.arange(256) - 16) * 255 / 219), 0, 255)
     assert np.array_equal(grey, expected)
+
+
+def test_the_padding_of_rows_is_cleared():
+    """Otherwise a file would depend on what lay in memory: x264 reads it."""
+    random = np.random.default_rng(0)
+    for width in (118, 854):
+        for _ in range(4):
+            pixels = random.integers(1, 256, (96, width, 3), np.uint8)
+            picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame = from_array(picture, BT709, layout="yuv420p")
+            for plane in frame.planes:
+                rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+                assert rows[: plane.height, : plane.width].any()
+                assert plane.line_size > plane.width
+                assert not rows[:, plane.width :].any()

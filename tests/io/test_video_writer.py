@@ -280,17 +280,3 @@ def test_pixel_aspect_and_every_bit_of_a_lossless_video(tmp_path, aspect):
     video = read_frames(file)
     assert np.array_equal(video.frames, frames)
     assert (video.pixel_aspect or 1, video.rate) == (aspect or 1, RATES[1])
-
-
-def test_what_lies_in_memory_beside_the_rows_has_no_effect(tmp_path):
-    """Rows of 118 pixels are padded in memory; x264 reads that."""
-    random = np.random.default_rng(0)
-    frames = random.integers(0, 256, (6, 96, 118, 3), np.uint8)
-    files = set()
-    for number in range(6):
-        path = tmp_path / f"{number}.mp4"
-        video_writer.write_video(path, frames, rate=Fraction(25))
-        files.add(path.read_bytes())
-        # Leaves other values in the memory that is used again.
-        np.full((200, 200, 3), 40 * number, np.uint8)
-    assert len(files) == 1

@@ -11,7 +11,7 @@ from setuptools import find_packages, setup
 
 ROOT = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "vidprior/__init__.py").read_text())[1]
-# For the page.
+# For the page. Not among the tests' requirements: Gradio needs Pillow below 13.
 APP = ["gradio>=6.31,<7"]
 # For figures and reports.
 FIGURES = ["jinja2>=3.1,<4", "matplotlib>=3.9,<4"]
@@ -59,7 +59,6 @@ setup(
         "cuda12": ["jax[cuda12]>=0.9,<0.12"],
         "cuda13": ["jax[cuda13]>=0.9,<0.12"],
         "test": [
-            *APP,
             *FIGURES,
             *RAY,
             *TENSORBOARD,
@@ -68,7 +67,6 @@ setup(
             "ipykernel>=6.29,<8",
             "mypy>=1.13,<3",
             "nbclient>=0.10,<1",
-            "playwright>=1.50,<2",
             "pytest>=8,<10",
             "pytest-xdist>=3.6,<4",
             "ruff>=0.14,<1",

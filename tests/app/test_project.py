@@ -107,7 +107,7 @@ def wait(jobs, target, *states):
 
 @pytest.fixture
 def sleeping(monkeypatch):
-    """A queue whose commands sleep for the seconds of their first word, then end with the second."""
+    """A queue whose commands sleep so many seconds, their first word, and end with the second."""
     code = "import sys, time; time.sleep(float(sys.argv[1])); sys.exit(sys.argv[2])"
     started = queue.subprocess.Popen
     monkeypatch.setattr(

@@ -165,7 +165,6 @@ def test_the_five_steps(page, folder, pictures):
     assert abs(rows.mean() - BALL[1]) < 4
     assert mask.sum() > 2 * RADIUS**2
 
-    picture(page, pictures, "app_choose", "#kind")
     page.click("#start")
     wait_for(page, "#run-state", "done")
     page.wait_for_selector("#result video")

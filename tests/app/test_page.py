@@ -4,6 +4,7 @@ It needs Gradio, Playwright and Debian's `chromium`. Pictures lie in `$VIDPRIOR_
 a temporary folder.
 """
 
+import contextlib
 import math
 import os
 import pathlib
@@ -13,6 +14,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -45,18 +48,31 @@ def folder(tmp_path_factory):
     return made
 
 
-@pytest.fixture(scope="module")
-def address(folder):
-    """The page's address; the server must survive all tests, and end by a signal."""
-    words = [sys.executable, "-m", "vidprior.main", "app", "--port=7913", "--no-browser"]
+@contextlib.contextmanager
+def serving(folder, *flags):
+    """The page's address, and what the server prints; it must live on, and end by a signal."""
+    words = [sys.executable, "-m", "vidprior.main", "app", "--no-browser", *flags]
     words += [f"--output={folder / 'out'}", f"--footage={folder}"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
     server = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment)
-    found = re.search(r"page: (\S+)", server.stdout.readline())
-    yield found[1]
-    assert server.poll() is None
-    server.send_signal(signal.SIGTERM)
-    assert server.wait(timeout=60) == 0
+    try:
+        lines = ""
+        while "Ctrl-C" not in lines:
+            line = server.stdout.readline()
+            assert line, lines
+            lines += line
+        yield re.search(r"page: (\S+)", lines)[1], lines
+        assert server.poll() is None
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(timeout=60) == 0
+    finally:
+        server.kill()
+
+
+@pytest.fixture(scope="module")
+def address(folder):
+    with serving(folder, "--port=7913") as (found, _):
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -212,6 +228,38 @@ def test_stop_resume_and_a_second_tab(page, browser, address):
     page.click("#stop")
     wait_for(other, "#run-state", "stopped")
     other.close()
+
+
+def test_arrows_change_the_frame(page):
+    wait_for(page, "#facts", "160x96, 24 frames")
+    page.wait_for_timeout(1500)
+    page.locator("h2").first.click()
+    for key in ("ArrowRight", "ArrowRight", "ArrowLeft"):
+        page.keyboard.press(key)
+    sync_api.expect(page.locator("#frame input[type=number]")).to_have_value("1")
+
+
+def status_of(address, path="", **headers):
+    request = urllib.request.Request(address + path, headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_no_other_file_and_no_other_name_is_served(address, folder):
+    assert status_of(address) == 200
+    assert status_of(address, Host="other.example") == 400
+    for path in ("/etc/passwd", folder / "broken.mp4", f"{folder}/out/../broken.mp4"):
+        assert status_of(address, f"gradio_api/file={path}") in (403, 404)
+
+
+def test_an_address_that_is_not_loopback_asks_for_the_token(folder):
+    # It is on this machine too, but is no address that the page trusts.
+    with serving(folder, "--host=127.0.0.2", "--port=7914") as (address, lines):
+        assert "user vidprior, token " in lines
+        assert status_of(address, "config") == 401
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

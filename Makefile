@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LOWEST_VENV := .venv-lowest
 LOWEST_STAMP := $(LOWEST_VENV)/.installed
+APP_VENV := .venv-app
+APP_STAMP := $(APP_VENV)/.installed
 TORCH_VENV := .venv-pwcnet
 TORCH_STAMP := $(TORCH_VENV)/.installed
 GPU_VENV := .venv-gpu
@@ -18,12 +20,14 @@ CODE := vidprior configs tools tests third_party docs setup.py
 # One process for each processor: XLA uses several threads only in long stretches.
 WORKERS ?= auto
 
-.PHONY: help env demo test test-all test-lowest parity parity-strict lint fast-test test-torch \
-	gpu-check gpu-check-short pwcnet-env vgg16-weights torture torture-short clean
+.PHONY: help env app test-app demo test test-all test-lowest parity parity-strict lint fast-test \
+	test-torch gpu-check gpu-check-short pwcnet-env vgg16-weights torture torture-short clean
 
 help:
 	@echo "make demo           inpaint a small clip on this machine, with numbers"
 	@echo "make test           lint, types and tests"
+	@echo "make app            the page in a browser, in its own environment $(APP_VENV)"
+	@echo "make test-app       the tests of the page, in a headless Chromium if there is one"
 	@echo "make test-all       all tests, also long ones, with more examples"
 	@echo "make test-lowest    a smoke test with the lowest versions that setup.py promises"
 	@echo "make parity         compare with numbers of the published code, if they are available"
@@ -43,6 +47,22 @@ $(STAMP): setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) -e '.[test]' -c constraints.txt
 	touch $@
+
+# Gradio needs an older Pillow than the rest is tested with, so the page has its own environment.
+$(APP_STAMP): setup.py constraints.txt constraints-app.txt
+	$(PYTHON) -m venv $(APP_VENV)
+	sed '/^pillow==/d' constraints.txt > $(APP_VENV)/constraints.txt
+	PIP_DISABLE_PIP_VERSION_CHECK=1 $(APP_VENV)/bin/python -m pip install -q -e '.[app]' \
+		-c $(APP_VENV)/constraints.txt -c constraints-app.txt
+	touch $@
+
+app: $(APP_STAMP)
+	$(APP_VENV)/bin/python -m vidprior.main app
+
+test-app: $(APP_STAMP)
+	PIP_DISABLE_PIP_VERSION_CHECK=1 $(APP_VENV)/bin/python -m pip install -q playwright pytest \
+		pytest-xdist hypothesis imageio -c $(APP_VENV)/constraints.txt -c constraints-app.txt
+	$(APP_VENV)/bin/python -m pytest tests/app -m ""
 
 demo: $(STAMP)
 	$(BIN)/python tools/make_demo_clip.py --output out/demo_clip

@@ -11,6 +11,8 @@ from setuptools import find_packages, setup
 
 ROOT = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "vidprior/__init__.py").read_text())[1]
+# For the page. Not among the tests' requirements: Gradio needs Pillow below 13.
+APP = ["gradio>=6.31,<7"]
 # For figures and reports.
 FIGURES = ["jinja2>=3.1,<4", "matplotlib>=3.9,<4"]
 # For a batch on a cluster, and for data at URLs.
@@ -49,6 +51,7 @@ setup(
         "tqdm>=4.66,<5",
     ],
     extras_require={
+        "app": APP,
         "figures": FIGURES,
         "ray": RAY,
         "tensorboard": TENSORBOARD,

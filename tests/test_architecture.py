@@ -33,6 +33,7 @@ GROUPS = (
     ("evaluation", "api"),
     ("doctor", "command_line", "console"),
     ("batch",),
+    ("app",),
     ("main", "__init__"),
 )
 

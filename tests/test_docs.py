@@ -9,6 +9,7 @@ from helpers import assert_each
 
 import vidprior
 from vidprior import api, command_line
+from vidprior.app import command as app_command
 from vidprior.batch import command as batch_command
 from vidprior.configuration import check_overrides, find, load
 from vidprior.run.clip_file import PreparedClip
@@ -91,9 +92,9 @@ def test_there_are_commands_to_check():
 
 def test_flags_and_fields_exist():
     ordinary = {*command_line.define_first(), *command_line.define_others()}
-    of_batch, of_track = (
+    of_batch, of_track, of_app = (
         {flag.removeprefix("--") for flag in command.parser()._option_string_actions}
-        for command in (batch_command, track_command)
+        for command in (batch_command, track_command, app_command)
     )
     config = load("base")
 
@@ -103,6 +104,8 @@ def test_flags_and_fields_exist():
             known = ordinary | of_batch
         if case[1][0].startswith("--") and case[0].stem == "masks":
             known = ordinary | of_track
+        if "app" in case[1] or (case[1][0].startswith("--") and case[0].stem == "app"):
+            known = of_app
         for word in case[1]:
             flag, _, value = word.strip("[]").removeprefix("--").partition("=")
             if flag.startswith("config."):

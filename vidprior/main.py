@@ -9,6 +9,7 @@ python -m vidprior.main --mode=export --published=F --workdir=DIR
 python -m vidprior.main --mode=doctor
 python -m vidprior.main track --video=V --painted=FRAME:IMAGE --output=MASKS
 python -m vidprior.main batch MANIFEST [--output=DIR] [--engine=ray --address=A]
+python -m vidprior.main app [--port=PORT]
 """
 
 import importlib
@@ -29,7 +30,11 @@ if TYPE_CHECKING:
     from vidprior.run.workdir import Workdir
 
 # Modules whose `main(arguments)` takes the words after the name.
-SUBCOMMANDS = {"batch": "vidprior.batch.command", "track": "vidprior.tracking.command"}
+SUBCOMMANDS = {
+    "app": "vidprior.app.command",
+    "batch": "vidprior.batch.command",
+    "track": "vidprior.tracking.command",
+}
 
 
 def main(arguments: Sequence[str]) -> int:

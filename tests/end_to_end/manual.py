@@ -13,6 +13,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # Not run, for the reason given. Their flags, targets and files are checked by test_docs.py.
 NOT_RUN = {
     "make test": "these tests are a part of it",
+    "make app": "serves until Ctrl-C; tests/app/test_page.py starts the page",
     "make pwcnet-env": "fetches PyTorch; .ci/run does it",
     "make vgg16-weights": "fetches weights that others trained",
     "ray ": "wants a cluster; test_batch.py starts one of this machine",

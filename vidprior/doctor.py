@@ -22,7 +22,7 @@ from vidprior.run import build, flows
 LIBRARIES = (
     "jax", "jaxlib", "filelock", "flax", "optax", "orbax-checkpoint", "numpy", "scipy",
     "scikit-image", "opencv-python-headless", "av", "pillow", "ml-collections", "absl-py",
-    "pooch", "tqdm",
+    "pooch", "pyyaml", "tqdm",
 )  # fmt: skip
 # Optional libraries, and the extra that installs them.
 EXTRAS = {"tensorboard": "tensorboard", "matplotlib": "figures", "jinja2": "figures"}

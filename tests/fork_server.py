@@ -118,7 +118,8 @@ def main(path: str) -> None:
     import vidprior
 
     for module in pkgutil.walk_packages(vidprior.__path__, "vidprior."):
-        if module.name != "vidprior.main":
+        # The page needs Gradio, which has an environment of its own.
+        if module.name != "vidprior.main" and not module.name.startswith("vidprior.app."):
             importlib.import_module(module.name)
     from jax._src import xla_bridge
 

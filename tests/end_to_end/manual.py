@@ -35,7 +35,6 @@ INSTEAD = {
     "--protocol=paper": "--protocol=hole",
     "--protocol=davis432": "--protocol=hole",
     "--row=96": "--row=16",
-    "--object=0:40,20,64,48": "--object=0:4,4,24,20",
 }
 
 SIZE = f"{WIDTH}x{HEIGHT}"

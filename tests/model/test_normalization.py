@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from vidprior.model import normalization
 from vidprior.model.normalization import normalise
 
 
@@ -21,8 +22,11 @@ def arguments(shape, seed=0):
     return x, random.normal(1, 0.5, shape[-1]), random.normal(size=shape[-1])
 
 
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
 @pytest.mark.parametrize("shape", [(2, 3, 5, 4), (1, 3, 2, 5, 2), (1, 1, 1, 3)])
-def test_values_and_gradients_are_those_of_the_definition(shape):
+def test_values_and_gradients_are_those_of_the_definition(shape, backend, monkeypatch):
+    """Also in the form for a GPU."""
+    monkeypatch.setattr(normalization.jax, "default_backend", lambda: backend)
     with jax.enable_x64(True):
         given = tuple(map(jnp.asarray, arguments(shape)))
         weight = jnp.asarray(np.random.default_rng(1).normal(size=shape))

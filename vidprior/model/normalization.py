@@ -16,8 +16,7 @@ def normalise(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
     """Normalises every channel by the mean and variance of the batch.
 
     Differentiated as it is written, a mean and a variance are two passes over the batch
-    forward and more backward; on a GPU each is two kernels. Here both directions take sums of
-    one pass.
+    forward and more backward. Here both directions take two sums of one pass.
 
     Args:
       x: [batch, ..., C]; statistics are computed in float32 at least.
@@ -38,10 +37,11 @@ def _forward(
     # E[x^2] - E[x]^2 loses digits where the mean is large. Relative to any value of the channel,
     # the mean is a few standard deviations at most.
     origin = lax.stop_gradient(wide[(0,) * len(axes)])
-    offset = jnp.mean(wide - origin, axes)
-    square = jnp.mean(jnp.square(wide - origin), axes)
+    count = math.prod(x.shape[:-1])
+    total, squares = _sums(wide - origin, jnp.square(wide - origin))
+    offset = total / count
     mean = origin + offset
-    inverse = lax.rsqrt(jnp.maximum(square - jnp.square(offset), 0) + EPSILON)
+    inverse = lax.rsqrt(jnp.maximum(squares / count - jnp.square(offset), 0) + EPSILON)
     y = ((wide - mean) * (scale * inverse) + bias).astype(x.dtype)
     return y, (x, mean, inverse, scale)
 
@@ -50,18 +50,27 @@ def _backward(
     residuals: _Residuals, cotangent: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     x, mean, inverse, scale = residuals
-    axes = tuple(range(x.ndim - 1))
     count = math.prod(x.shape[:-1])
     normalised = (_widen(x) - mean) * inverse
     wide = _widen(cotangent)
-    bias_cotangent = jnp.sum(wide, axes)
-    scale_cotangent = jnp.sum(wide * normalised, axes)
+    bias_cotangent, scale_cotangent = _sums(wide, wide * normalised)
     common = (bias_cotangent + normalised * scale_cotangent) / count
     x_cotangent = (scale * inverse * (wide - common)).astype(x.dtype)
     return x_cotangent, scale_cotangent.astype(scale.dtype), bias_cotangent.astype(scale.dtype)
 
 
 normalise.defvjp(_forward, _backward)
+
+
+def _sums(first: jax.Array, second: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Both sums over all axes but the last."""
+    axes = tuple(range(first.ndim - 1))
+    if jax.default_backend() == "cpu":
+        return jnp.sum(first, axes), jnp.sum(second, axes)
+    # A GPU has one or two kernels for both, and as many for each alone.
+    zero = jnp.zeros((), first.dtype)
+    both = lax.reduce((first, second), (zero, zero), lambda a, b: (a[0] + b[0], a[1] + b[1]), axes)
+    return both[0], both[1]
 
 
 def _widen(x: jax.Array) -> jax.Array:

@@ -13,6 +13,7 @@ from _gpu_programs import OPTIONS, Spec
 from jax.experimental import topologies
 
 from vidprior.run import build
+from vidprior.training import train_step
 from vidprior.types import Window
 
 
@@ -48,10 +49,7 @@ def compile_for(card: Card, spec: Spec) -> Compiled:
         state = build.initial_state(config, build.initial_params(config))
         windows = Window(*(x[None].repeat(spec.updates, axis=0) for x in problem.window))
 
-        def scanned(state, clip, windows):
-            return jax.lax.scan(lambda s, w: step(s, clip, w), state, windows)
-
-        jitted = jax.jit(scanned, donate_argnums=0)
+        jitted = jax.jit(train_step.scanned(step), donate_argnums=0)
         lowered = jitted.lower(*map(described, (state, problem.clip, windows)))
     options = {**OPTIONS[spec.options], **OPTIONS["no autotuning"]}
     compiled = lowered.compile(compiler_options=options)

@@ -124,10 +124,7 @@ class Program:
         self._state = jax.device_put(state)
         self._windows = Window(*(jnp.repeat(x[None], spec.updates, axis=0) for x in window))
 
-        def scanned(state, clip, windows):
-            return jax.lax.scan(lambda s, w: step(s, clip, w), state, windows)
-
-        jitted = jax.jit(scanned, donate_argnums=0)
+        jitted = jax.jit(train_step.scanned(step), donate_argnums=0)
         lowered = jitted.lower(self._state, self._clip, self._windows)
         prepared = time.perf_counter()
         print("compiling", file=sys.stderr, flush=True)

@@ -147,8 +147,8 @@ class _Convolution(nn.Module):
       kernel_size: for each convolved axis.
       stride: of rows and columns; the stride in time is 1.
       dtype: of the arithmetic and of the result.
-      normalised: batch normalisation follows and subtracts the mean, so the bias has no effect
-        and no gradient.
+      normalised: batch normalisation follows and subtracts the mean. The bias would have no
+        effect, and is not added.
     """
 
     features: int
@@ -157,14 +157,12 @@ class _Convolution(nn.Module):
     dtype: jnp.dtype = jnp.float32
     normalised: bool = False
 
-    def _parameters(self, channels: int) -> tuple[jax.Array, jax.Array]:
+    def _parameters(self, channels: int) -> tuple[jax.Array, jax.Array | None]:
         shape = (*self.kernel_size, channels, self.features)
         # Placeholders: `init.initial_params` draws the values.
         kernel = self.param("kernel", nn.initializers.zeros, shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        if self.normalised:
-            bias = lax.stop_gradient(bias)
-        return kernel.astype(self.dtype), bias.astype(self.dtype)
+        return kernel.astype(self.dtype), None if self.normalised else bias.astype(self.dtype)
 
 
 class Conv(_Convolution):
@@ -175,7 +173,8 @@ class Conv(_Convolution):
         """Maps [batch, ..., channels] to [batch, ..., features]."""
         kernel, bias = self._parameters(x.shape[-1])
         x = pad_for_kernel(x.astype(self.dtype), self.kernel_size)
-        return convolve(x, kernel, stride=self.stride) + bias
+        y = convolve(x, kernel, stride=self.stride)
+        return y if bias is None else y + bias
 
 
 class JoiningConv(_Convolution):
@@ -197,7 +196,7 @@ class JoiningConv(_Convolution):
         for_skip, for_deeper = kernel[..., :width, :], kernel[..., width:, :]
         skip = pad_for_kernel(skip.astype(self.dtype), self.kernel_size)
         y = convolve(skip, for_skip) + convolve_upsampled(deeper.astype(self.dtype), for_deeper)
-        return y + bias
+        return y if bias is None else y + bias
 
 
 class BatchNorm(nn.Module):

@@ -1,6 +1,8 @@
 """Optimisers: Adam, the paper's, and Muon."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -50,8 +52,8 @@ def make_optimizer(
 def _labels(params: Params) -> Params:
     """The optimiser of each array: 'muon' for kernels inside the network, else 'adam'."""
 
-    def of_one(path: tuple[jax.tree_util.DictKey, ...], _: jax.Array) -> str:
-        layer, leaf = path[0].key, path[-1].key
+    def of_one(path: Sequence[Any], _: jax.Array) -> str:
+        layer, leaf = ("", *(getattr(key, "key", "") for key in path))[-2:]
         return "muon" if leaf == "kernel" and layer not in ("image", "flow") else "adam"
 
     kinds: Params = jax.tree_util.tree_map_with_path(of_one, params)

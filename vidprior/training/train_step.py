@@ -14,6 +14,7 @@ from flax import struct
 from vidprior.model.generator import Generator
 from vidprior.runtime import compiler_options
 from vidprior.training import losses
+from vidprior.training.packing import pack, unpack
 from vidprior.training.windows import gather, select
 from vidprior.types import Batch, DeviceClip, Features, Params, Prediction, Window
 
@@ -213,7 +214,8 @@ def make_train_step(
     """
 
     def objective(params: Params, batch: Batch) -> tuple[jax.Array, Losses]:
-        prediction = cast(Prediction, generator.apply({"params": params}, batch.noise))
+        variables = {"params": unpack(params)}
+        prediction = cast(Prediction, generator.apply(variables, batch.noise))
         terms = predicted_losses(prediction, batch, weights=weights, features=features)
         total = jnp.sum(jnp.stack([weights[name] * term for name, term in terms.items()]))
         return total, {**terms, "total": total}
@@ -247,6 +249,24 @@ def _update_ema(
     return averaged
 
 
+def scanned(step: TrainStep) -> TrainStep:
+    """One update for each window of a list, as one program for an accelerator.
+
+    Args:
+      step: the update to repeat, for one network or several.
+
+    Returns:
+      `update(state, clip, windows) -> (state, losses)`; windows and losses have a leading axis.
+    """
+
+    def update(state: TrainState, clip: DeviceClip, windows: Window) -> tuple[TrainState, Losses]:
+        packed = pack(state, params=state.params)
+        packed, terms = jax.lax.scan(lambda s, window: step(s, clip, window), packed, windows)
+        return unpack(packed), terms
+
+    return update
+
+
 class Fit:
     """`fit(state, clip, windows)`: one update for each window of a list.
 
@@ -267,15 +287,9 @@ class Fit:
             must be 1: XLA computes the weight gradients of a scanned convolution 16 times
             slower there.
         """
-
-        def scanned(
-            state: TrainState, clip: DeviceClip, windows: Window
-        ) -> tuple[TrainState, Losses]:
-            return jax.lax.scan(lambda s, window: step(s, clip, window), state, windows)
-
         compiled = functools.partial(jax.jit, donate_argnums=0, compiler_options=compiler_options())
         self.length = length
-        self._one, self._many = compiled(step), compiled(scanned)
+        self._one, self._many = compiled(step), compiled(scanned(step))
 
     def _cut(self, windows: Window) -> tuple[range, range]:
         """Where the full dispatches of a list begin, and the numbers of the windows left over."""

@@ -126,7 +126,7 @@ class Window(NamedTuple):
       source: [P] int32, position within the window of frame i of each pair.
       target: [P] int32, position within the window of frame j of each pair.
       offset: [P] int32, index k into the clip's offsets, so that
-        frames[target] - frames[source] == offsets[offset].
+        frames[target] - frames[source] == offsets[offset]. One for all pairs of a window.
     """
 
     frames: Array
@@ -173,7 +173,8 @@ class Prediction(NamedTuple):
 
     Attributes:
       image: [N, H, W, 3] float32 in (0, 1).
-      flow: [N, H, W, K, 2] float32, in units of `DeviceClip.flow_scale`; None without a flow head.
+      flow: [N, H, W, K, 2] float32, in units of `DeviceClip.flow_scale`; K is 1 if one offset
+        was asked for; None without a flow head.
     """
 
     image: jax.Array

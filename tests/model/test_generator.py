@@ -93,7 +93,7 @@ def apply(random_params):
         generator = Generator(channels=(4, 5), skip_channels=2, **fields)
         return functools.partial(jax.jit(generator.apply), {"params": random_params(generator)})
 
-    return lambda noise, **fields: compiled(**fields)(noise)
+    return lambda noise, *offset, **fields: compiled(**fields)(noise, *offset)
 
 
 def test_smallest_side_gives_numbers(apply, noise):
@@ -106,6 +106,16 @@ def test_smallest_side_gives_numbers(apply, noise):
     assert (image.std(axis=(0, 1, 2)) > 0.01).all()
     # Flow is linear: it takes both signs.
     assert flow.min() < 0 < flow.max()
+
+
+def test_one_flow_is_as_among_all(apply, noise):
+    """The picture does not depend on it."""
+    both = apply(noise[:3])
+    for k in range(6):
+        one = apply(noise[:3], k)
+        assert one.flow.shape == (3, 9, 12, 1, 2)
+        np.testing.assert_allclose(one.flow[..., 0, :], both.flow[..., k, :], atol=1e-6)
+        np.testing.assert_allclose(one.image, both.image, atol=1e-6)
 
 
 def convolve(x, leaves, stride=1):

@@ -223,6 +223,19 @@ def test_select_one_and_many():
     assert some.offset.shape == (3, 2)
 
 
+@pytest.mark.parametrize("index", [[1, 2], [0, 3, 0], []])
+def test_picking_is_indexing_and_so_is_its_gradient(index):
+    """An entry that is picked twice has both gradients."""
+    random = np.random.default_rng(0)
+    x, weight = random.normal(size=(4, 2, 3)), random.normal(size=(len(index), 2, 3))
+    picked, index = jnp.asarray(x), np.array(index, np.int32)
+    assert np.array_equal(windows.pick(picked, index), picked[index])
+    found = jax.grad(lambda x: jnp.sum(weight * windows.pick(x, index)))(picked)
+    expected = np.zeros(x.shape)
+    np.add.at(expected, index, weight)
+    assert np.allclose(found, expected, atol=1e-6)
+
+
 @pytest.fixture(scope="module")
 def clip(make_random_clip):
     return make_random_clip(11, (4, 6))

@@ -11,11 +11,14 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from vidprior.model.layers import (
     BatchNorm,
     Conv,
+    ConvParameters,
     JoiningConv,
+    convolve,
     crop_to_smallest,
     leaky_relu,
     upsample,
@@ -56,11 +59,12 @@ class Generator(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, noise: jax.Array) -> Prediction:
+    def __call__(self, noise: jax.Array, offset: jax.Array | None = None) -> Prediction:
         """Generates a window.
 
         Args:
           noise: [N, H, W, 1] float32.
+          offset: scalar, the number in `OFFSETS` of the only flow that is wanted; None: all.
 
         Returns:
           The window's `Prediction`.
@@ -90,13 +94,19 @@ class Generator(nn.Module):
 
         x = x if self.conv_ndim == 2 else x[0]
         x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-        return Prediction(image=nn.sigmoid(self._head("image", 3)(x)), flow=self._flow(x))
+        return self._heads(x, offset)
 
-    def _flow(self, x: jax.Array) -> jax.Array | None:
-        if not self.predict_flow:
-            return None
-        flow = self._head("flow", 2 * len(OFFSETS))(x)
-        return flow.reshape(*flow.shape[:-1], len(OFFSETS), 2)
+    def _heads(self, x: jax.Array, offset: jax.Array | None) -> Prediction:
+        """Colour and flow, as one product."""
+        heads = [self._head("image", 3)(x)]
+        if self.predict_flow:
+            of_all = self._head("flow", 2 * len(OFFSETS))(x)
+            heads.append(of_all if offset is None else _of_offset(of_all, offset))
+        kernel, bias = (jnp.concatenate(arrays, axis=-1) for arrays in zip(*heads, strict=True))
+        y = convolve(x, kernel) + bias
+        image, rest = y[..., :3], y[..., 3:]
+        flow = rest.reshape(*rest.shape[:-1], -1, 2) if self.predict_flow else None
+        return Prediction(image=nn.sigmoid(image), flow=flow)
 
     def _join(self, skip: jax.Array, deeper: jax.Array, k: int, features: int) -> jax.Array:
         """Concatenates the skip connection and the upsampled scale below, and convolves them."""
@@ -119,10 +129,23 @@ class Generator(nn.Module):
             "name": name,
         }
 
-    def _head(self, name: str, features: int) -> Callable[[jax.Array], jax.Array]:
-        return Conv(
+    def _head(self, name: str, features: int) -> Callable[[jax.Array], tuple[jax.Array, jax.Array]]:
+        return ConvParameters(
             features=features,
             kernel_size=(1, 1),
             dtype=jnp.promote_types(self.dtype, jnp.float32),
             name=name,
         )
+
+
+def _of_offset(
+    arrays: tuple[jax.Array, jax.Array], offset: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Of arrays [..., 2 K], the two channels of one offset."""
+
+    def cut(array: jax.Array) -> jax.Array:
+        by_offset = array.reshape(*array.shape[:-1], len(OFFSETS), 2)
+        return lax.dynamic_index_in_dim(by_offset, offset, axis=-2, keepdims=False)
+
+    kernel, bias = map(cut, arrays)
+    return kernel, bias

@@ -165,6 +165,17 @@ class _Convolution(nn.Module):
         return kernel.astype(self.dtype), None if self.normalised else bias.astype(self.dtype)
 
 
+class ConvParameters(_Convolution):
+    """The parameters alone, of a convolution that is computed together with another."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Kernel and bias for [batch, ..., channels]."""
+        kernel, bias = self._parameters(x.shape[-1])
+        assert bias is not None, "a normalised convolution has no bias"
+        return kernel, bias
+
+
 class Conv(_Convolution):
     """Convolution that keeps the size, or halves it with stride 2 (rounding up)."""
 

@@ -15,7 +15,7 @@ from vidprior.model.generator import Generator
 from vidprior.runtime import compiler_options
 from vidprior.training import losses
 from vidprior.training.packing import pack, unpack
-from vidprior.training.windows import gather, select
+from vidprior.training.windows import gather, pick, select
 from vidprior.types import Batch, DeviceClip, Features, Params, Prediction, Window
 
 Losses = dict[str, jax.Array]
@@ -172,7 +172,11 @@ def predicted_losses(
     if weighted & {"flow", "consistency"}:
         assert prediction.flow is not None, "the flow terms need a generator with a flow head"
         assert batch.flow_scale is not None, "the flow terms need flow"
-        flow = prediction.flow[batch.source, ..., batch.offset, :]
+        flow = pick(prediction.flow, batch.source)
+        if flow.shape[-2] == 1:  # the one flow that a window needs
+            flow = flow[..., 0, :]
+        else:
+            flow = flow[jnp.arange(len(flow)), ..., batch.offset, :]
         scale = batch.flow_scale[:, None, None, None]
         if "flow" in weighted:
             assert batch.flow is not None
@@ -181,7 +185,7 @@ def predicted_losses(
         if "consistency" in weighted:
             assert batch.flow_hole is not None
             terms["consistency"] = losses.consistency_loss(
-                image[batch.target], image[batch.source], flow * scale, batch.flow_hole
+                pick(image, batch.target), image[batch.source], flow * scale, batch.flow_hole
             )
     if "perceptual" in weighted:
         assert features is not None, "the perceptual term needs VGG16"
@@ -215,7 +219,9 @@ def make_train_step(
 
     def objective(params: Params, batch: Batch) -> tuple[jax.Array, Losses]:
         variables = {"params": unpack(params)}
-        prediction = cast(Prediction, generator.apply(variables, batch.noise))
+        # The pairs of a window are at one offset.
+        offset = (batch.offset[0],) if generator.predict_flow else ()
+        prediction = cast(Prediction, generator.apply(variables, batch.noise, *offset))
         terms = predicted_losses(prediction, batch, weights=weights, features=features)
         total = jnp.sum(jnp.stack([weights[name] * term for name, term in terms.items()]))
         return total, {**terms, "total": total}

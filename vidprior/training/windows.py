@@ -139,6 +139,32 @@ def select(windows: Window, index: Array | int | slice) -> Window:
     return Window(*(field[index] for field in windows))
 
 
+@jax.custom_vjp
+def pick(x: jax.Array, index: jax.Array) -> jax.Array:
+    """`x[index]`, for few entries of the first axis.
+
+    Its gradient is a sum of selections, which a GPU adds in order. That of `x[index]` is a
+    scatter.
+    """
+    return x[index]
+
+
+def _pick_forward(x: jax.Array, index: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return x[index], (jnp.arange(len(x)), index)
+
+
+def _pick_backward(
+    residuals: tuple[jax.Array, jax.Array], cotangent: jax.Array
+) -> tuple[jax.Array, None]:
+    numbers, index = residuals
+    taken = numbers[:, None] == index  # [entries, picked]
+    taken = taken.reshape(*taken.shape, *(1,) * (cotangent.ndim - 1))
+    return jnp.sum(jnp.where(taken, cotangent, 0), axis=1), None
+
+
+pick.defvjp(_pick_forward, _pick_backward)
+
+
 def gather(clip: DeviceClip, window: Window) -> Batch:
     """Gathers a window's data from the clip; `window` may be traced.
 

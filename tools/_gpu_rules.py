@@ -8,8 +8,8 @@ from _gpu_hlo import Array, Instruction, Program, trip_count
 # The network's largest kernel has so many rows and columns. A larger one is an image that XLA
 # took for a kernel.
 LARGEST_KERNEL = 5
-# Layers that use float32 whatever the dtype of the convolutions.
-WIDE_LAYERS = ("image", "flow")
+# Layers that use float32 whatever the dtype of the convolutions: the heads.
+WIDE_LAYERS = ("Generator._heads",)
 # A float32 array of so many bytes is worth finding, if it has more channels than an image.
 WORTH = 2**20
 COLOURS = 3

@@ -58,6 +58,36 @@ def test_a_kernel_is_a_matrix_from_what_it_sees_to_what_it_gives(shape, seed):
 
 
 @pytest.mark.parametrize(
+    ("dtype", "within"), [(jnp.float32, 1e-3), (jnp.bfloat16, 0.3)], ids=["float32", "bfloat16"]
+)
+def test_orthogonalised_together_as_each_alone(dtype, within):
+    """Also matrices with faint directions, of several shapes, and a column and a row."""
+    random = np.random.default_rng(0)
+    shapes = [(4, 9), (9, 4), (4, 4), (16, 3), (1, 5), (5, 1), (16, 16)]
+    matrices = []
+    for shape in shapes:
+        left, values, right = np.linalg.svd(random.normal(size=shape), full_matrices=False)
+        values = 1.0 / np.arange(1, len(values) + 1) ** 2
+        matrices.append(jnp.asarray(left * values @ right, jnp.float32))
+    found = optimizers.orthogonalise_together(matrices, dtype=dtype)
+    for matrix, together in zip(matrices, found, strict=True):
+        alone = optimizers.orthogonalise(matrix)
+        assert together.shape == matrix.shape
+        assert together.dtype == jnp.float32
+        assert np.linalg.norm(together - alone) < within * np.linalg.norm(alone)
+
+
+def test_an_accelerator_orthogonalises_together(monkeypatch):
+    gradient = layer(np.random.default_rng(0).normal(size=(3, 3, 5, 7))) | layer(
+        np.random.default_rng(1).normal(size=(1, 1, 7, 4)), "skip_0"
+    )
+    expected = first_change("muon", gradient)
+    monkeypatch.setattr(optimizers.jax, "default_backend", lambda: "gpu")
+    found = first_change("muon", gradient)
+    assert jax.tree.all(jax.tree.map(lambda a, b: np.allclose(a, b, atol=1e-4), found, expected))
+
+
+@pytest.mark.parametrize(
     ("name", "leaf"),
     [("deepen_0", "bias"), ("deepen_0_norm", "scale"), ("image", "kernel"), ("flow", "kernel")],
 )

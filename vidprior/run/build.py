@@ -218,6 +218,7 @@ def optimizer(config: ConfigDict, *, updates: int = 0) -> optax.GradientTransfor
         b1=fields.b1,
         b2=fields.b2,
         eps=fields.eps,
+        dtype=jnp.dtype(config.model.dtype),
     )
 
 

@@ -56,20 +56,53 @@ def sample(image: jax.Array, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax
     x, y = x.reshape(-1, height * width), y.reshape(-1, height * width)
     left, top = jnp.floor(x), jnp.floor(y)
 
-    samples = jnp.zeros_like(flat)
-    inside_weight = jnp.zeros_like(x)
+    weights, places = [], []
     for corner_x, corner_y in ((0, 0), (1, 0), (0, 1), (1, 1)):
         column, row = left + corner_x, top + corner_y
         inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
         weight = jnp.where(inside, (1 - jnp.abs(x - column)) * (1 - jnp.abs(y - row)), 0)
         # Clipped as integers: the conversion saturates floats that would overflow.
-        index = jnp.clip(row.astype(jnp.int32), 0, height - 1) * width + jnp.clip(
+        place = jnp.clip(row.astype(jnp.int32), 0, height - 1) * width + jnp.clip(
             column.astype(jnp.int32), 0, width - 1
         )
-        corner = jnp.take_along_axis(flat, index[..., None], axis=1, mode="promise_in_bounds")
+        weights.append(weight)
+        places.append(place)
+    samples, inside_weight = jnp.zeros_like(flat), jnp.zeros_like(x)
+    for weight, corner in zip(weights, _look_up(flat, *places), strict=True):
         samples += weight[..., None] * corner
         inside_weight += weight
     return samples.reshape(image.shape), inside_weight.reshape(image.shape[:-1])
+
+
+@jax.custom_vjp
+def _look_up(flat: jax.Array, *places: jax.Array) -> tuple[jax.Array, ...]:
+    """For each of several [B, M] int32 places, what a [B, N, C] array has there: [B, M, C].
+
+    All gradients are added to the array at once: one scatter instead of one for each.
+    """
+    return tuple(
+        jnp.take_along_axis(flat, place[..., None], axis=1, mode="promise_in_bounds")
+        for place in places
+    )
+
+
+def _look_up_forward(
+    flat: jax.Array, *places: jax.Array
+) -> tuple[tuple[jax.Array, ...], tuple[jax.Array, ...]]:
+    return _look_up(flat, *places), (flat, *places)
+
+
+def _look_up_backward(
+    residuals: tuple[jax.Array, ...], cotangents: tuple[jax.Array, ...]
+) -> tuple[jax.Array | None, ...]:
+    flat, *places = residuals
+    where = jnp.arange(len(flat))[:, None], jnp.concatenate(places, axis=1)
+    changes = jnp.concatenate(cotangents, axis=1)
+    summed = jnp.zeros_like(flat).at[where].add(changes, mode="promise_in_bounds")
+    return summed, *(None for _ in places)
+
+
+_look_up.defvjp(_look_up_forward, _look_up_backward)
 
 
 def _displaced(flow: jax.Array, height: int, width: int) -> tuple[jax.Array, jax.Array]:

@@ -33,10 +33,10 @@ def _forward(
     x: jax.Array, scale: jax.Array, bias: jax.Array
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array, jax.Array, jax.Array]]:
     wide = _widen(x)
-    axes = tuple(range(x.ndim - 1))
     # E[x^2] - E[x]^2 loses digits where the mean is large. Relative to any value of the channel,
-    # the mean is a few standard deviations at most.
-    origin = lax.stop_gradient(wide[(0,) * len(axes)])
+    # the mean is a few standard deviations at most. Half precision has lost those digits before.
+    single = x.dtype.itemsize >= 4
+    origin = lax.stop_gradient(wide[(0,) * (x.ndim - 1)]) if single else jnp.zeros((), wide.dtype)
     count = math.prod(x.shape[:-1])
     total, squares = _sums(wide - origin, jnp.square(wide - origin))
     offset = total / count

@@ -72,6 +72,7 @@ def get_config() -> ConfigDict:
     config.schedule.median_window = "last"  # of a pass: 'last', 'extra' (once more) or 'none'
     config.schedule.reset_per_window = False  # a fresh network for every window (DIP)
     config.schedule.windows_at_once = placeholder(int)  # of those; None: one
+    config.schedule.one_graph = False  # on a GPU: many updates as one CUDA graph, if it can do so
 
     config.model = ConfigDict()
     config.model.channels = (16, 32, 64, 128, 128, 128)  # of each scale

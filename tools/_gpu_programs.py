@@ -29,24 +29,21 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from vidprior import runtime
 from vidprior.run import build
 from vidprior.training import train_step
 from vidprior.training.side_by_side import side_by_side
 from vidprior.types import Window
 
-# Captures a loop and all in it, convolutions too, into one CUDA graph.
-ONE_GRAPH: dict[str, str | bool] = {
-    "xla_gpu_enable_command_buffer": "FUSION,CUBLAS,CUBLASLT,CUDNN,CONVOLUTION,CUSTOM_CALL,WHILE",
-    "xla_gpu_graph_min_graph_size": "1",
-}
 OPTIONS: dict[str, dict[str, str | bool]] = {
     "default": {},
     "no graphs": {"xla_gpu_enable_command_buffer": ""},
-    "one graph": ONE_GRAPH,
-    "one graph, concurrent": {
-        **ONE_GRAPH,
-        "xla_gpu_command_buffer_scheduling_mode": "CONCURRENT",
+    "one graph": {
+        name: value
+        for name, value in runtime.one_graph_options().items()
+        if name != "xla_gpu_command_buffer_scheduling_mode"
     },
+    "one graph, concurrent": runtime.one_graph_options(),
     "no Triton": {"xla_gpu_enable_triton_gemm": False},
     "no autotuning": {"xla_gpu_autotune_level": "0"},
     "deterministic": {"xla_gpu_deterministic_ops": True},

@@ -26,6 +26,21 @@ def compiler_options() -> CompilerOptions:
     return {"xla_cpu_experimental_ynn_fusion_type": ",".join(kinds)}
 
 
+def one_graph_options() -> CompilerOptions:
+    """Options for `jax.jit` that make a whole loop one CUDA graph, also its convolutions.
+
+    Kernels that do not depend on each other may run at the same time. XLA does not do this by
+    default, since not every convolution can be captured.
+    """
+    return {
+        "xla_gpu_enable_command_buffer": (
+            "FUSION,CUBLAS,CUBLASLT,CUDNN,CONVOLUTION,CUSTOM_CALL,WHILE"
+        ),
+        "xla_gpu_graph_min_graph_size": "1",
+        "xla_gpu_command_buffer_scheduling_mode": "CONCURRENT",
+    }
+
+
 def keep_compiled() -> None:
     """Keeps compiled programs between processes, unless somebody has said where already.
 

@@ -239,6 +239,34 @@ def test_scanned_updates_are_single_updates(random_params, clip, listed, channel
         assert np.allclose(scanned_terms[name], values, rtol=1e-4)
 
 
+@pytest.mark.parametrize("refused", [False, True])
+def test_one_graph_is_tried_and_dropped_where_it_is_refused(
+    refused, clip, listed, caplog, monkeypatch
+):
+    """Here a compiler that does not know the options refuses; a CPU takes no notice of them."""
+    if refused:
+        unknown = {"xla_no_such_option": "1"}
+        monkeypatch.setattr(train_step, "one_graph_options", lambda: unknown)
+    generator = Generator(channels=(4,), predict_flow=False)
+    optimizer = optax.adam(0.01)
+    step = train_step.make_train_step(
+        generator=generator, optimizer=optimizer, weights={"image": 1.0}
+    )
+    params = jax.jit(generator.init)(jax.random.key(0), clip.noise[:LENGTH])["params"]
+    order = windows.select(listed, np.array([0, 29, 29, 13]))
+    plain, graph = (
+        train_step.Fit(step, length=2, one_graph=one_graph) for one_graph in (False, True)
+    )
+    state = train_step.init_state(params, optimizer=optimizer)
+    assert graph.temporaries(state, clip, order) > 0
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * refused
+    assert ("xla_no_such_option" in caplog.text) == refused
+    expected = plain(jax.tree.map(jnp.copy, state), clip, order)
+    found = graph(state, clip, order)
+    assert jax.tree.all(jax.tree.map(np.array_equal, found, expected))
+    assert len(caplog.records) == refused
+
+
 def test_bfloat16_leaves_all_that_is_kept_in_float32(random_params, clip, listed, optimizer):
     """Parameters, the optimiser's moments and every loss."""
     generator = Generator(channels=(4,), dtype=jnp.bfloat16)

@@ -92,7 +92,11 @@ def fit_clip(
 
     with saved, _open_tensorboard(config, workdir, begin=begin) as board:
         loop = Loop(
-            fit=Fit(build.train_step(config, features, updates=total), length=_length(schedule)),
+            fit=Fit(
+                build.train_step(config, features, updates=total),
+                length=_length(schedule),
+                one_graph=config.schedule.one_graph,
+            ),
             clip=clip,
             windows=windows,
             fill=build.feature_filler(config, features, clip),
@@ -175,7 +179,11 @@ def fit_windows(
 
         step = side_by_side(build.train_step(config, features, updates=updates))
         loop = Loop(
-            fit=Fit(step, length=_length(_repeat(missing[:1], updates))),
+            fit=Fit(
+                step,
+                length=_length(_repeat(missing[:1], updates)),
+                one_graph=config.schedule.one_graph,
+            ),
             clip=clip,
             windows=windows,
             fill=build.feature_filler(config, features, clip),

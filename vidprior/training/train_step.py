@@ -1,7 +1,7 @@
 """One update of the generator, and lists of them: the arithmetic of Section 3.2."""
 
 import dataclasses
-import functools
+import logging
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, cast
@@ -12,11 +12,13 @@ import optax
 from flax import struct
 
 from vidprior.model.generator import Generator
-from vidprior.runtime import compiler_options
+from vidprior.runtime import compiler_options, one_graph_options
 from vidprior.training import losses
 from vidprior.training.packing import pack, unpack
 from vidprior.training.windows import gather, pick, select
 from vidprior.types import Batch, DeviceClip, Features, Params, Prediction, Window
+
+log = logging.getLogger("vidprior")
 
 Losses = dict[str, jax.Array]
 
@@ -283,7 +285,7 @@ class Fit:
       length: updates that are scanned in one dispatch; 1 scans nothing.
     """
 
-    def __init__(self, step: TrainStep, *, length: int = 1):
+    def __init__(self, step: TrainStep, *, length: int = 1, one_graph: bool = False):
         """Compiles a step of `make_train_step` when it is first called.
 
         Args:
@@ -292,10 +294,18 @@ class Fit:
             list is dispatched one by one, so that there are only two programs. On a CPU it
             must be 1: XLA computes the weight gradients of a scanned convolution 16 times
             slower there.
+          one_graph: runs them as one CUDA graph. If the device refuses, the log says so, and
+            they run as without.
         """
-        compiled = functools.partial(jax.jit, donate_argnums=0, compiler_options=compiler_options())
+
+        def compiled(step: TrainStep, **options: str | bool) -> Any:
+            options = compiler_options() | options
+            return jax.jit(step, donate_argnums=0, compiler_options=options)
+
         self.length = length
         self._one, self._many = compiled(step), compiled(scanned(step))
+        # Until it is tried.
+        self._graph = compiled(scanned(step), **one_graph_options()) if one_graph else None
 
     def _cut(self, windows: Window) -> tuple[range, range]:
         """Where the full dispatches of a list begin, and the numbers of the windows left over."""
@@ -311,6 +321,7 @@ class Fit:
         parts: list[Losses] = []
         for start in full:
             block = select(windows, slice(start, start + self.length))
+            self._try_graph(state, clip, block)
             state, terms = self._many(state, clip, block)
             parts.append(terms)
         for i in single:
@@ -320,15 +331,28 @@ class Fit:
             return state, parts[0]
         return state, {name: jnp.concatenate([part[name] for part in parts]) for name in parts[0]}
 
+    def _try_graph(self, state: TrainState, clip: DeviceClip, windows: Window) -> None:
+        """Takes the CUDA graph from now on if it runs: on a copy, since a failure keeps nothing."""
+        if self._graph is None:
+            return
+        try:
+            jax.block_until_ready(self._graph(jax.tree.map(jnp.copy, state), clip, windows))
+            self._many = self._graph
+        except jax.errors.JaxRuntimeError as error:
+            log.warning(f"updates do not run as one CUDA graph here: {str(error).splitlines()[0]}")
+        self._graph = None
+
     def temporaries(self, state: TrainState, clip: DeviceClip, windows: Window) -> int:
         """Bytes of temporaries of an update.
 
-        Compiles everything that a call with these windows needs, and runs nothing.
+        Compiles everything that a call with these windows needs, and runs nothing but a CUDA
+        graph that has to be tried.
         """
         full, single = self._cut(windows)
         lowered = []
         if full:
             block = select(windows, slice(self.length))
+            self._try_graph(state, clip, block)
             lowered.append(self._many.lower(state, clip, block))
         if single:
             lowered.append(self._one.lower(state, clip, select(windows, single[0])))

@@ -35,6 +35,11 @@ def test_vectors_lie_one_after_the_other(params):
     assert equal(packing.unpack(packed), params)
 
 
+def test_parameters_without_layers_stay_as_they_are():
+    params = {"a": jnp.zeros(())}
+    assert packing.pack({"mu": params}, params=params) == {"mu": params}
+
+
 def test_networks_side_by_side_have_their_own(params):
     several = jax.tree.map(lambda x: jnp.stack([x, -x]), params)
     packed = packing.pack(several, params=several)

@@ -40,8 +40,11 @@ def pack(tree: Any, *, params: Params) -> Any:
 
     Args:
       tree: of arrays, such as a `TrainState`.
-      params: the network's, or of several networks along a first axis.
+      params: layer to leaf to array, of a network or of several along a first axis. Without
+        layers, the tree stays as it is.
     """
+    if not all(isinstance(leaves, Mapping) for leaves in params.values()):
+        return tree
     names = tuple(
         (layer, leaf) for layer, leaves in params.items() for leaf in leaves if leaf != "kernel"
     )

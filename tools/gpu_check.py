@@ -3,9 +3,10 @@
     make gpu-check          all programs, for both cards: minutes
     make gpu-check-short    two of them, as CI does
 
-Every program is held against the rules of `_gpu_rules.py`, and its kernels, traffic and
-temporaries against the limits of `gpu_limits.json`. `--lower` writes lower limits where figures
-fell; a limit rises only by hand. All figures go to one JSON file, with a modelled time.
+Every program is held against the rules of `_gpu_rules.py`, and its kernels, traffic, temporaries
+and float32 features (where bfloat16 is asked) against the limits of `gpu_limits.json`. `--lower`
+writes lower limits where figures fell; a limit rises only by hand. All figures go to one JSON file,
+with a modelled time.
 """
 
 import argparse
@@ -29,7 +30,7 @@ from _gpu_programs import Spec
 from vidprior.io.files import replacing
 
 LIMITS = pathlib.Path(__file__).with_name("gpu_limits.json")
-LIMITED = ("kernels", "bytes", "temporaries_bytes")
+LIMITED = ("kernels", "bytes", "temporaries_bytes", "wide_bytes")
 # Updates of the published schedule.
 PUBLISHED = 102_000
 # Lines that tell what is wrong with one program; the JSON has all.
@@ -82,6 +83,7 @@ def measure(name: str, keep: pathlib.Path | None = None) -> Row:
         "kernels": len(program.kernels),
         "bytes": sum(kernel.bytes for kernel in program.kernels),
         "temporaries_bytes": compiled.temporaries_bytes,
+        "wide_bytes": rules.wide_bytes(program) if spec.dtype == "bfloat16" else 0,
         "small_kernels": sum(kernel.bytes < 1e6 for kernel in program.kernels),
         "gflop": sum(model.flop(program, kernel) for kernel in program.kernels) / 1e9,
         "modelled_ms": 1e3 * seconds,

@@ -14,7 +14,9 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 import _gpu_programs as programs  # noqa: E402
 import _gpu_runs as runs  # noqa: E402
+import _gpu_session as session  # noqa: E402
 import gpu_report  # noqa: E402
+from _gpu_table import tables  # noqa: E402
 
 
 def test_time_of_overlapping_kernels_counts_once():
@@ -70,6 +72,42 @@ def test_a_section_that_fails_leaves_its_error(tmp_path, capsys):
     assert (found["first"], found["error"]) == (1, "ValueError: why")
 
 
+def test_tables_by_hand():
+    """102,000 updates at 200 a second are 8.5 minutes."""
+    row = {
+        "updates_per_second": 200.0, "tflop_per_second": 66.04, "share_of_matmul": 0.104,
+        "peak_bytes": 2**29, "compile_seconds": 53.2, "gflop": 330.2,
+    }  # fmt: skip
+    found = tables({
+        "updates": {"full bfloat16": row, "full float32": {"error": "first\nno memory"}},
+        "machine": {"copy_bytes_per_second": 1e12},
+        "footage": {"skipped": "no time"},
+    })  # fmt: skip
+    lines = [line for line in found.splitlines() if line]
+    assert lines[0] == "## updates"
+    assert lines[3] == "| full bfloat16 | 200 | 8.5 | 66 | 10% | 0.5 | 53 |"
+    assert lines[4:] == [
+        "## updates: not measured", "* full float32: no memory",
+        "## footage: not measured", "* skipped: no time",
+    ]  # fmt: skip
+
+
+def test_every_system_is_timed_at_both_sizes_in_both_precisions(tmp_path):
+    report = gpu_report.Report(tmp_path, 0.0, False, None)
+    sections = ("updates", "systems", "larger", "larger systems")
+    specs = [spec for name in sections for spec in report.specs(name).values()]
+    timed = {
+        (s.loss, s.conv_ndim, s.length, s.dtype, s.height, s.width)
+        for s in specs
+    }  # fmt: skip
+    systems = [("full", 2, 5), ("flow", 2, 5), ("image", 2, 5), ("image", 3, 5), ("image", 2, 1)]
+    sizes = [(192, 384), (480, 854)]
+    assert timed == {
+        (*system, dtype, *size) for system in systems for dtype in session.DTYPES for size in sizes
+    }
+    assert len(specs) == len(timed)
+
+
 def test_an_unknown_section(tmp_path):
     told = subprocess.run(
         [sys.executable, ROOT / "tools/gpu_report.py", f"--output={tmp_path}", "--sections=no"],
@@ -93,3 +131,4 @@ def test_a_small_report(tmp_path):
         assert row["updates_per_second"] > 0
         assert row["grouped"] == 0
     assert report["many"]["2 programs in flight, updates/s"] > 0
+    assert "| 4 networks, default |" in (tmp_path / "report.md").read_text()

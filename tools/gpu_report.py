@@ -5,9 +5,9 @@
 Takes under eight minutes. All programs are compiled first, at the same time, each in a process of
 its own; then they are timed in turn, when nothing else runs. Every section stands alone: one that
 fails leaves its error, and one for which no time is left is skipped. `report.json` in the output
-folder is written after each figure. `--python` is an environment with PyTorch for CUDA, to compare
-with; without it, there is no comparison. `--small` tries the report itself on any machine; its
-figures mean nothing.
+folder is written after each figure; `report.md`, its tables, at the end. `--python` is an
+environment with PyTorch for CUDA, to compare with; without it, there is no comparison. `--small`
+tries the report itself on any machine; its figures mean nothing.
 """
 
 import argparse
@@ -27,11 +27,11 @@ import _gpu_runs as runs
 import numpy as np
 from _gpu_programs import Spec
 from _gpu_session import DTYPES, PROGRAMS, SMALL, Report, Section, Served
+from _gpu_table import PUBLISHED_UPDATES, tables
 
 import vidprior
+from vidprior.io.files import replacing
 
-# Updates of the published schedule: 20 passes of 50 windows and the median, 100 updates each.
-PUBLISHED_UPDATES = 102_000
 # Where losses and gradients are compared with a CPU's.
 AGREEMENT = {"height": 96, "width": 192}
 
@@ -272,6 +272,7 @@ SECTIONS: dict[str, Section] = {
     "profiles": profiles,
     "many": many,
     "systems": by_comparing("systems"),
+    "larger systems": by_comparing("larger systems"),
     "schedule": schedule,
     "footage": footage,
 }
@@ -307,7 +308,9 @@ def main() -> None:
         for name, section in SECTIONS.items():
             if name in wanted:
                 report.run(name, section, 0 if options.small else 10)
-    print(f"report: {folder / 'report.json'}", flush=True)
+    with replacing(folder / "report.md") as path:
+        path.write_text(tables(report.results) + "\n")
+    print(f"report: {folder / 'report.json'} and {folder / 'report.md'}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A preview: configs/footage.py on the whole frame, with at most 500 updates.
+"""A preview: configs/footage.py with at most 500 updates, and the masks as they are.
 
 python -m vidprior.main --config=configs/fast.py \
         --video=VIDEO --mask=MASK --workdir=out/fast
@@ -10,7 +10,6 @@ from vidprior.configuration import load
 def get_config():
     """500 updates. To continue, raise --config.schedule.num_passes in the same workdir."""
     config = load("footage")
-    config.video.crop = "frame"
     config.mask.dilate = 0
     config.render.feather = 0.0
     config.schedule.num_passes = 5

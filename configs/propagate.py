@@ -13,6 +13,7 @@ from vidprior.configuration import load
 def get_config():
     """Propagated pixels alone."""
     config = load("base")
+    config.video.crop = "hole"
     config.video.split_at_cuts = True
     config.video.max_segment_frames = 100
     config.mask.suggest = True

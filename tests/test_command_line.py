@@ -129,6 +129,40 @@ def test_the_last_of_a_tuple_is_taken():
         assert (config.window.directions, config.seed) == (("backward",), 2)
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--config.mask.dilate=None"], None),
+        (["--config.mask.dilate", "None"], None),
+        (["--config.mask.dilate=3", "--config.mask.dilate=None"], None),
+        (["--config.mask.dilate=None", "--config.mask.dilate=3"], 3.0),
+    ],
+)
+def test_none_is_a_value_of_fields_whose_comment_says_so(words, expected):
+    request = parse("--config=propagate", *words, "--config.seed=2")
+    assert request.config.mask.dilate == expected
+    assert request.config.seed == 2
+    assert set(request.overridden) == {"mask.dilate", "seed"}
+
+
+def test_every_field_that_may_be_none_can_be_set_to_it():
+    fields = [
+        field for field in configuration.describe_fields() if configuration.may_be_none(field)
+    ]
+    assert {"video.stop", "mask.dilate"} <= set(fields)
+    request = parse("--config=propagate", *(f"--config.{field}=None" for field in fields))
+    assert all(
+        value is None
+        for field, value in configuration.flatten(request.config.to_dict())
+        if field in fields
+    )
+
+
+def test_none_is_no_value_of_other_fields():
+    with pytest.raises(InputError, match="seed"):
+        parse("--config=propagate", "--config.seed=None")
+
+
 def test_a_flag_without_a_value_switches_on():
     assert parse("--config=flow", "--config.log.tensorboard").config.log.tensorboard is True
     assert parse("--config=flow", "--noconfig.render.audio").config.render.audio is False

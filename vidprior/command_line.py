@@ -102,6 +102,7 @@ def parse(arguments: Sequence[str]) -> Request:
             config = configuration.load(name)
             configuration.check_overrides(config, [field for field, _ in fields])
             rest = _last_of_each_tuple(rest, fields, config)
+            rest = _set_none(rest, config)
             config_flags.DEFINE_config_dict("config", config, flag_values=others, sys_argv=rest)
         elif fields:
             raise InputError("--config is missing, for example --config=footage")
@@ -226,6 +227,26 @@ def _last_of_each_tuple(
         for place in places
     }
     return [word for place, word in enumerate(words) if place not in outdone]
+
+
+def _set_none(words: Sequence[str], config: ConfigDict) -> list[str]:
+    """Sets fields whose last value is None, which ml_collections cannot parse.
+
+    Returns:
+      The arguments without any None, and without earlier values of those fields.
+    """
+    values: dict[str, list[tuple[str, range]]] = {}
+    for field, places in _overrides(words):
+        if configuration.may_be_none(field):
+            text = "=".join(words[places.start : places.stop]).split("=", 1)[-1]
+            values.setdefault(field, []).append((text, places))
+    dropped: set[int] = set()
+    for field, given in values.items():
+        is_none = given[-1][0] == "None"
+        if is_none:
+            config.update_from_flattened_dict({field: None})
+        dropped |= {i for text, places in given if is_none or text == "None" for i in places}
+    return [word for place, word in enumerate(words) if place not in dropped]
 
 
 def frame_range(text: str | None, count: int) -> range:

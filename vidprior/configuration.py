@@ -179,6 +179,11 @@ def holds_tuple(config: ml_collections.ConfigDict, field: str) -> bool:
     return isinstance(value, tuple)
 
 
+def may_be_none(field: str) -> bool:
+    """Whether a field, such as 'video.stop', may be None: its comment in `base` says so."""
+    return "None:" in describe_fields().get(field, "")
+
+
 def to_dict(config: ml_collections.ConfigDict) -> dict[str, Any]:
     """The configuration as JSON: tuples become lists."""
     return json.loads(config.to_json())

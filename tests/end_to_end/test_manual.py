@@ -118,7 +118,10 @@ def laid_out(once, command):
 
 
 # Pages that many long commands are typed from; their flags and files are checked by test_docs.py.
-LONG = ("batch", "evaluation", "flows", "long_clips", "quality", "weights")
+LONG = (
+    "batch", "evaluation", "flows", "long_clips", "masks", "outpainting", "quality", "references",
+    "results", "weights",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,7 @@ def pan(folder, count=9, height=64, width=96):
     return f"--video={folder / 'frames'}", f"--mask={folder / 'masks'}"
 
 
+@pytest.mark.long
 def test_a_network_that_could_not_gain_is_not_trained(command, tmp_path):
     inputs = pan(tmp_path)
     size = ("--config.video.height=64", "--config.video.width=96", "--config.model.channels=(8,)")
@@ -137,6 +138,7 @@ def test_a_run_without_held_out_pixels_cannot_be_blended(command, trained):
     assert_last_error(told, "needs --config.propagation.holdout=True")
 
 
+@pytest.mark.long
 def test_a_run_ends_where_it_is_past_its_best_and_renders_that(command, clip, tmp_path):
     """A rate that is far too high: of eight passes of ten updates an early one is the best."""
     whole, cut = tmp_path / "whole", tmp_path / "cut"

@@ -77,6 +77,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(seed, trained, command, clip, tmp
     assert_same_run(trained, workdir)
 
 
+@pytest.mark.long
 def test_a_decaying_rate_and_averaged_parameters_go_on_to_the_same_bits(command, clip, tmp_path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     arguments = (
@@ -95,6 +96,7 @@ def test_a_decaying_rate_and_averaged_parameters_go_on_to_the_same_bits(command,
     assert_last_error(told, "schedule.num_passes=3, now it is 4", "decays")
 
 
+@pytest.mark.long
 def test_a_run_killed_before_its_first_checkpoint_begins_again(trained, command, clip, tmp_path):
     workdir = tmp_path / "run"
     code, _ = stop_before_training(command, clip, workdir, signal.SIGKILL)
@@ -134,6 +136,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(trained, command, real_command, clip
     assert_same_run(trained, workdir)
 
 
+@pytest.mark.long
 def test_ctrl_c_before_training_needs_no_traceback(trained, command, clip, tmp_path):
     """While flow is estimated and updates are compiled: minutes, on a real clip."""
     workdir = tmp_path / "run"
@@ -154,6 +157,7 @@ def test_a_finished_run_is_only_rendered_again(trained, command, clip, copy_of_t
     assert_same_run(trained, copy_of_trained)
 
 
+@pytest.mark.long
 def test_a_shorter_run_can_be_made_longer(trained, command, clip, tmp_path):
     workdir = tmp_path / "run"
     command.succeed(*TINY, *clip.inputs, f"--workdir={workdir}", "--config.schedule.num_passes=1")
@@ -164,6 +168,7 @@ def test_a_shorter_run_can_be_made_longer(trained, command, clip, tmp_path):
     assert stored["config"]["schedule"]["num_passes"] == 3
 
 
+@pytest.mark.long
 def test_a_damaged_checkpoint_is_named_and_the_one_before_serves(
     trained, command, clip, copy_of_trained
 ):
@@ -208,6 +213,7 @@ def test_a_diverging_run_stops_and_its_last_good_checkpoint_renders(
     assert_same_arrays(pictures(trained / "result"), pictures(copy_of_trained / "result"))
 
 
+@pytest.mark.long
 def test_parameters_that_are_not_finite_are_never_saved(command, clip, copy_of_trained):
     """An infinite step spoils the parameters in the very update whose loss is still finite."""
     finished = rerun_with_learning_rate(
@@ -223,6 +229,7 @@ def test_parameters_that_are_not_finite_are_never_saved(command, clip, copy_of_t
     assert all(np.isfinite(leaf).all() for leaf in parameters(copy_of_trained).values())
 
 
+@pytest.mark.long
 def test_a_full_disk_leaves_the_checkpoint_before_usable(trained, command, clip, tmp_path):
     workdir, arguments = tmp_path / "run", (*TINY, *clip.inputs)
     short = "--config.schedule.num_passes=1"

@@ -30,7 +30,12 @@ SHRUNK = {
     "flow": ("--config.flow.estimator=dis", "--config.schedule.windows_per_pass=4"),
     "demo": ("--config.schedule.windows_per_pass=4",),
     # Trained also where propagated pixels leave nothing to gain.
-    "fast": ("--config.schedule.windows_per_pass=4", "--config.checkpoint.keep_best=False"),
+    "fast": (
+        "--config.schedule.windows_per_pass=4",
+        "--config.checkpoint.keep_best=False",
+        "--config.video.crop=frame",
+    ),
+    "propagate": ("--config.video.crop=frame",),
     "footage": (
         "--config.schedule.windows_per_pass=4",
         "--config.checkpoint.keep_best=False",
@@ -53,7 +58,18 @@ def vgg_weights(tmp_path):
     return tmp_path / "vgg16.npz"
 
 
-@pytest.mark.parametrize("name", [name for name in SHIPPED if name != "base"])
+# What others differ from little, or what takes long.
+OFTEN = ("flow", "footage", "propagate")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in OFTEN else [pytest.mark.long])
+        for name in SHIPPED
+        if name != "base"
+    ],
+)
 def test_configuration_runs_from_clip_to_result(name, command, clip, vgg_weights, tmp_path):
     workdir = tmp_path / "run"
     smallest = [flag for flag in SMALLEST if name != "dip" or "window.length" not in flag]
@@ -84,6 +100,7 @@ def test_configuration_runs_from_clip_to_result(name, command, clip, vgg_weights
     assert (workdir / "flows.npz").exists() == bool(terms & {"flow", "consistency"})
 
 
+@pytest.mark.long
 def test_windows_fitted_together_end_as_those_fitted_alone(command, clip, tmp_path):
     """Five frames in groups of two: the last group has one."""
     shown = {}

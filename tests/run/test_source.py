@@ -32,6 +32,7 @@ from vidprior.run.source import (
     open_source,
     read_truth,
     reopen_source,
+    training_crop,
     verify_source,
 )
 from vidprior.run.workdir import Workdir
@@ -115,6 +116,16 @@ def test_frames_and_masks_go_through_the_same_crop_and_resize(config, video, tmp
     source = footage_module.read_frames(video).frames[:, :, 10:30].astype(float)
     means = source.reshape(T, 10, 2, 10, 2, 3).mean(axis=(2, 4))
     np.testing.assert_allclose(clip.frames, means, atol=0.5)
+
+
+@pytest.mark.parametrize("name", ["footage", "fast", "propagate"])
+@pytest.mark.parametrize("size", [(480, 854), (854, 480), (240, 600)])
+def test_configurations_for_own_footage_cut_off_no_part_of_the_hole(name, size):
+    """A head above the crop would stay in the picture."""
+    mask = np.zeros((1, *size), np.uint8)
+    mask[:, :: size[0] - 1, :: size[1] - 1] = 255  # the four corners
+    view = training_crop(size, mask, config=load(name))
+    assert mask[:, *view.crop].sum() == mask.sum()
 
 
 def test_the_transform_leads_back_to_the_source(config, video, mask, frames):

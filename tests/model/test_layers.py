@@ -12,11 +12,6 @@ pytestmark = pytest.mark.slow  # compiles
 random = np.random.default_rng(0)
 
 
-def test_leaky_relu_by_hand():
-    x = jnp.array([-2.0, -0.5, 0.0, 3.0])
-    assert np.allclose(layers.leaky_relu(x), [-0.4, -0.1, 0.0, 3.0])
-
-
 @pytest.mark.parametrize("kernel", [1, 3, 5])
 def test_space_is_padded_by_reflection(kernel):
     x = random.random((2, 4, 5, 3), np.float32)
@@ -132,9 +127,9 @@ def test_convolution_computes_in_its_dtype():
     assert conv.apply(params, jnp.zeros((1, 4, 4, 1))).dtype == jnp.bfloat16
 
 
-def normalise(x, scale, bias):
+def normalise(x, scale, bias, slope=1.0):
     params = {"scale": jnp.asarray(scale), "bias": jnp.asarray(bias)}
-    return layers.BatchNorm().apply({"params": params}, jnp.asarray(x))
+    return layers.BatchNorm(slope=slope).apply({"params": params}, jnp.asarray(x))
 
 
 def test_batch_norm_by_hand():
@@ -144,6 +139,9 @@ def test_batch_norm_by_hand():
     one, four = (1 + 1e-5) ** -0.5, (4 + 1e-5) ** -0.5
     expected = [[[[0.5 - one, -20 * four]]], [[[0.5 + one, 20 * four]]]]
     assert np.allclose(result, expected, atol=1e-6)
+    rectified = normalise(x, scale=[1.0, 10.0], bias=[0.5, 0.0], slope=0.2)
+    expected = [[[[0.1 - one / 5, -4 * four]]], [[[0.5 + one, 20 * four]]]]
+    assert np.allclose(rectified, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(3, 4, 5, 2), (1, 3, 4, 5, 2)])

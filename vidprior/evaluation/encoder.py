@@ -9,7 +9,6 @@ import numpy as np
 
 from vidprior.errors import InputError
 from vidprior.model.generator import Generator
-from vidprior.model.layers import leaky_relu
 from vidprior.run.render import window_start
 from vidprior.types import Array, Params
 
@@ -80,5 +79,4 @@ def _responses(params: Params, window: Array, *, generator: Generator, name: str
         mutable=["intermediates"],
     )
     (features,) = state["intermediates"][name]["__call__"]
-    features = leaky_relu(features)
     return features if generator.conv_ndim == 2 else features[0]

@@ -20,10 +20,12 @@ from vidprior.model.layers import (
     JoiningConv,
     convolve,
     crop_to_smallest,
-    leaky_relu,
     upsample,
 )
 from vidprior.types import OFFSETS, Prediction
+
+# Of every LeakyReLU.
+NEGATIVE_SLOPE = 0.2
 
 
 def smallest_side(num_scales: int) -> int:
@@ -78,7 +80,7 @@ class Generator(nn.Module):
 
         def block(x: jax.Array, name: str, features: int, kernel: int, stride: int = 1):
             x = Conv(stride=stride, **self._settings(name, features, kernel))(x)
-            return leaky_relu(BatchNorm(name=f"{name}_norm")(x))
+            return BatchNorm(slope=NEGATIVE_SLOPE, name=f"{name}_norm")(x)
 
         x = noise if self.conv_ndim == 2 else noise[None]
         x = x.astype(self.dtype)
@@ -89,7 +91,7 @@ class Generator(nn.Module):
             x = block(x, f"deepen_{k}", features, 5)
         for k, features in reversed(list(enumerate(self.channels))):
             x = self._join(skips[k], x, k, features)
-            x = leaky_relu(BatchNorm(name=f"up_{k}_norm")(x))
+            x = BatchNorm(slope=NEGATIVE_SLOPE, name=f"up_{k}_norm")(x)
             x = block(x, f"refine_{k}", features, self.refine_kernel)
 
         x = x if self.conv_ndim == 2 else x[0]

@@ -17,29 +17,6 @@ from jax import lax
 from vidprior.model.conv2d import conv2d
 from vidprior.model.normalization import normalise
 
-NEGATIVE_SLOPE = 0.2
-
-
-@jax.custom_vjp
-def leaky_relu(x: jax.Array) -> jax.Array:
-    """LeakyReLU with the paper's slope, 0.2.
-
-    Its gradient is found from the result, which the next layer keeps anyway.
-    """
-    return jnp.where(x >= 0, x, NEGATIVE_SLOPE * x)
-
-
-def _leaky_relu_forward(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    y = leaky_relu(x)
-    return y, y
-
-
-def _leaky_relu_backward(y: jax.Array, cotangent: jax.Array) -> tuple[jax.Array]:
-    return (jnp.where(y >= 0, cotangent, NEGATIVE_SLOPE * cotangent),)
-
-
-leaky_relu.defvjp(_leaky_relu_forward, _leaky_relu_backward)
-
 
 def pad_for_kernel(x: jax.Array, kernel_size: Sequence[int]) -> jax.Array:
     """Pads so that a stride-1 convolution keeps the size: space by reflection, time by edge."""
@@ -214,7 +191,12 @@ class BatchNorm(nn.Module):
     """Normalises every channel by the mean and variance of the current batch.
 
     There are no running averages: training and rendering compute the same.
+
+    Attributes:
+      slope: of a LeakyReLU that follows; 1: none does.
     """
+
+    slope: float = 1.0
 
     @nn.compact
     def __call__(self, *parts: jax.Array) -> Any:
@@ -232,5 +214,5 @@ class BatchNorm(nn.Module):
         normalised, begin = [], 0
         for x in parts:
             own = slice(begin, begin := begin + x.shape[-1])
-            normalised.append(normalise(x, scale[own], bias[own]))
+            normalised.append(normalise(x, scale[own], bias[own], self.slope))
         return normalised[0] if len(parts) == 1 else tuple(normalised)

@@ -1,5 +1,6 @@
 """Batch normalisation in one pass over the batch, forward and backward."""
 
+import functools
 import math
 
 import jax
@@ -8,30 +9,35 @@ from jax import lax
 
 EPSILON = 1e-5
 
-_Residuals = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
+# The input, its mean and inverse deviation, scale and bias.
+_Residuals = tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]
 
 
-@jax.custom_vjp
-def normalise(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def normalise(x: jax.Array, scale: jax.Array, bias: jax.Array, slope: float = 1.0) -> jax.Array:
     """Normalises every channel by the mean and variance of the batch.
 
     Differentiated as it is written, a mean and a variance are two passes over the batch
-    forward and more backward. Here both directions take two sums of one pass.
+    forward and more backward. Here both directions take two sums of one pass. A LeakyReLU that
+    follows is a part of it: backward, the sign of its input is computed again, and neither its
+    input nor its gradient is kept in memory.
 
     Args:
       x: [batch, ..., C]; statistics are computed in float32 at least.
       scale: [C].
       bias: [C].
+      slope: of the LeakyReLU; 1: none follows.
 
     Returns:
-      The shape and dtype of `x`: (x - mean) / sqrt(variance + 1e-5) * scale + bias.
+      The shape and dtype of `x`: (x - mean) / sqrt(variance + 1e-5) * scale + bias, where it is
+      negative times `slope`.
     """
-    return _forward(x, scale, bias)[0]
+    return _forward(x, scale, bias, slope)[0]
 
 
 def _forward(
-    x: jax.Array, scale: jax.Array, bias: jax.Array
-) -> tuple[jax.Array, tuple[jax.Array, jax.Array, jax.Array, jax.Array]]:
+    x: jax.Array, scale: jax.Array, bias: jax.Array, slope: float
+) -> tuple[jax.Array, _Residuals]:
     wide = _widen(x)
     # E[x^2] - E[x]^2 loses digits where the mean is large. Relative to any value of the channel,
     # the mean is a few standard deviations at most. Half precision has lost those digits before.
@@ -43,16 +49,17 @@ def _forward(
     mean = origin + offset
     inverse = lax.rsqrt(jnp.maximum(squares / count - jnp.square(offset), 0) + EPSILON)
     y = ((wide - mean) * (scale * inverse) + bias).astype(x.dtype)
-    return y, (x, mean, inverse, scale)
+    return _leaky_relu(y, y, slope), (x, mean, inverse, scale, bias)
 
 
 def _backward(
-    residuals: _Residuals, cotangent: jax.Array
+    slope: float, residuals: _Residuals, cotangent: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    x, mean, inverse, scale = residuals
+    x, mean, inverse, scale, bias = residuals
     count = math.prod(x.shape[:-1])
     normalised = (_widen(x) - mean) * inverse
-    wide = _widen(cotangent)
+    y = (_widen(x) - mean) * (scale * inverse) + bias
+    wide = _widen(_leaky_relu(y, cotangent, slope))
     bias_cotangent, scale_cotangent = _sums(wide, wide * normalised)
     common = (bias_cotangent + normalised * scale_cotangent) / count
     x_cotangent = (scale * inverse * (wide - common)).astype(x.dtype)
@@ -60,6 +67,11 @@ def _backward(
 
 
 normalise.defvjp(_forward, _backward)
+
+
+def _leaky_relu(y: jax.Array, x: jax.Array, slope: float) -> jax.Array:
+    """`x`, where `y` is negative times `slope`."""
+    return x if slope == 1 else jnp.where(y >= 0, x, slope * x)
 
 
 def _sums(first: jax.Array, second: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -95,7 +95,9 @@ def test_convolution_is_that_of_a_loop_over_places(shape, kernel, stride):
         ((1, 4, 6, 8, 2), (1, 4, 3, 4, 3), (3, 3, 3)),
     ],
 )
-def test_joining_is_convolving_both_side_by_side(skip, deeper, kernel):
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+def test_joining_is_convolving_both_side_by_side(skip, deeper, kernel, backend, monkeypatch):
+    monkeypatch.setattr(layers.jax, "default_backend", lambda: backend)
     skip = random.normal(size=skip).astype(np.float32)
     deeper = random.normal(size=deeper).astype(np.float32)
     weight = random.normal(size=(*kernel, 5, 4)).astype(np.float32)

@@ -89,18 +89,64 @@ def convolve_upsampled(x: jax.Array, kernel: jax.Array) -> jax.Array:
     Returns:
       [batch, ..., 2 H, 2 W, features].
     """
-    *batch, height, width, _ = x.shape
-    features, time = kernel.shape[-1], kernel.ndim - 4
-    x = jnp.pad(
-        x,
-        [(0, 0), *((size // 2, size // 2) for size in kernel.shape[:time]), (1, 1), (1, 1), (0, 0)],
-        mode="edge",
-    )
+    time = kernel.ndim - 4
     phases = _fold(_fold(kernel, axis=time), axis=time + 1)
+    return _convolve_phases(_pad_by_edge(x, kernel.shape[:time]), phases)
+
+
+def convolve_joined(skip: jax.Array, deeper: jax.Array, kernel: jax.Array) -> jax.Array:
+    """A 3x3 convolution of `skip` next to `upsample(deeper)`, as one in sub-pixel form.
+
+    Four pixels of `skip` are seen as four channels of one. A third of the products is by zero,
+    but an accelerator has one kernel instead of two for this, and for each gradient.
+
+    Args:
+      skip: [batch, ..., 2 H, 2 W, S].
+      deeper: [batch, ..., H, W, D].
+      kernel: [..., 3, 3, S + D, features]; a leading time axis is convolved as usual.
+
+    Returns:
+      [batch, ..., 2 H, 2 W, features].
+    """
+    time, width = kernel.ndim - 4, skip.shape[-1]
+    for_skip, for_deeper = kernel[..., :width, :], kernel[..., width:, :]
+    deeper = _pad_by_edge(deeper, kernel.shape[:time])
+    skip = pad_for_kernel(skip, (*kernel.shape[:time], 5, 5))
+    *batch, rows, columns, _ = skip.shape
+    skip = skip.reshape(*batch, rows // 2, 2, columns // 2, 2, width).swapaxes(-4, -3)
+    skip = skip.reshape(*batch, rows // 2, columns // 2, 4 * width)
+    phases = _fold(_fold(for_deeper, axis=time), axis=time + 1)
+    # [..., row of four pixels, column, S, phase of the row, of the column, features]
+    spread = _spread(_spread(for_skip, axis=time), axis=time + 1)
+    spread = spread.reshape(*spread.shape[:time], 2, 2, 2, 2, *spread.shape[time + 2 :])
+    spread = spread.swapaxes(time + 1, time + 2)
+    spread = spread.reshape(*spread.shape[: time + 2], 4 * width, *spread.shape[time + 5 :])
+    x = jnp.concatenate([deeper, skip], axis=-1)
+    return _convolve_phases(x, jnp.concatenate([phases, spread], axis=time + 2))
+
+
+def _pad_by_edge(x: jax.Array, kernel_time: Sequence[int]) -> jax.Array:
+    """Pads rows and columns by one, and time for a kernel of that length."""
+    margins = [(size // 2, size // 2) for size in kernel_time]
+    return jnp.pad(x, [(0, 0), *margins, (1, 1), (1, 1), (0, 0)], mode="edge")
+
+
+def _convolve_phases(x: jax.Array, phases: jax.Array) -> jax.Array:
+    """Four pixels for each pair of rows and columns.
+
+    Args:
+      x: [batch, ..., H + 2, W + 2, channels].
+      phases: [..., 2, 2, channels, 2, 2, features], the last axes but one: row and column.
+
+    Returns:
+      [batch, ..., 2 H, 2 W, features].
+    """
+    features = phases.shape[-1]
     y = convolve(x, phases.reshape(*phases.shape[:-3], 4 * features))
+    *batch, height, width, _ = y.shape
     # Interleaved, the phases form an image that is one pixel larger on each side.
-    y = y.reshape(*y.shape[:-1], 2, 2, features).swapaxes(-4, -3)
-    return y.reshape(*batch, 2 * height + 2, 2 * width + 2, features)[..., 1:-1, 1:-1, :]
+    y = y.reshape(*batch, height, width, 2, 2, features).swapaxes(-4, -3)
+    return y.reshape(*batch, 2 * height, 2 * width, features)[..., 1:-1, 1:-1, :]
 
 
 def _fold(kernel: jax.Array, *, axis: int) -> jax.Array:
@@ -114,6 +160,15 @@ def _fold(kernel: jax.Array, *, axis: int) -> jax.Array:
     even = jnp.stack([first, middle + last], axis)
     odd = jnp.stack([first + middle, last], axis)
     return jnp.stack([odd, even], axis=-2)
+
+
+def _spread(kernel: jax.Array, *, axis: int) -> jax.Array:
+    """The kernel as odd and even output pixels see four pixels: `axis` from 3 to 4, as `_fold`."""
+
+    def beside(margins: tuple[int, int]) -> jax.Array:
+        return jnp.pad(kernel, [margins if k == axis else (0, 0) for k in range(kernel.ndim)])
+
+    return jnp.stack([beside((0, 1)), beside((1, 0))], axis=-2)
 
 
 class _Convolution(nn.Module):
@@ -181,9 +236,13 @@ class JoiningConv(_Convolution):
         """
         width = skip.shape[-1]
         kernel, bias = self._parameters(width + deeper.shape[-1])
-        for_skip, for_deeper = kernel[..., :width, :], kernel[..., width:, :]
-        skip = pad_for_kernel(skip.astype(self.dtype), self.kernel_size)
-        y = convolve(skip, for_skip) + convolve_upsampled(deeper.astype(self.dtype), for_deeper)
+        skip, deeper = skip.astype(self.dtype), deeper.astype(self.dtype)
+        if jax.default_backend() == "cpu":
+            for_skip, for_deeper = kernel[..., :width, :], kernel[..., width:, :]
+            y = convolve(pad_for_kernel(skip, self.kernel_size), for_skip)
+            y += convolve_upsampled(deeper, for_deeper)
+        else:
+            y = convolve_joined(skip, deeper, kernel)
         return y if bias is None else y + bias
 
 

@@ -27,10 +27,19 @@ def test_long_sums_are_accurate():
     assert float(mean(x)) == pytest.approx(np.mean(x.astype(np.float64) ** 2), rel=3e-7)
 
 
-def test_only_a_cpu_needs_any(monkeypatch):
-    assert runtime.compiler_options()
+@pytest.mark.parametrize(
+    ("capability", "channels_last"),
+    [("8.0", True), ("12.0", True), ("7.5", False), ("gfx90a", False), (None, False)],
+)
+def test_channels_are_last_where_tensor_cores_multiply_float32(
+    monkeypatch, capability, channels_last
+):
+    about = {} if capability is None else {"compute_capability": capability}
+    monkeypatch.setattr(jax, "devices", lambda: [types.SimpleNamespace(**about)])
+    assert "xla_gpu_force_conv_nhwc" not in runtime.compiler_options()
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert not runtime.compiler_options()
+    expected = {"xla_gpu_force_conv_nhwc": True} if channels_last else {}
+    assert runtime.compiler_options() == expected
 
 
 @pytest.mark.parametrize(("before", "after"), [(None, "cache/vidprior/xla"), ("", ""), ("x", "x")])

@@ -12,6 +12,7 @@ from _gpu_cards import Card, describe
 from _gpu_programs import OPTIONS, Spec
 from jax.experimental import topologies
 
+from vidprior import runtime
 from vidprior.run import build
 from vidprior.training import train_step
 from vidprior.types import Window
@@ -51,7 +52,9 @@ def compile_for(card: Card, spec: Spec) -> Compiled:
 
         jitted = jax.jit(train_step.scanned(step), donate_argnums=0)
         lowered = jitted.lower(*map(described, (state, problem.clip, windows)))
-    options = {**OPTIONS[spec.options], **OPTIONS["no autotuning"]}
+        with mock.patch.object(jax, "devices", return_value=list(device.device_set)):
+            options = runtime.compiler_options()
+    options |= OPTIONS[spec.options] | OPTIONS["no autotuning"]
     compiled = lowered.compile(compiler_options=options)
     memory = compiled.memory_analysis()
     return Compiled(

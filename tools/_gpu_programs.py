@@ -125,7 +125,8 @@ class Program:
         lowered = jitted.lower(self._state, self._clip, self._windows)
         prepared = time.perf_counter()
         print("compiling", file=sys.stderr, flush=True)
-        self._compiled = lowered.compile(compiler_options=dict(OPTIONS[spec.options]))
+        options = runtime.compiler_options() | OPTIONS[spec.options]
+        self._compiled = lowered.compile(compiler_options=options)
         compiled = time.perf_counter()
         text, memory = self._compiled.as_text(), self._compiled.memory_analysis()
         self.facts = {

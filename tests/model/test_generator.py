@@ -213,3 +213,24 @@ def test_bfloat16_keeps_parameters_in_float32():
     params, prediction = shapes_of(Generator(channels=(4, 4), dtype=jnp.bfloat16), (1, 9, 9, 1))
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
     assert prediction.image.dtype == jnp.float32
+
+
+def test_an_accelerator_s_forms_compute_the_same(random_params, monkeypatch):
+    """Values and gradients in float64, of layers that have a form of their own there."""
+    fields = {"channels": (3, 4), "predict_flow": False}
+    params = random_params(Generator(**fields))
+    generator = Generator(dtype=jnp.float64, **fields)
+    random = np.random.default_rng(0)
+    noise, weight = random.random((2, 12, 20, 1)), random.normal(size=(2, 12, 20, 3))
+
+    def loss(params):
+        return jnp.sum(weight * generator.apply({"params": params}, noise).image)
+
+    with jax.enable_x64(True):
+        params = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), params)
+        found = {}
+        for backend in ("cpu", "gpu"):
+            monkeypatch.setattr(jax, "default_backend", lambda backend=backend: backend)
+            found[backend] = jax.jit(jax.value_and_grad(lambda p: loss(p)))(params)
+    equal = functools.partial(np.testing.assert_allclose, rtol=1e-8, atol=1e-10)
+    jax.tree.map(equal, found["cpu"], found["gpu"])

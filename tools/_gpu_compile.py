@@ -9,7 +9,7 @@ from unittest import mock
 
 import jax
 from _gpu_cards import Card, describe
-from _gpu_programs import OPTIONS, Spec
+from _gpu_programs import OPTIONS, Spec, of_networks
 from jax.experimental import topologies
 
 from vidprior import runtime
@@ -48,7 +48,8 @@ def compile_for(card: Card, spec: Spec) -> Compiled:
         config = problem.config
         step = build.train_step(config, problem.features, updates=spec.updates)
         state = build.initial_state(config, build.initial_params(config))
-        windows = Window(*(x[None].repeat(spec.updates, axis=0) for x in problem.window))
+        step, state, window = of_networks(spec, step, state, problem.window)
+        windows = Window(*(x[None].repeat(spec.updates, axis=0) for x in window))
 
         jitted = jax.jit(train_step.scanned(step), donate_argnums=0)
         lowered = jitted.lower(*map(described, (state, problem.clip, windows)))

@@ -97,6 +97,17 @@ class Spec:
         return made
 
 
+def of_networks(
+    spec: Spec, step: train_step.TrainStep, state: train_step.TrainState, window: Window
+) -> tuple[train_step.TrainStep, train_step.TrainState, Window]:
+    """The update, state and window of all networks of a specification, given those of one."""
+    if spec.networks == 1:
+        return step, state, window
+    several = side_by_side(step) if spec.form == "unrolled" else jax.vmap(step, (0, None, 0))
+    states = jax.tree.map(lambda x: jnp.stack([x] * spec.networks), state)
+    return several, states, Window(*(np.stack([x] * spec.networks) for x in window))
+
+
 class Program:
     """Many updates of one window, scanned in one dispatch."""
 
@@ -109,15 +120,7 @@ class Program:
         state = build.initial_state(config, build.initial_params(config))
         self.spec, self._clip = spec, problem.clip
         flop = benchmark.count_flop(step, state, problem.clip, problem.window)
-        window = problem.window
-        if spec.networks > 1:
-            several = {
-                "unrolled": side_by_side(step),
-                "vmap": jax.vmap(step, in_axes=(0, None, 0)),
-            }
-            step = several[spec.form]
-            state = jax.tree.map(lambda x: jnp.stack([x] * spec.networks), state)
-            window = Window(*(np.stack([x] * spec.networks) for x in window))
+        step, state, window = of_networks(spec, step, state, problem.window)
         self._state = jax.device_put(state)
         self._windows = Window(*(jnp.repeat(x[None], spec.updates, axis=0) for x in window))
 

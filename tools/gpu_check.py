@@ -45,6 +45,7 @@ PROGRAMS = {
     "image-float32": Spec(loss="image", dtype="float32"),
     "3d-float32": Spec(loss="image", dtype="float32", conv_ndim=3),
     "muon-bfloat16": Spec(loss="image", dtype="bfloat16", optimizer="muon"),
+    "dip2-float32": Spec(loss="image", dtype="float32", length=1, networks=2),
 }
 
 Row = dict[str, Any]

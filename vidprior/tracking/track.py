@@ -195,11 +195,12 @@ def _rigid(
 ) -> TrackedMask:
     """The painted mask of frame `numbers[0]`, moved as one piece through the others."""
     first, last = min(numbers), max(numbers)
-    still = np.zeros((*frames.shape[1:3], 2), np.float32)
-    to_next = [alignment.flow(t, t + 1) if t < last else still for t in range(first, last + 1)]
-    to_previous = [alignment.flow(t, t - 1) if t > first else still for t in range(first, last + 1)]
-    part = frames[first : last + 1]
-    found = track_mask(painted, numbers[0] - first, part, np.stack(to_next), np.stack(to_previous))
+    found = track_mask(
+        painted,
+        numbers[0] - first,
+        frames[first : last + 1],
+        lambda here, there: alignment.flow(first + here, first + there),
+    )
     motion, confidence = np.zeros((len(frames), 2, 3)), np.zeros(len(frames))
     motion[first : last + 1], confidence[first : last + 1] = found
     return TrackedMask(motion, confidence)

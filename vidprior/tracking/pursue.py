@@ -21,10 +21,12 @@ from vidprior.tracking.segment import painted_votes, segment_frame, surroundings
 _FEWEST = 10
 # Share by which each frame renews the colours.
 _RENEWAL = 0.15
-# The object moved as one piece replaces a carried mask that it overlaps by less than this, or that
-# has shrunk to this share of its area, if its own confidence is so high, and its colours are as
-# like the painted ones, but for so much.
-_OVERLAP, _SHRUNK, _CONFIDENT, _AS_LIKE = 0.2, 0.9, 0.55, 0.02
+# The object moved as one piece, if its own confidence is so high, replaces a carried mask that it
+# overlaps by less than this, if its colours are at least as like the painted ones.
+_CONFIDENT, _OVERLAP = 0.55, 0.2
+# It also replaces one that lies within it by this share and has shrunk to this share of its area,
+# if its colours are as like but for so much; its vote is strong, or colours would shrink it again.
+_WITHIN, _SHRUNK, _AS_LIKE = 0.8, 0.9, 0.02
 
 
 class Pursued(NamedTuple):
@@ -76,10 +78,15 @@ def pursue(
         if found:
             whole = move_mask(painted, rigid.motion[number])
             both, either = (carried & whole).sum(), (carried | whole).sum()
-            lost = both < _OVERLAP * either or carried.sum() < _SHRUNK * whole.sum()
-            if lost and _like(first, lab, whole) >= _like(first, lab, carried) - _AS_LIKE:
-                carried, piece = whole, whole_votes(whole)
+            better = _like(first, lab, whole) - _like(first, lab, carried)
+            lost = both < _OVERLAP * either and better >= 0
+            shrunk = carried.sum() < _SHRUNK * whole.sum() and both > _WITHIN * carried.sum()
+            if shrunk and better >= -_AS_LIKE:
+                piece = whole_votes(whole)
                 votes = np.where(np.abs(votes) > np.abs(piece), votes, piece)
+                lost = True
+            if lost:
+                carried = whole
         if carried.sum() < _FEWEST:
             soft = np.zeros_like(soft)
         else:

@@ -5,6 +5,8 @@ import math
 import numpy as np
 import scipy.ndimage
 
+from vidprior.imaging.geometry import box_around
+
 # Boundaries match within this share of the frame's diagonal.
 _TOLERANCE = 0.008
 
@@ -28,6 +30,8 @@ def _boundary(mask: np.ndarray, truth: np.ndarray) -> float:
     found, true = _edge(mask), _edge(truth)
     if not (found.any() and true.any()):
         return float(not (found.any() or true.any()))
+    around = box_around(found | true, margin=0)
+    found, true = found[around], true[around]
     within = math.ceil(_TOLERANCE * math.hypot(*mask.shape))
     precision = (scipy.ndimage.distance_transform_edt(~true)[found] <= within).mean()
     recall = (scipy.ndimage.distance_transform_edt(~found)[true] <= within).mean()

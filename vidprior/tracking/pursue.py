@@ -26,7 +26,7 @@ _RENEWAL = 0.15
 _CONFIDENT, _OVERLAP = 0.55, 0.2
 # It also replaces one that lies within it by this share and has shrunk to this share of its area,
 # if its colours are as like but for so much; its vote is strong, or colours would shrink it again.
-_WITHIN, _SHRUNK, _AS_LIKE = 0.8, 0.9, 0.02
+_WITHIN, _SHRUNK, _AS_LIKE = 0.65, 0.9, 0.02
 
 
 class Pursued(NamedTuple):

@@ -94,7 +94,7 @@ def track(
     """
     size, small = _reduced(frames)
     masks = _checked(painted, len(small), size)
-    clip = hashlib.sha256(small).hexdigest()
+    clip = hashlib.sha256(small.data).hexdigest()
     if previous is not None and previous.masks.shape != (len(small), *size):
         raise InputError(
             f"the previous result has masks {previous.masks.shape}, the clip needs "

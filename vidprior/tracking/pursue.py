@@ -27,6 +27,8 @@ _CONFIDENT, _OVERLAP = 0.55, 0.2
 # It also replaces one that lies within it by this share and has shrunk to this share of its area,
 # if its colours are as like but for so much; its vote is strong, or colours would shrink it again.
 _WITHIN, _SHRUNK, _AS_LIKE = 0.65, 0.9, 0.02
+# So it does if the frame before was replaced and its mask has grown by no more than this.
+_STAYS = 1.1
 
 
 class Pursued(NamedTuple):
@@ -68,6 +70,7 @@ def pursue(
     seen, soft = first, painted.astype(np.float32)
     anchor = Anchor(lab, painted)
     masks, likenesses = [soft], [1.0]
+    replaced = False
     for age, (before, number) in enumerate(itertools.pairwise(numbers), 1):
         shift = alignment.shift(number, before)
         lab = to_lab(frames[number])
@@ -80,13 +83,17 @@ def pursue(
             both, either = (carried & whole).sum(), (carried | whole).sum()
             better = _like(first, lab, whole) - _like(first, lab, carried)
             lost = both < _OVERLAP * either and better >= 0
-            shrunk = carried.sum() < _SHRUNK * whole.sum() and both > _WITHIN * carried.sum()
-            if shrunk and better >= -_AS_LIKE:
+            least = (_STAYS if replaced else _SHRUNK) * whole.sum()
+            shrunk = carried.sum() < least and both > _WITHIN * carried.sum()
+            replaced = bool(shrunk and better >= -_AS_LIKE)
+            if replaced:
                 piece = whole_votes(whole)
                 votes = np.where(np.abs(votes) > np.abs(piece), votes, piece)
                 lost = True
             if lost:
                 carried = whole
+        else:
+            replaced = False
         if carried.sum() < _FEWEST:
             soft = np.zeros_like(soft)
         else:

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -135,6 +136,8 @@ def test_what_is_told_of_the_confidence(confidence, says):
         (("--box", "0:1,2,3"), "LEFT,TOP,WIDTH,HEIGHT"),
         (("--box", "0:1,2,0,4"), "above 0"),
         (("--painted", "0:/nowhere.png"), "nowhere.png"),
+        (("--box", "2:1,2,3,4", "--box", "2:5,6,7,8"), "frame 2 has a box already"),
+        (("--object", "2:1,2,3,4", "--object", "2:5,6,7,8"), "frame 2 has a box already"),
         (("--object", "0:0,0,128,96"), "leave some around it"),
         (("--object", "0:500,0,10,10"), "part of the frame"),
         (("--paint", "0:x.png"), "unrecognized"),
@@ -146,10 +149,46 @@ def test_what_cannot_be_used_is_one_line(clip, tmp_path, arguments, says):
         command.main([f"--video={folder / 'frames'}", f"--output={tmp_path / 'm'}", *arguments])
 
 
-def test_an_empty_painting_is_refused(clip, tmp_path):
+@pytest.mark.parametrize(
+    ("painting", "says"),
+    [
+        (np.zeros(SIZE, np.uint8), "nothing is painted"),
+        (np.full(SIZE, 255, np.uint8), "everything is painted"),
+        (np.eye(*SIZE, dtype=np.uint8)[::2, ::2] * 255, "64x48"),
+    ],
+)
+def test_a_painting_that_cannot_be_used_is_one_line(clip, tmp_path, painting, says):
     folder, _ = clip
-    empty = tmp_path / "empty.png"
-    images.write_image(empty, np.zeros(SIZE, np.uint8))
+    images.write_image(tmp_path / "painted.png", painting)
     words = [f"--video={folder / 'frames'}", f"--output={tmp_path / 'm'}"]
-    with pytest.raises(InputError, match="nothing is painted"):
-        command.main([*words, f"--painted=0:{empty}"])
+    with pytest.raises(InputError, match=says) as told:
+        command.main([*words, f"--painted=0:{tmp_path / 'painted.png'}"])
+    assert "\n" not in str(told.value)
+
+
+def test_a_box_and_a_painting_of_one_frame_are_refused(clip, tmp_path):
+    folder, _ = clip
+    words = [f"--video={folder / 'frames'}", f"--output={tmp_path / 'm'}"]
+    words += [f"--painted=3:{folder / 'painted3.png'}", "--object=3:8,12,60,52"]
+    with pytest.raises(InputError, match="frame 3 is painted too"):
+        command.main(words)
+
+
+def test_a_folder_numbered_beyond_the_clip_is_refused(clip, tmp_path):
+    folder, _ = clip
+    (tmp_path / "painted").mkdir()
+    shutil.copy(folder / "painted0.png", tmp_path / "painted/00040.png")
+    words = [f"--video={folder / 'frames'}", f"--output={tmp_path / 'm'}"]
+    with pytest.raises(InputError, match="has frames 0 to 7"):
+        command.main([*words, f"--painted={tmp_path / 'painted'}"])
+
+
+def test_values_are_kept_if_writing_them_fails(tmp_path, monkeypatch):
+    """They are written under another name, and renamed when they are whole."""
+    (tmp_path / "m.json").write_text("before")
+    footage = mock.Mock(frames=lambda: np.zeros((1, *SIZE, 3), np.uint8), rate=None)
+    tracked = Tracked(np.zeros((1, *SIZE), bool), np.ones(1), {})
+    monkeypatch.setattr(pathlib.Path, "write_text", mock.Mock(side_effect=OSError("disk full")))
+    with pytest.raises(InputError, match="cannot be written"):
+        command._write(tmp_path / "m", footage, tracked)
+    assert (tmp_path / "m.json").read_text() == "before"

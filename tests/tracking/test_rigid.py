@@ -9,6 +9,11 @@ from vidprior.tracking.rigid import CONFIDENT, move_mask, track_mask
 T, H, W = 6, 60, 90
 
 
+def between(to_next, to_previous):
+    """Flow between neighbouring frames, from both of a clip's flows."""
+    return lambda here, there: to_next[here] if there > here else to_previous[here]
+
+
 def similarity(angle, scale, shift):
     """[2, 3]: turn by degrees and scale about the origin, then shift."""
     c, s = scale * np.cos(np.radians(angle)), scale * np.sin(np.radians(angle))
@@ -53,7 +58,7 @@ def painted():
 @pytest.mark.parametrize("start", [0, 3, T - 1])
 def test_the_motion_is_found_both_ways(scene, painted, start):
     frames, to_next, to_previous, motions = scene
-    tracked = track_mask(painted, start, frames, to_next, to_previous)
+    tracked = track_mask(painted, start, frames, between(to_next, to_previous))
     back = cv2.invertAffineTransform(motions[start])
     corners = np.array([[25, 20, 1], [50, 20, 1], [25, 40, 1], [60, 26, 1]], float)
     for number in range(T):
@@ -91,7 +96,7 @@ def test_what_moves_against_the_background_is_followed(passing):
     frames = np.where(places[..., None], frames, np.uint8(128))
     painted = np.zeros((H, W), bool)
     painted[10:44, 20:60] = True
-    motion = track_mask(painted, 0, frames, to_next, to_previous).motion
+    motion = track_mask(painted, 0, frames, between(to_next, to_previous)).motion
     for t in range(T):
         assert np.allclose(motion[t], similarity(0, 1, (3 * t, 0)), atol=1e-3)
 
@@ -103,7 +108,7 @@ def test_an_object_is_found_again(passing, start):
     random = np.random.default_rng(3)
     frames[2:4] = random.integers(0, 256, frames[2:4].shape)
     to_next[1:4], to_previous[2:5] = 20, 20
-    tracked = track_mask(places[start], start, frames, to_next, to_previous)
+    tracked = track_mask(places[start], start, frames, between(to_next, to_previous))
     assert (tracked.confidence[2:4] < CONFIDENT).all()
     seen = [t for t in range(T) if t not in (2, 3)]
     assert (tracked.confidence[seen] > 0.95).all()
@@ -116,7 +121,7 @@ def test_another_object_in_its_place_costs_confidence(scene, painted):
     frames = frames.copy()
     hidden = move_mask(painted, motions[4])
     frames[4][hidden] = np.random.default_rng(1).integers(0, 256, (hidden.sum(), 3))
-    confidence = track_mask(painted, 0, frames, to_next, to_previous).confidence
+    confidence = track_mask(painted, 0, frames, between(to_next, to_previous)).confidence
     assert confidence[4] < CONFIDENT
     assert confidence[[1, 2, 3, 5]].min() > 0.8
 
@@ -125,14 +130,14 @@ def test_an_object_that_is_gone_is_lost(passing):
     frames, to_next, to_previous, places = (array.copy() for array in passing)
     frames[2:] = np.roll(frames[2:], 30, axis=1)
     frames[2:][np.roll(places[2:], 30, axis=1)] = 128
-    confidence = track_mask(places[0], 0, frames, to_next, to_previous).confidence
+    confidence = track_mask(places[0], 0, frames, between(to_next, to_previous)).confidence
     assert (confidence[:2] > 0.95).all()
     assert (confidence[2:] < CONFIDENT).all()
 
 
 def test_an_object_of_one_colour_has_no_likeness(painted):
     still = np.zeros((T, H, W, 2), np.float32)
-    tracked = track_mask(painted, 0, np.full((T, H, W, 3), 7, np.uint8), still, still)
+    tracked = track_mask(painted, 0, np.full((T, H, W, 3), 7, np.uint8), between(still, still))
     assert tracked.confidence.tolist() == [1, 0, 0, 0, 0, 0]
 
 

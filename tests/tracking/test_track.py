@@ -74,6 +74,15 @@ def test_a_mask_painted_anew_is_not_taken_from_before(clip):
     np.testing.assert_array_equal(again.masks, track(frames, {0: truth[0]}).masks)
 
 
+def test_a_previous_result_of_other_frames_is_refused(clip):
+    frames, truth = clip
+    first = track(frames, {0: truth[0]})
+    with pytest.raises(vidprior.InputError, match="tracked in other frames"):
+        track(frames[::-1], {0: truth[8]}, previous=first)
+    with pytest.raises(vidprior.InputError, match="give the result of the same clip"):
+        track(frames[:-1], {0: truth[0]}, previous=first)
+
+
 def test_an_object_that_leaves_is_told(clip):
     frames, truth = clip
     gone = frames.copy()

@@ -35,7 +35,8 @@ class Alignment:
             in_threads(lambda grey: find_points(grey, nowhere), self._grey)
         )
         self._dis = ThreadDis("fine", *frames.shape[1:3])
-        self._kept: dict[tuple[int, int], Shift] = {}
+        # The camera's motion, and the rest: a third of the memory that shifts take.
+        self._kept: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
 
     def flow(self, here: int, there: int) -> np.ndarray:
         """[H, W, 2] float32: the flow from one frame to another, pixels."""
@@ -50,9 +51,14 @@ class Alignment:
         """Where the pixels of one frame lie in another; computed once."""
         if (here, there) not in self._kept:
             self._kept[here, there] = self._estimate(here, there)
-        return self._kept[here, there]
+        motion, halves = self._kept[here, there]
+        rest = halves.astype(np.float32)
+        aligned = grid(slice(0, rest.shape[0]), slice(0, rest.shape[1])) + rest
+        place = cv2.perspectiveTransform(aligned.reshape(-1, 1, 2), motion)
+        return Shift(place.reshape(rest.shape).astype(np.float32), np.linalg.norm(rest, axis=-1))
 
-    def _estimate(self, here: int, there: int) -> Shift:
+    def _estimate(self, here: int, there: int) -> tuple[np.ndarray, np.ndarray]:
+        """The camera's motion [3, 3], and the flow [H, W, 2] float16 to the frame it aligns."""
         grey, other = self._grey[here], self._grey[there]
         found = camera_motion(self._points[here], self._points[there])
         motion = np.eye(3) if found is None else found
@@ -62,6 +68,4 @@ class Alignment:
         )  # fmt: skip
         # OpenCV's types do not know that it makes the flow's array itself.
         rest = self._dis.own.calc(grey, moved, None)  # type: ignore[call-overload]
-        place = grid(slice(0, grey.shape[0]), slice(0, grey.shape[1])) + rest
-        place = cv2.perspectiveTransform(place.reshape(-1, 1, 2), motion).reshape(rest.shape)
-        return Shift(place.astype(np.float32), np.linalg.norm(rest, axis=-1))
+        return motion, rest.astype(np.float16)

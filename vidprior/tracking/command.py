@@ -19,7 +19,7 @@ import argparse
 import functools
 import json
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -28,6 +28,7 @@ from tqdm import tqdm
 from vidprior.errors import InputError
 from vidprior.imaging.visualize import outline_hole
 from vidprior.io import images, numbering, video_writer
+from vidprior.io.files import replacing
 from vidprior.io.footage import Footage, open_footage
 from vidprior.io.masks import read_mask_frames
 from vidprior.tracking.boxes import Box, box_masks, object_in_box
@@ -72,15 +73,14 @@ def main(arguments: Sequence[str]) -> int:
         raise InputError("give --box, or --painted or --object, one or more of them")
     footage = open_footage(flags.video)
     if flags.box:
-        boxes = dict(_parse_box(text, footage.count, "--box") for text in flags.box)
-        masks = box_masks(boxes, footage.count, footage.size)
+        masks = box_masks(_read_boxes(flags.box, footage, "--box"), footage.count, footage.size)
         _write(flags.output, footage, Tracked(masks, np.ones(footage.count, np.float32), {}))
         return 0
     painted = _read_painted(flags.painted, footage)
-    for number, found in _find_objects(flags.object, footage).items():
-        if number in painted:
-            raise InputError(f"--object {number}: frame {number} is painted too: give one of both")
-        painted[number] = found
+    boxes = _read_boxes(flags.object, footage, "--object")
+    for number in sorted(boxes.keys() & painted.keys()):
+        raise InputError(f"--object: frame {number} is painted too: give one of both")
+    painted |= _find_objects(boxes, footage)
     with tqdm(unit="frame", desc="track", disable=None) as bar:
         tracked = track(footage.frames(), painted, on_progress=functools.partial(_show, bar))
     _write(flags.output, footage, tracked)
@@ -121,6 +121,8 @@ def _read_painted(given: Iterable[str], footage: Footage) -> dict[int, np.ndarra
             if number in painted:
                 raise InputError(f"{path}: frame {number} is painted twice")
             (mask,) = read_mask_frames(path, size=footage.size, num_frames=1)
+            if (mask > 127).all():
+                raise InputError(f"{path}: everything is painted")
             if (mask > 127).any():
                 painted[number] = mask > 127
             elif not folder.is_dir():
@@ -130,12 +132,19 @@ def _read_painted(given: Iterable[str], footage: Footage) -> dict[int, np.ndarra
     return painted
 
 
-def _find_objects(given: Iterable[str], footage: Footage) -> dict[int, np.ndarray]:
-    found = {}
+def _read_boxes(given: Iterable[str], footage: Footage, flag: str) -> dict[int, Box]:
+    boxes: dict[int, Box] = {}
     for text in given:
-        number, box = _parse_box(text, footage.count, "--object")
-        if number in found:
-            raise InputError(f"--object {text}: frame {number} has a box already")
+        number, box = _parse_box(text, footage.count, flag)
+        if number in boxes:
+            raise InputError(f"{flag} {text}: frame {number} has a box already: give one")
+        boxes[number] = box
+    return boxes
+
+
+def _find_objects(boxes: Mapping[int, Box], footage: Footage) -> dict[int, np.ndarray]:
+    found = {}
+    for number, box in boxes.items():
         (frame,) = footage.part(number, number + 1).frames()
         found[number] = object_in_box(frame, box)
     return found
@@ -147,7 +156,8 @@ def _write(output: pathlib.Path, footage: Footage, tracked: Tracked) -> None:
     shown = (outline_hole(f, m) for f, m in zip(footage.frames(), tracked.masks, strict=True))
     video_writer.write_video(preview, shown, rate=footage.rate or Fraction(25))
     confidence = [round(float(value), 4) for value in tracked.confidence]
-    values.write_text(json.dumps({"confidence": confidence}) + "\n")
+    with replacing(values) as temporary:
+        temporary.write_text(json.dumps({"confidence": confidence}) + "\n")
     print(f"masks:   {output}/*.png\npreview: {preview}\nvalues:  {values}")
     print(describe(tracked))
 

@@ -12,18 +12,23 @@ import numpy as np
 
 from vidprior.imaging.sampling import sample
 from vidprior.tracking.alignment import Alignment
+from vidprior.tracking.anchor import Anchor
 from vidprior.tracking.appearance import Appearance, histogram, likeness, to_lab
 from vidprior.tracking.rigid import TrackedMask, move_mask
-from vidprior.tracking.segment import segment_frame, surroundings
+from vidprior.tracking.segment import painted_votes, segment_frame, surroundings, whole_votes
 
 # Fewer pixels are no mask.
 _FEWEST = 10
 # Share by which each frame renews the colours.
 _RENEWAL = 0.15
-# The object moved as one piece replaces a carried mask that it overlaps by less than this, or that
-# has shrunk to this share of its area, if its own confidence is so high, and its colours are at
-# least as like the painted ones.
-_OVERLAP, _SHRUNK, _CONFIDENT = 0.2, 0.6, 0.55
+# The object moved as one piece, if its own confidence is so high, replaces a carried mask that it
+# overlaps by less than this, if its colours are at least as like the painted ones.
+_CONFIDENT, _OVERLAP = 0.55, 0.2
+# It also replaces one that lies within it by this share and has shrunk to this share of its area,
+# if its colours are as like but for so much; its vote is strong, or colours would shrink it again.
+_WITHIN, _SHRUNK, _AS_LIKE = 0.65, 0.9, 0.02
+# So it does if the frame before was replaced and its mask has grown by no more than this.
+_STAYS = 1.1
 
 
 class Pursued(NamedTuple):
@@ -63,21 +68,36 @@ def pursue(
     lab = to_lab(frames[numbers[0]])
     first = Appearance(histogram(lab, painted), histogram(lab, surroundings(painted)))
     seen, soft = first, painted.astype(np.float32)
+    anchor = Anchor(lab, painted)
     masks, likenesses = [soft], [1.0]
-    for before, number in itertools.pairwise(numbers):
+    replaced = False
+    for age, (before, number) in enumerate(itertools.pairwise(numbers), 1):
         shift = alignment.shift(number, before)
         lab = to_lab(frames[number])
         carried = sample(soft, shift.place, outside="zero") > 0.5
-        if rigid.confidence[number] > _CONFIDENT:
+        found = rigid.confidence[number] > _CONFIDENT
+        anchored = anchor.follow(lab, shift.place, rigid.motion[number] if found else None)
+        votes = painted_votes(anchored, age)
+        if found:
             whole = move_mask(painted, rigid.motion[number])
             both, either = (carried & whole).sum(), (carried | whole).sum()
-            lost = both < _OVERLAP * either or carried.sum() < _SHRUNK * whole.sum()
-            if lost and _like(first, lab, whole) >= _like(first, lab, carried):
+            better = _like(first, lab, whole) - _like(first, lab, carried)
+            lost = both < _OVERLAP * either and better >= 0
+            least = (_STAYS if replaced else _SHRUNK) * whole.sum()
+            shrunk = carried.sum() < least and both > _WITHIN * carried.sum()
+            replaced = bool(shrunk and better >= -_AS_LIKE)
+            if replaced:
+                piece = whole_votes(whole)
+                votes = np.where(np.abs(votes) > np.abs(piece), votes, piece)
+                lost = True
+            if lost:
                 carried = whole
+        else:
+            replaced = False
         if carried.sum() < _FEWEST:
             soft = np.zeros_like(soft)
         else:
-            soft = segment_frame(frames[number], lab, carried, shift.own, seen)
+            soft = segment_frame(frames[number], lab, carried, shift.own, seen, votes)
             inside = (histogram(lab, soft > 0.8) + first.inside) / 2
             outside = histogram(lab, surroundings(carried) & (soft < 0.2))
             seen = Appearance(*(

@@ -14,6 +14,7 @@ is searched around the place where it was last seen.
 """
 
 import itertools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import cv2
@@ -60,8 +61,7 @@ def track_mask(
     painted: np.ndarray,
     start: int,
     frames: np.ndarray,
-    to_next: np.ndarray,
-    to_previous: np.ndarray,
+    flow: Callable[[int, int], np.ndarray],
 ) -> TrackedMask:
     """Tracks an object forwards and backwards, and searches for it where it was lost.
 
@@ -69,8 +69,8 @@ def track_mask(
       painted: [H, W] bool, the object in frame `start`.
       start: number of the painted frame.
       frames: [T, H, W, 3] uint8 RGB.
-      to_next: [T, H, W, 2] pixels, flow to the next frame; the last is not read.
-      to_previous: [T, H, W, 2] pixels, to the previous frame; the first is not read.
+      flow: called with two neighbouring frames' numbers; [H, W, 2] pixels, from the one to the
+        other.
     """
     count = len(frames)
     motion = np.zeros((count, 2, 3))
@@ -82,14 +82,11 @@ def track_mask(
         return _likeness(painted, frames[start], frames[number], candidate)
 
     forwards, backwards = range(start + 1, count), range(start - 1, -1, -1)
-    for numbers, there, back in (
-        (forwards, to_next, to_previous),
-        (backwards, to_previous, to_next),
-    ):
+    for numbers in (forwards, backwards):
         place = seen = motion[start]
         last, reach = start, _REACH
         for number in numbers:
-            step = _step(move_mask(painted, place), there[last], back[number])
+            step = _step(move_mask(painted, place), flow(last, number), flow(number, last))
             like = 0.0
             if step is not None:
                 place = _compose(step, place)

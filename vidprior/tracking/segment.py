@@ -1,6 +1,6 @@
-"""The mask of one frame: from the mask of a neighbour, colours, and motion of its own.
+"""The mask of one frame: from a neighbour's mask, the painted one, colours, and motion of its own.
 
-All three vote for each pixel. GrabCut (Rother et al., 2004) then cuts along edges of the
+All four vote for each pixel. GrabCut (Rother et al., 2004) then cuts along edges of the
 picture, and both are averaged.
 
 Letters
@@ -12,6 +12,7 @@ import numpy as np
 
 from vidprior.imaging.dilation import dilate
 from vidprior.imaging.geometry import box_around
+from vidprior.tracking.anchor import Anchored
 from vidprior.tracking.appearance import Appearance, log_ratio
 
 # Width of the band around the carried mask's border in which the mask is decided, relative to
@@ -23,12 +24,23 @@ _CARRIED, _COLOUR, _MOTION = 4.5, 1.0, 4.0
 _MOVES = 1.5
 # What is farther outside the carried mask than this, in bands, is not the object's.
 _BEYOND, _SURELY_NOT = 2.5, -6.0
-# Log-odds from which GrabCut is not asked.
+# The vote of the painted mask fades within so many frames, and its border widens in each, pixels.
+_PAINTED, _FADES = 5.0, 25.0
+_BORDER, _WIDENS = 1.0, 0.2
+# The vote of the object moved as one piece, and the half width of its border, pixels.
+_WHOLE, _WHOLE_BORDER = 8.0, 2.0
+# Log-odds, of all votes inside the carried mask or of the shape's alone, from which GrabCut is not
+# asked.
 _CERTAIN = 2.5
 
 
 def segment_frame(
-    frame: np.ndarray, lab: np.ndarray, carried: np.ndarray, own: np.ndarray, seen: Appearance
+    frame: np.ndarray,
+    lab: np.ndarray,
+    carried: np.ndarray,
+    own: np.ndarray,
+    seen: Appearance,
+    shape: np.ndarray,
 ) -> np.ndarray:
     """The mask of a frame.
 
@@ -38,6 +50,7 @@ def segment_frame(
       carried: [H, W] bool, not empty, the mask of a neighbour, carried along the flow.
       own: [H, W] float32, pixels by which each pixel moves against the camera's motion.
       seen: colours of the object and around it.
+      shape: [H, W] float32, log-odds by the painted shape: `painted_votes` or `whole_votes`.
 
     Returns:
       [H, W] float32 in [0, 1].
@@ -49,11 +62,27 @@ def segment_frame(
     typical = float(np.median(own[carried]))
     if typical > _MOVES:
         odds += _MOTION * np.clip(2 * own / typical - 1, -1, 1)
-    odds = np.where(inwards < -_BEYOND * band, _SURELY_NOT, odds)
+    odds = np.where(inwards < -_BEYOND * band, _SURELY_NOT, odds) + shape
     votes: np.ndarray = cv2.GaussianBlur(odds.astype(np.float32), (0, 0), 1.0)
-    cut = _cut(frame, votes, inwards / band, carried)
+    cut = _cut(frame, votes, inwards / band, carried, shape)
     soft: np.ndarray = (1 / (1 + np.exp(-votes)) + cut) / 2
     return soft
+
+
+def painted_votes(anchored: Anchored, age: int) -> np.ndarray:
+    """[H, W] float32: log-odds by the painted mask, brought to a frame `age` frames away."""
+    inside = anchored.mask > 0.5
+    if not inside.any():
+        return np.zeros_like(anchored.mask)
+    inwards = signed_distance(inside) / (_BORDER + _WIDENS * age)
+    result: np.ndarray = _PAINTED * np.exp(-age / _FADES) * anchored.trust * np.clip(inwards, -1, 1)
+    return result
+
+
+def whole_votes(whole: np.ndarray) -> np.ndarray:
+    """[H, W] float32: log-odds by the painted mask moved as one piece, [H, W] bool."""
+    result: np.ndarray = _WHOLE * np.clip(signed_distance(whole) / _WHOLE_BORDER, -1, 1)
+    return result
 
 
 def signed_distance(mask: np.ndarray) -> np.ndarray:
@@ -66,13 +95,17 @@ def signed_distance(mask: np.ndarray) -> np.ndarray:
 
 
 def _cut(
-    frame: np.ndarray, odds: np.ndarray, inwards: np.ndarray, carried: np.ndarray
+    frame: np.ndarray,
+    odds: np.ndarray,
+    inwards: np.ndarray,
+    carried: np.ndarray,
+    shape: np.ndarray,
 ) -> np.ndarray:
     """[H, W] float32, 0 or 1: GrabCut near the carried mask, where the votes are not certain."""
-    box = box_around(carried, margin=round(4 * _BAND * len(frame)))
+    box = box_around(carried | (odds > 0), margin=round(4 * _BAND * len(frame)))
     labels = np.where(odds > 0, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    labels[(odds > _CERTAIN) & (inwards > 0.7)] = cv2.GC_FGD
-    labels[(odds < -_CERTAIN) | (inwards < -2)] = cv2.GC_BGD
+    labels[((odds > _CERTAIN) & (inwards > 0.7)) | (shape > _CERTAIN)] = cv2.GC_FGD
+    labels[(odds < -_CERTAIN) | ((inwards < -2) & (odds < 0))] = cv2.GC_BGD
     labels = np.ascontiguousarray(labels[box])
     found = np.zeros(odds.shape, np.float32)
     # GrabCut fits five colours to either side, and needs some of both.

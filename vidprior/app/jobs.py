@@ -1,4 +1,4 @@
-"""A queue of commands in processes of their own, one at a time.
+"""A queue of commands in processes of their own (`child`), one at a time.
 
 Beside what a command writes (its target) lie `NAME.log`, its output, and `NAME.job.json`, its words
 and its state, so that a page opened later finds it. To resume, the same words are run again.
@@ -47,13 +47,16 @@ class Jobs:
         self._waiting.put(target)
 
     def stop(self, target: pathlib.Path) -> None:
-        """Asks a command to save its state and end, or takes it out of the queue."""
+        """Stops a command as Ctrl-C does, or takes it out of the queue.
+
+        It saves its state; asked again, it ends at once.
+        """
         with self._lock:
             if self._states.get(target) == "waiting":
                 self._set(target, "stopped")
             elif target == self._current and self._process is not None:
                 self._set(target, "stopping")
-                self._process.terminate()  # a server in the background passes SIGINT on as ignored
+                self._process.send_signal(signal.SIGINT)
 
     def close(self) -> None:
         """Stops everything and waits for the running command to save its state."""
@@ -91,9 +94,11 @@ class Jobs:
                     continue
             assert self._process is not None
             code = self._process.wait()
+            assert self._process.stdin is not None
+            self._process.stdin.close()
             with self._lock:
                 self._process = self._current = None
-                state = {0: "done", 130: "stopped", -signal.SIGTERM: "stopped"}.get(code, "failed")
+                state = {0: "done", 130: "stopped", -signal.SIGINT: "stopped"}.get(code, "failed")
                 with contextlib.suppress(InputError):  # a full disk: the state is kept in memory
                     self._set(target, state)
 
@@ -104,8 +109,8 @@ class Jobs:
         self._set(target, "running")
         with target.with_suffix(".log").open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "vidprior.main", *words],
-                stdin=subprocess.DEVNULL,
+                [sys.executable, "-m", "vidprior.app.child", *words],
+                stdin=subprocess.PIPE,  # which ends when this process does
                 stdout=log,
                 stderr=log,
                 env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},

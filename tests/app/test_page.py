@@ -36,7 +36,7 @@ pytestmark = [
 
 # Where the ball is in frame 12 of the demo clip at 160x96, in pixels.
 BALL, RADIUS = (83.5, 56), 12
-DONE = 120_000
+DONE = 180_000
 
 
 @pytest.fixture(scope="module")
@@ -129,10 +129,10 @@ def paint(page, centre, radius, *, size=(160, 96)):
     reach = (radius - 6) * scale  # half a brush less
     page.mouse.move(x + reach, y)
     page.mouse.down()
-    for turn in range(1, 13):
-        page.mouse.move(x + reach * math.cos(turn * math.pi / 6),
-                        y + reach * math.sin(turn * math.pi / 6))  # fmt: skip
-    page.mouse.move(x - reach, y, steps=3)
+    for turn in range(1, 9):
+        page.mouse.move(x + reach * math.cos(turn * math.pi / 4),
+                        y + reach * math.sin(turn * math.pi / 4))  # fmt: skip
+    page.mouse.move(x - reach, y)
     page.mouse.up()
     page.wait_for_timeout(1000)
 
@@ -233,6 +233,7 @@ def test_a_short_propagate_is_rendered_again_in_a_shell(page, folder):
     page.get_by_label("propagate", exact=True).check()
     page.click("#start")
     wait_until(page, lambda: "propagate" in page.locator("#run input").input_value())
+    wait_for(page, "#run-state", "running")
     wait_for(page, "#run-state", "done in")
     (result,) = folder.glob("out/*/runs/propagate-*/result.mp4")
     # The command that is shown continues the run of the page.
@@ -244,6 +245,19 @@ def test_a_short_propagate_is_rendered_again_in_a_shell(page, folder):
     rendered = run_here(["vidprior", "--mode=render", f"--workdir={result.parent}", "--frames=3:9"])
     assert rendered.returncode == 0, rendered.stderr
     assert list(result.parent.glob("render_*_3-9/result.mp4"))
+
+
+def test_frames_are_written_to_be_cleaned_and_taken_back(page, folder, tmp_path):
+    wait_for(page, "#facts", "160x96, 24 frames")
+    page.click("#clean button")
+    page.click("#to-clean")
+    wait_for(page, "#cleaning", "done in|nothing is guessed")
+    clean = tmp_path / "00003.png"
+    images.write_image(clean, images.read_image(folder / "demo/frames/00003.png"))
+    page.set_input_files("#cleaned input[type=file]", clean)
+    wait_for(page, "#told-clean", "the next run uses frame 3 as you cleaned it")
+    page.click("#forget")
+    wait_for(page, "#told-clean", "no cleaned frames")
 
 
 @pytest.mark.parametrize("view", ["hole, magnified", "difference", "slice over time"])

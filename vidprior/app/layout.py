@@ -82,7 +82,7 @@ class Controls:
             self.track = gr.Button("Track through the clip", variant="primary", elem_id="track")
             self.stop_tracking = gr.Button("Stop tracking", elem_id="stop-tracking")
             self.weakest = gr.Button("Go to the weakest frame", elem_id="weakest")
-            self.unpaint = gr.Button("Undo this frame's painting", elem_id="unpaint")
+            self.unpaint = gr.Button("Clear this frame", elem_id="unpaint")
         self.tracking = gr.HTML(elem_id="tracking")
         self.told_paint = gr.HTML(elem_id="told-paint")
         with gr.Accordion("Boxes and uploaded masks", open=False, elem_id="more-masks"):
@@ -113,7 +113,7 @@ class Controls:
     def _choose(self) -> None:
         gr.Markdown("## 3. Choose")
         with gr.Row():
-            with gr.Column():
+            with gr.Column(min_width=280):
                 self.kind = gr.Radio(
                     list(words.KINDS), value=words.KINDS[0], show_label=False, elem_id="kind"
                 )
@@ -124,7 +124,8 @@ class Controls:
                     self.invert = gr.Checkbox(
                         False, label="Masks show what to keep", elem_id="invert"
                     )
-            self.plan = gr.HTML(elem_id="plan")
+            with gr.Column():
+                self.plan = gr.HTML(elem_id="plan", padding=False)
         self.told_choose = gr.HTML(elem_id="told-choose")
 
     def _run(self) -> None:
@@ -140,11 +141,13 @@ class Controls:
                 self.command = gr.Code(
                     label="The same on a command line",
                     language="shell",
+                    lines=2,
+                    max_lines=8,
                     wrap_lines=True,
                     elem_id="shell",
                 )
             self.preview = gr.Image(
-                label="Newest preview: green is shown by other frames, orange is guessed",
+                label="Newest picture: green is shown by other frames, orange is guessed",
                 height=300,
                 elem_id="preview",
             )

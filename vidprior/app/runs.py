@@ -7,7 +7,7 @@ import numpy as np
 
 from vidprior.app import forecast, show, uploads, views, words
 from vidprior.app import project as projects
-from vidprior.app.jobs import Jobs, read
+from vidprior.app.jobs import ACTIVE, Jobs, read
 from vidprior.app.project import Project
 from vidprior.errors import InputError
 from vidprior.io import images
@@ -81,7 +81,9 @@ class Runs:
         if not run:
             return None
         workdir = self._workdir(name, run)
-        patterns = ("previews/*.png", "propagated.png", "result/*.png")
+        patterns = ["previews/*.png", "propagated.png"]
+        if self._jobs.status(workdir)["state"] in ACTIVE:  # afterwards there is the video
+            patterns.append("result/*.png")
         found = [f for p in patterns for q in (p, f"parts/*/{p}") for f in workdir.glob(q)]
         dated = []
         for file in found:

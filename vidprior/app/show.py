@@ -9,10 +9,12 @@ from vidprior.propagation.mask_case import MaskCase
 from vidprior.training.progress import duration
 
 _GIB = 2**30
+# A smaller share is told as "less than 1%".
+_LEAST = 0.01
 _SAYS = {
-    "quick look": "small, to see whether it works",
-    "propagate": "copies what other frames show",
-    "footage": "also trains a network",
+    "quick look": "small, for a look",
+    "propagate": "copies other frames",
+    "footage": "also trains",
 }
 
 
@@ -101,9 +103,11 @@ def _case(case: MaskCase | None) -> str:
     if case.scene_moves is None or case.shown is None:
         return f"The mask {mask}; the camera's motion was not found."
     scene = "moving" if case.scene_moves else "still"
+    hidden = 1 - case.shown
+    share = f"about {hidden:.0%}" if hidden >= _LEAST else "less than 1%"
     return (
-        f"The mask {mask} over a {scene} scene: about {1 - case.shown:.0%} of the hole is shown by "
-        f"no frame, and will be guessed."
+        f"The mask {mask} over a {scene} scene: {share} of the hole is shown by no frame, and will "
+        f"be guessed."
     )
 
 

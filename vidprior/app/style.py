@@ -7,10 +7,17 @@ CSS = """
 .state { font-weight: 600; margin: 4px 0 }
 .told { margin: 2px 0; padding: 6px 10px; border-radius: 6px; border-left: 4px solid #2a8 }
 .told.error { border-color: #d33; background: rgba(221, 51, 51, .12); font-weight: 600 }
-.plan { width: 100%; border-collapse: collapse }
-.plan th, .plan td { text-align: left; padding: 3px 12px 3px 0; font-weight: 400 }
-.plan tr th:first-child, .plan tr:first-child th { font-weight: 600 }
+.plan { width: 100%; border-collapse: collapse; margin: 0 0 6px }
+.prose .plan th, .prose .plan td { text-align: left; padding: 4px 12px 4px 0; border: 0;
+  border-bottom: 1px solid var(--border-color-primary); font-weight: 400 }
+.prose .plan tr th:first-child, .prose .plan tr:first-child th { font-weight: 600 }
+.prose .plan, .prose .plan tr { border: 0 }
+.plan td + td { white-space: nowrap }
+[id^=told-]:not(:has(p)), #tracking:not(:has(p)), #cleaning:not(:has(p)), #cuts:not(:has(p)),
+#facts:not(:has(p)), #strip:not(:has(i)), #run-state:not(:has(p)) { display: none }
 .plan .tight { color: #d33; font-weight: 600 }
+#shell { max-height: 200px !important; overflow: auto; flex-grow: 0 !important }
+#preview img { width: 100%; height: 100%; object-fit: contain }
 .note { opacity: .75; margin: 2px 0 } .case { margin: 2px 0 }
 .gradio-container { width: 100% !important; max-width: 1180px !important; margin: auto }
 """

@@ -138,7 +138,10 @@ class _Wiring:
 
         under = c.told_paint
         for event in (c.frame.release, c.frame.input):
-            bind(event, self._go, moved, views, under, trigger_mode="always_last")
+            bind(
+                event, self._go, moved, views, under,
+                trigger_mode="always_last", show_progress="hidden",
+            )  # fmt: skip
         bind(
             c.kept.click, do.keep, here, [], under,
             trigger_mode="always_last", show_progress="hidden",
@@ -163,7 +166,10 @@ class _Wiring:
             bind(button.click, paint, [*here, c.box], [c.editor], under)
         bind(c.way.input, choose, [c.name, c.way, c.shown], [c.editor], under)
         bind(c.given.upload, upload, [c.name, c.given, c.shown], [c.way, c.editor], under)
-        bind(c.ready.change, show_tracked, [c.name, c.ready, c.shown], [c.editor], under)
+        bind(
+            c.ready.change, show_tracked, [c.name, c.ready, c.shown], [c.editor], under,
+            show_progress="hidden",
+        )  # fmt: skip
 
     def _go(
         self, name: str, old: int, new: float, edited: Any, run: str | None, view: str

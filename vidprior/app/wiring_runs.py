@@ -37,12 +37,22 @@ class RunWiring:
         def foretell(name: str, grow: float, invert: bool) -> Answer:
             return {c.plan: runs.foretell(name, grow, invert)} if name else {}
 
+        def selected(name: str, run: str) -> Answer:
+            _, line, command = runs.state(name, run)
+            return {c.state: line, c.command: command}
+
+        def select(name: str, run: str) -> Answer:
+            return {c.sent: {}, c.slider: None, c.video: None, c.preview: None} | selected(
+                name, run
+            )
+
         def start(
             name: str, number: int, edited: Any, kind: str, grow: float, invert: bool
         ) -> Answer:
             self._do.keep(name, number, edited)
             chosen = runs.start(name, kind, grow, invert)
-            return {c.run: gr.update(choices=runs.names(name), value=chosen), c.sent: {}}
+            choices = gr.update(choices=runs.names(name), value=chosen)
+            return {c.run: choices, c.sent: {}, c.preview: None, **selected(name, chosen)}
 
         chosen = [c.grow, c.invert]
         for event in (c.ready.change, c.grow.change, c.invert.change):
@@ -50,14 +60,17 @@ class RunWiring:
                 event, foretell, [c.name, *chosen], [c.plan], c.told_choose, show_progress="hidden"
             )
         bind(
-            c.start.click, start, [c.name, c.shown, c.editor, c.kind, *chosen], [c.run, c.sent],
-            c.told_run,
+            c.start.click, start, [c.name, c.shown, c.editor, c.kind, *chosen],
+            [c.run, c.sent, c.preview, c.state, c.command], c.told_run,
         )  # fmt: skip
         bind(
             c.stop.click, runs.stop, [c.name, c.run], [],
             c.told_run,
         )  # fmt: skip
-        c.run.input(lambda: ({}, None, None), None, [c.sent, c.slider, c.video])
+        bind(
+            c.run.input, select, [c.name, c.run],
+            [c.sent, c.slider, c.video, c.preview, c.state, c.command], c.told_run,
+        )  # fmt: skip
 
     # Step 5
 

@@ -263,8 +263,7 @@ def test_frames_are_written_to_be_cleaned_and_taken_back(page, folder, tmp_path)
 @pytest.mark.parametrize("view", ["hole, magnified", "difference", "slice over time"])
 def test_results_are_compared_in_several_ways(page, pictures, view):
     wait_for(page, "#facts", "160x96, 24 frames")
-    page.wait_for_selector("#compare img")
-    page.wait_for_timeout(1000)
+    page.wait_for_selector("#compare img", state="attached")  # loaded when it is scrolled to
     before = page.locator("#compare img").first.get_attribute("src")
     page.get_by_label(view, exact=True).check()
     wait_until(page, lambda: page.locator("#compare img").first.get_attribute("src") != before)

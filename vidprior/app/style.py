@@ -17,7 +17,7 @@ CSS = """
 #facts:not(:has(p)), #strip:not(:has(i)), #run-state:not(:has(p)) { display: none }
 .plan .tight { color: #d33; font-weight: 600 }
 #shell { max-height: 200px !important; overflow: auto; flex-grow: 0 !important }
-#preview img { width: 100%; height: 100%; object-fit: contain }
+#preview img { width: 100%; height: 100%; object-fit: contain; padding-top: 28px }
 .note { opacity: .75; margin: 2px 0 } .case { margin: 2px 0 }
 .gradio-container { width: 100% !important; max-width: 1180px !important; margin: auto }
 """

@@ -1,5 +1,6 @@
 """What happens when a control of steps 3 to 5 is used, and each second."""
 
+import contextlib
 from typing import Any
 
 import gradio as gr
@@ -10,6 +11,7 @@ from vidprior.app.binding import Answer, bind
 from vidprior.app.layout import Controls
 from vidprior.app.runs import Runs
 from vidprior.errors import InputError
+from vidprior.io import images
 
 
 class RunWiring:
@@ -122,7 +124,9 @@ class RunWiring:
         answer: Answer = {getattr(c, key): value for key, value in changed.items()
                           if key not in ("preview", "finished")}  # fmt: skip
         if changed.get("preview") and preview is not None:
-            answer[c.preview] = preview[0]
+            # Not its path: the run may replace the file while the browser loads it.
+            with contextlib.suppress(InputError):
+                answer[c.preview] = images.read_image(preview[0])
         if changed.get("finished"):
             result = runs.result(name, run)
             try:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vidprior.app import forecast, jobs, project, show, words
+from vidprior.app import forecast, jobs, project, runs, show, words
 from vidprior.io import images
 
 SIZE = (96, 128)
@@ -85,6 +85,14 @@ def test_a_run_that_needs_more_memory_than_there_is_is_marked():
     assert "class=tight" not in table
     assert "at most 100 s" in table or "at most 2 min" in table
     assert "4.0 GiB" in table
+
+
+def test_a_clip_that_is_too_short_to_train_on_is_told_so(tmp_path):
+    images.write_frames(tmp_path / "few", np.zeros((2, *SIZE, 3), np.uint8))
+    few = project.create(tmp_path / "out", tmp_path / "few")
+    table = runs.Runs(tmp_path / "out", jobs.Jobs()).foretell(few.path.name, 8, False)
+    assert "the clip has 2 frames" in table
+    assert table.count("about") >= 4  # time and memory of the others
 
 
 RUNNING = {

@@ -27,11 +27,14 @@ class Runs:
     def foretell(self, name: str, grow: float | None, invert: bool) -> str:
         """What each kind of run takes, and which share of the hole no frame shows, as HTML."""
         project = self._find(name)
-        told = {}
+        told: dict[str, show.Told] = {}
         for kind in words.KINDS:
             flags = words.options(project, kind, grow=grow or 0, invert=invert)
             speed = forecast.measured_speed(self._root, words.kind_name(kind))
-            told[kind] = (forecast.forecast(flags, project.footage), speed)
+            try:
+                told[kind] = forecast.forecast(flags, project.footage), speed
+            except InputError as error:  # such as too few frames to train on
+                told[kind] = str(error)
         try:
             case = forecast.judge(project.video, project.ready_masks(), invert)
         except InputError:  # they are not there yet

@@ -8,6 +8,9 @@ from vidprior.app.forecast import Forecast
 from vidprior.propagation.mask_case import MaskCase
 from vidprior.training.progress import duration
 
+# A forecast and the speed of this machine, or why there is none.
+Told = tuple[Forecast, float] | str
+
 _GIB = 2**30
 # A smaller share is told as "less than 1%".
 _LEAST = 0.01
@@ -66,18 +69,22 @@ def status(found: Mapping[str, Any]) -> str:
     return f'<p class="state" data-title="{html.escape(title)}">{html.escape(line)}</p>'
 
 
-def forecasts(
-    told: Mapping[str, tuple[Forecast, float]], case: MaskCase | None, *, free: int | None
-) -> str:
+def forecasts(told: Mapping[str, Told], case: MaskCase | None, *, free: int | None) -> str:
     """A table of what each kind of run takes, and a line on what can be known of the hole.
 
     Args:
-      told: for each kind its forecast, and the speed of this machine, 1 if it is not known.
+      told: for each kind its forecast and the speed of this machine, 1 if it is not known; or why
+        it cannot run.
       case: of the masks, if there are any.
       free: bytes that programs can take here; None if unknown.
     """
     rows = []
-    for kind, (found, speed) in told.items():
+    for kind, known in told.items():
+        if isinstance(known, str):
+            why = html.escape(known)
+            rows.append(f"<tr><th>{html.escape(kind)}</th><td colspan=3 class=why>{why}</td></tr>")
+            continue
+        found, speed = known
         most = "at most " if found.trains else "about "
         tight = free is not None and found.memory > free
         rows.append(
@@ -85,8 +92,8 @@ def forecasts(
             f"<td>{most}{duration(_rounded(speed * found.seconds))}</td>"
             f"<td{' class=tight' if tight else ''}>about {found.memory / _GIB:.1f} GiB</td></tr>"
         )
-    known = any(speed != 1 for _, speed in told.values())
-    basis = "earlier runs on this machine" if known else "two cores of a server"
+    measured = any(not isinstance(known, str) and known[1] != 1 for known in told.values())
+    basis = "earlier runs on this machine" if measured else "two cores of a server"
     notes = [f"Estimates, from {basis}"]
     if free is not None:
         notes[0] += f"; {free / _GIB:.1f} GiB of memory are free"

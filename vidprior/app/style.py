@@ -12,7 +12,7 @@ CSS = """
   border-bottom: 1px solid var(--border-color-primary); font-weight: 400 }
 .prose .plan tr th:first-child, .prose .plan tr:first-child th { font-weight: 600 }
 .prose .plan, .prose .plan tr { border: 0 }
-.plan td + td { white-space: nowrap }
+.plan td + td { white-space: nowrap } .prose .plan .why { white-space: normal }
 [id^=told-]:not(:has(p)), #tracking:not(:has(p)), #cleaning:not(:has(p)), #cuts:not(:has(p)),
 #facts:not(:has(p)), #strip:not(:has(i)), #run-state:not(:has(p)) { display: none }
 .plan .tight { color: #d33; font-weight: 600 }

@@ -150,8 +150,8 @@ def wait_for(page, where, text):
 
 
 def picture(page, pictures, name, where):
-    page.locator(where).first.scroll_into_view_if_needed()
-    page.wait_for_timeout(500)
+    page.locator(where).first.evaluate("found => found.scrollIntoView()")
+    page.wait_for_timeout(1500)
     page.screenshot(path=pictures / f"{name}.png")
 
 
@@ -199,7 +199,7 @@ def test_the_five_steps(page, folder, pictures):
     page.wait_for_selector("#strip i")
     assert page.locator("#strip i").count() == 24
     wait_for(page, "#plan", "of the hole is shown by no frame")
-    picture(page, pictures, "app_paint", "#editor")
+    picture(page, pictures, "app_paint", "#frame")
     (kept,) = folder.glob("out/*/painted/000012.png")
     mask = images.read_image(kept)[..., 0] > 127
     rows, columns = mask.nonzero()
@@ -218,7 +218,7 @@ def test_the_five_steps(page, folder, pictures):
     wait_for(page, "#run-state", "done in")
     page.wait_for_selector("#result video")
     page.wait_for_selector("#preview img")
-    picture(page, pictures, "app_run", "#start")
+    picture(page, pictures, "app_run", "#kind")
     page.wait_for_timeout(1500)
     picture(page, pictures, "app_compare", "#view")
 
@@ -264,6 +264,7 @@ def test_frames_are_written_to_be_cleaned_and_taken_back(page, folder, tmp_path)
 def test_results_are_compared_in_several_ways(page, pictures, view):
     wait_for(page, "#facts", "160x96, 24 frames")
     page.wait_for_selector("#compare img", state="attached")  # loaded when it is scrolled to
+    go_to(page, 12)  # where the mask is
     before = page.locator("#compare img").first.get_attribute("src")
     page.get_by_label(view, exact=True).check()
     wait_until(page, lambda: page.locator("#compare img").first.get_attribute("src") != before)

@@ -7,6 +7,8 @@ its step, in the words of the command line; nothing else changes then.
 from collections.abc import Callable
 from typing import Any
 
+import gradio as gr
+
 from vidprior.app import show
 from vidprior.errors import InputError
 
@@ -20,6 +22,8 @@ def bind(
     inputs: list[Any],
     outputs: list[Any],
     line: Any,
+    *,
+    clears: bool = True,
     **options: Any,
 ) -> Any:
     """Binds a handler.
@@ -28,13 +32,15 @@ def bind(
       event: of a control.
       handler: takes the values of the inputs.
       inputs, outputs: controls.
-      line: the control that shows its errors, and is emptied where there is none.
+      line: the control that shows its errors.
+      clears: whether the line is emptied where there is none; not by what nobody pressed.
       options: of the event.
     """
 
     def guarded(*arguments: Any) -> Answer:
+        line_now = "" if clears else gr.skip()
         try:
-            return {line: "", **(handler(*arguments) or {})}
+            return {line: line_now, **(handler(*arguments) or {})}
         except InputError as error:
             return {line: show.told(str(error), error=True)}
 

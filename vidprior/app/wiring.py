@@ -61,6 +61,7 @@ class _Wiring:
             [c.name],
             [c.cuts],
             c.told_open,
+            clears=False,
             show_progress="hidden",
         )
 
@@ -168,7 +169,7 @@ class _Wiring:
         bind(c.given.upload, upload, [c.name, c.given, c.shown], [c.way, c.editor], under)
         bind(
             c.ready.change, show_tracked, [c.name, c.ready, c.shown], [c.editor], under,
-            show_progress="hidden",
+            clears=False, show_progress="hidden",
         )  # fmt: skip
 
     def _go(

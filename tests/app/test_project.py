@@ -81,6 +81,11 @@ def test_the_same_choices_are_the_same_run(painted):
     assert len({first[1], *others}) == 4
 
 
+def test_a_quick_look_shows_the_whole_frame(painted):
+    found = words.options(painted, "quick look", grow=2, invert=False)
+    assert {"--config.video.crop=frame", "--config.render.resolution=training"} <= {*found}
+
+
 @pytest.mark.parametrize(
     ("kind", "grow"), [("--mode=export", 0), ("footage", -1), ("footage", 1e9)]
 )

@@ -55,8 +55,8 @@ def options(project: Project, kind: str, *, grow: float, invert: bool) -> list[s
     ]
     if kind != "footage":  # which trains on a crop around the hole
         found += [f"--config.video.height={height}", f"--config.video.width={width}"]
-    if kind == "quick look":
-        found.append("--config.render.resolution=training")
+    if kind == "quick look":  # its result has the size of training: of the whole frame
+        found += ["--config.video.crop=frame", "--config.render.resolution=training"]
     return found
 
 

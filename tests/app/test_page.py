@@ -264,10 +264,13 @@ def test_frames_are_written_to_be_cleaned_and_taken_back(page, folder, tmp_path)
 def test_results_are_compared_in_several_ways(page, pictures, view):
     wait_for(page, "#facts", "160x96, 24 frames")
     page.wait_for_selector("#compare img", state="attached")  # loaded when it is scrolled to
+    picture_of = page.locator("#compare img").first
+    first = picture_of.get_attribute("src")
     go_to(page, 12)  # where the mask is
-    before = page.locator("#compare img").first.get_attribute("src")
+    wait_until(page, lambda: picture_of.get_attribute("src") != first)
+    before = picture_of.get_attribute("src")
     page.get_by_label(view, exact=True).check()
-    wait_until(page, lambda: page.locator("#compare img").first.get_attribute("src") != before)
+    wait_until(page, lambda: picture_of.get_attribute("src") != before)
     page.wait_for_timeout(1000)
     picture(page, pictures, "view_" + re.sub(r"\W+", "_", view), "#view")
     assert page.inner_text("#told-compare").strip() == ""

@@ -59,7 +59,14 @@ class Controls:
                 0, 1, 0, step=1, label="Frame (arrow keys)", elem_id="frame", scale=4
             )
             self.brush = gr.Slider(
-                2, 100, BRUSH, step=1, label="Brush ([ and ])", elem_id="brush", scale=1
+                2,
+                100,
+                BRUSH,
+                step=1,
+                label="Brush ([ and ])",
+                elem_id="brush",
+                scale=2,
+                min_width=240,
             )
         self.strip = gr.HTML(elem_id="strip")
         red, green, blue, alpha = PAINT

@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 
@@ -35,7 +36,7 @@ pytestmark = [
 
 # Where the ball is in frame 12 of the demo clip at 160x96, in pixels.
 BALL, RADIUS = (83.5, 56), 12
-DONE = 120_000
+DONE = 180_000
 
 
 @pytest.fixture(scope="module")
@@ -128,12 +129,20 @@ def paint(page, centre, radius, *, size=(160, 96)):
     reach = (radius - 6) * scale  # half a brush less
     page.mouse.move(x + reach, y)
     page.mouse.down()
-    for turn in range(1, 25):
-        page.mouse.move(x + reach * math.cos(turn * math.pi / 12),
-                        y + reach * math.sin(turn * math.pi / 12))  # fmt: skip
-    page.mouse.move(x - reach, y, steps=4)
+    for turn in range(1, 9):
+        page.mouse.move(x + reach * math.cos(turn * math.pi / 4),
+                        y + reach * math.sin(turn * math.pi / 4))  # fmt: skip
+    page.mouse.move(x - reach, y)
     page.mouse.up()
     page.wait_for_timeout(1000)
+
+
+def wait_until(page, condition):
+    for _ in range(DONE // 200):
+        if condition():
+            return
+        page.wait_for_timeout(200)
+    raise AssertionError("it took too long")
 
 
 def wait_for(page, where, text):
@@ -141,8 +150,8 @@ def wait_for(page, where, text):
 
 
 def picture(page, pictures, name, where):
-    page.locator(where).first.scroll_into_view_if_needed()
-    page.wait_for_timeout(500)
+    page.locator(where).first.evaluate("found => found.scrollIntoView()")
+    page.wait_for_timeout(1500)
     page.screenshot(path=pictures / f"{name}.png")
 
 
@@ -156,24 +165,41 @@ def picture(page, pictures, name, where):
 )
 def test_a_wrong_file_is_told_in_the_page(page, path, told):
     open_clip(page, path)
-    sync_api.expect(page.get_by_text(told).last).to_be_visible(timeout=20_000)
+    wait_for(page, "#told-open .error", told)
+
+
+def run_here(words):
+    """A command that the page showed, in a shell."""
+    assert words[0] == "vidprior"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+    return subprocess.run(
+        [sys.executable, "-m", "vidprior.main", *words[1:]],
+        env=environment, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
 
 
 def test_the_five_steps(page, folder, pictures):
+    began = time.monotonic()
     open_clip(page, "demo/frames")
     wait_for(page, "#facts", "160x96, 24 frames")
+    wait_for(page, "#cuts", "no cuts")
     page.wait_for_selector("#editor canvas")
     page.wait_for_timeout(1500)
     picture(page, pictures, "app_open", "#upload")
+    page.click("#start")
+    wait_for(page, "#told-run .error", "no frame is painted: paint the object in one")
 
-    for number, ball in ((12, BALL),):
-        go_to(page, number)
-        paint(page, ball, RADIUS + 2)
+    go_to(page, 12)
+    paint(page, BALL, RADIUS + 2)
+    # At once, without a change of the frame.
+    wait_until(page, lambda: list(folder.glob("out/*/painted/000012.png")))
+    print(f"from the open page to a painted mask: {time.monotonic() - began:.0f} s")
     page.click("#track")
     wait_for(page, "#tracking", "done")
     page.wait_for_selector("#strip i")
     assert page.locator("#strip i").count() == 24
-    picture(page, pictures, "app_paint", "#editor")
+    wait_for(page, "#plan", "of the hole is shown by no frame")
+    picture(page, pictures, "app_paint", "#frame")
     (kept,) = folder.glob("out/*/painted/000012.png")
     mask = images.read_image(kept)[..., 0] > 127
     rows, columns = mask.nonzero()
@@ -181,29 +207,113 @@ def test_the_five_steps(page, folder, pictures):
     assert abs(rows.mean() - BALL[1]) < 4
     assert mask.sum() > 2 * RADIUS**2
 
+    # A tracked mask that is shown to be corrected is not painted as long as it is not.
+    go_to(page, 14)
+    go_to(page, 12)
+    assert [file.name for file in kept.parent.iterdir()] == [kept.name]
+
     page.click("#start")
-    wait_for(page, "#run-state", "done")
+    wait_for(page, "#run-state", "running: about|running: longer")
+    wait_until(page, lambda: page.title() not in ("vidprior", "running - vidprior"))
+    wait_for(page, "#run-state", "done in")
     page.wait_for_selector("#result video")
-    picture(page, pictures, "app_run", "#shell")
+    page.wait_for_selector("#preview img")
+    picture(page, pictures, "app_run", "#kind")
     page.wait_for_timeout(1500)
-    picture(page, pictures, "app_compare", "#compare")
+    picture(page, pictures, "app_compare", "#view")
 
     with page.expect_download() as waiting:
         page.click("#download")
     (result,) = folder.glob("out/*/runs/quick_look-*/result.mp4")
     assert pathlib.Path(waiting.value.path()).read_bytes() == result.read_bytes()
 
+
+def test_a_short_propagate_is_rendered_again_in_a_shell(page, folder):
+    wait_for(page, "#facts", "160x96, 24 frames")
+    page.get_by_label("propagate", exact=True).check()
+    page.click("#start")
+    wait_until(page, lambda: "propagate" in page.locator("#run input").input_value())
+    wait_for(page, "#run-state", "running")
+    wait_for(page, "#run-state", "done in")
+    (result,) = folder.glob("out/*/runs/propagate-*/result.mp4")
     # The command that is shown continues the run of the page.
-    words = shlex.split(page.inner_text("#shell .cm-content"))
-    assert words[0] == "vidprior"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
-    again = subprocess.run(
-        [sys.executable, "-m", "vidprior.main", *words[1:]],
-        env=environment, capture_output=True, text=True, timeout=200,
-    )  # fmt: skip
+    words = shlex.split(page.inner_text("#shell .cm-content").replace("\n", ""))
+    again = run_here(words)
     assert again.returncode == 0, again.stderr
     assert "resuming the run" in again.stderr
     assert str(result) in again.stdout
+    rendered = run_here(["vidprior", "--mode=render", f"--workdir={result.parent}", "--frames=3:9"])
+    assert rendered.returncode == 0, rendered.stderr
+    assert list(result.parent.glob("render_*_3-9/result.mp4"))
+
+
+def test_frames_are_written_to_be_cleaned_and_taken_back(page, folder, tmp_path):
+    wait_for(page, "#facts", "160x96, 24 frames")
+    page.click("#clean button")
+    page.click("#to-clean")
+    wait_for(page, "#cleaning", "done in|nothing is guessed")
+    clean = tmp_path / "00003.png"
+    images.write_image(clean, images.read_image(folder / "demo/frames/00003.png"))
+    page.set_input_files("#cleaned input[type=file]", clean)
+    wait_for(page, "#told-clean", "the next run uses frame 3 as you cleaned it")
+    page.click("#forget")
+    wait_for(page, "#told-clean", "no cleaned frames")
+
+
+@pytest.mark.parametrize("view", ["hole, magnified", "difference", "slice over time"])
+def test_results_are_compared_in_several_ways(page, pictures, view):
+    wait_for(page, "#facts", "160x96, 24 frames")
+    page.wait_for_selector("#compare img", state="attached")  # loaded when it is scrolled to
+    picture_of = page.locator("#compare img").first
+    first = picture_of.get_attribute("src")
+    go_to(page, 12)  # where the mask is
+    wait_until(page, lambda: picture_of.get_attribute("src") != first)
+    before = picture_of.get_attribute("src")
+    page.get_by_label(view, exact=True).check()
+    wait_until(page, lambda: picture_of.get_attribute("src") != before)
+    page.wait_for_timeout(1000)
+    picture(page, pictures, "view_" + re.sub(r"\W+", "_", view), "#view")
+    assert page.inner_text("#told-compare").strip() == ""
+
+
+def upload_masks(page, files):
+    wait_for(page, "#facts", "160x96, 24 frames")
+    page.click("#more-masks button")
+    page.set_input_files("#given input[type=file]", files)
+
+
+def test_masks_that_do_not_fit_are_told_in_the_page(page, folder):
+    upload_masks(page, sorted((folder / "demo/masks").glob("*.png"))[:5])
+    wait_for(page, "#told-paint .error", "5")
+
+
+def test_uploaded_masks_need_no_tracking(page, folder, tmp_path):
+    packed = shutil.make_archive(str(tmp_path / "masks"), "zip", folder / "demo/masks")
+    upload_masks(page, packed)
+    wait_for(page, "#told-paint", "uploaded masks are used")
+    wait_for(page, "#tracking", "uploaded masks")
+    page.click("#track")
+    wait_for(page, "#told-paint .error", "uploaded masks are not tracked")
+    (given,) = folder.glob("out/*/given/*")
+    assert len(list(given.glob("*.png"))) == 24
+    page.get_by_label("track what is painted", exact=True).check()
+    wait_for(page, "#tracking", "done")
+
+
+def test_a_box_is_painted_and_typed(page, folder):
+    wait_for(page, "#facts", "160x96, 24 frames")
+    page.click("#more-masks button")
+    page.fill("#box input, #box textarea", "1,2,0,4")
+    page.click("#paint-box")
+    wait_for(page, "#told-paint .error", "width and height must be above 0")
+    page.fill("#box input, #box textarea", "10,20,30,16")
+    page.click("#paint-box")
+    (clip,) = folder.glob("out/*/painted")
+    wait_until(page, (clip / "000000.png").exists)
+    assert (images.read_image(clip / "000000.png")[..., 0] > 127).sum() == 30 * 16
+    page.wait_for_timeout(1000)
+    page.click("#unpaint")
+    wait_until(page, lambda: not (clip / "000000.png").exists())
 
 
 def test_a_page_that_is_opened_again_finds_the_run(page):
@@ -230,13 +340,16 @@ def test_stop_resume_and_a_second_tab(page, browser, address):
     other.close()
 
 
-def test_arrows_change_the_frame(page):
+def test_keys_change_frame_and_brush(page):
     wait_for(page, "#facts", "160x96, 24 frames")
     page.wait_for_timeout(1500)
     page.locator("h2").first.click()
     for key in ("ArrowRight", "ArrowRight", "ArrowLeft"):
         page.keyboard.press(key)
     sync_api.expect(page.locator("#frame input[type=number]")).to_have_value("1")
+    for key in ("]", "]", "["):
+        page.keyboard.press(key)
+    sync_api.expect(page.locator("#brush input[type=number]")).to_have_value("14")
 
 
 def status_of(address, path="", **headers):
@@ -264,10 +377,10 @@ def test_an_address_that_is_not_loopback_asks_for_the_token(folder):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_tablet_shows_everything_in_its_width(browser, address, pictures, scheme):
-    tab = browser.new_page(viewport={"width": 820, "height": 1180}, color_scheme=scheme)
+    tab = browser.new_page(viewport={"width": 768, "height": 1024}, color_scheme=scheme)
     tab.goto(address)
     wait_for(tab, "#facts", "160x96, 24 frames")
     tab.wait_for_timeout(2500)
-    assert tab.evaluate("document.documentElement.scrollWidth") <= 820
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 768
     tab.screenshot(path=pictures / f"tablet_{scheme}.png")
     tab.close()

@@ -81,6 +81,11 @@ def test_the_same_choices_are_the_same_run(painted):
     assert len({first[1], *others}) == 4
 
 
+def test_a_quick_look_shows_the_whole_frame(painted):
+    found = words.options(painted, "quick look", grow=2, invert=False)
+    assert {"--config.video.crop=frame", "--config.render.resolution=training"} <= {*found}
+
+
 @pytest.mark.parametrize(
     ("kind", "grow"), [("--mode=export", 0), ("footage", -1), ("footage", 1e9)]
 )
@@ -151,4 +156,5 @@ def test_a_new_server_finds_what_an_earlier_one_ran(tmp_path):
 @pytest.mark.parametrize("content", ["", "[]", "null", '{"words": 3}', '{"state": "done"}'])
 def test_damaged_records_are_no_records(tmp_path, content):
     (tmp_path / "run.job.json").write_text(content)
-    assert queue.read(tmp_path / "run") == {"words": [], "state": "none"}
+    found = queue.read(tmp_path / "run")
+    assert (found["words"], found["state"], found["seconds"]) == ([], "none", 0)

@@ -1,41 +1,24 @@
-"""What the controls of the page do; each names what it takes and what it answers."""
+"""What the controls of steps 1 and 2 do: open a clip, paint, track."""
 
-import functools
 import pathlib
 import shutil
-from collections.abc import Callable
 from typing import Any
 
-import gradio
 import numpy as np
 
 from vidprior.app import project as projects
-from vidprior.app import show, words
-from vidprior.app.jobs import Jobs, read
-from vidprior.app.project import Project
+from vidprior.app import show, uploads, words
+from vidprior.app.jobs import Jobs
+from vidprior.app.project import GIVEN, Project
 from vidprior.errors import InputError
-from vidprior.io.footage import open_footage
+from vidprior.tracking.boxes import box_masks, object_in_box
 
 # Paint: magenta, which few footage has, half transparent.
 PAINT = (255, 0, 255, 150)
 
 
-def told_in_place(action: Callable[..., Any]) -> Callable[..., Any]:
-    """Shows the line of an `InputError` in the page until it is closed; nothing else changes."""
-
-    @functools.wraps(action)
-    def guarded(*arguments: Any) -> Any:
-        try:
-            return action(*arguments)
-        except InputError as error:
-            gradio.Warning(str(error), duration=None, title="error")
-            return gradio.skip()
-
-    return guarded
-
-
 class Actions:
-    """The actions on the projects of a folder."""
+    """The actions on the clips of a folder."""
 
     def __init__(self, root: pathlib.Path, footage: pathlib.Path, jobs: Jobs):
         self._root, self._footage, self._jobs = root, footage, jobs
@@ -50,13 +33,7 @@ class Actions:
 
     def open_upload(self, upload: str) -> Project:
         """Keeps an uploaded clip, if it can be read, and opens it."""
-        source = pathlib.Path(upload)
-        next(iter(open_footage(source).part(0, 1).frames()))
-        folder = self._root / ".uploaded" / projects.digest(source)
-        kept = folder / source.name
-        if not kept.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, kept)
+        kept = uploads.keep_clip(pathlib.Path(upload), self._root / ".uploaded")
         return projects.create(self._root, kept)
 
     def find(self, name: str | None) -> Project:
@@ -64,51 +41,89 @@ class Actions:
         return projects.find(self._root, name)
 
     def shown(self, project: Project, number: int) -> dict[str, Any]:
-        """A frame for the editor, and over it what is painted or else tracked, to correct."""
-        frame = project.frame(number)
-        mask = project.paint_of(number)
+        """A frame for the editor; over it what is painted, or else the mask, to correct."""
+        mask = project.shown_mask(number)
         layers = [] if mask is None else [_layer(mask)]
-        return {"background": frame, "layers": layers, "composite": None}
+        return {"background": project.frame(number), "layers": layers, "composite": None}
 
     def keep(self, name: str | None, number: int, edited: dict[str, Any] | None) -> None:
-        """Stores what is painted in the editor; without layers nothing changes."""
+        """Stores what is painted in the editor, if it differs from what it was given."""
         if name is None or edited is None or not edited.get("layers"):
             return
-        project = self.find(name)
+        project, number = self.find(name), int(number)
         height, width = project.footage.size
         layers = [np.asarray(layer) for layer in edited["layers"]]
         if any(layer.shape != (height, width, 4) for layer in layers):
             raise InputError(f"the painting has another size than the clip, {width}x{height}")
-        project.paint(int(number), np.any([layer[..., 3] > 0 for layer in layers], axis=0))
+        if not 0 <= number < project.footage.count:
+            raise InputError(f"there is no frame {number}")
+        mask, before = np.any([layer[..., 3] > 0 for layer in layers], axis=0), None
+        before = project.shown_mask(number)
+        if not np.array_equal(mask, np.zeros_like(mask) if before is None else before):
+            project.paint(number, mask)
+
+    def paint_box(self, name: str, number: int, text: str, *, find_object: bool) -> None:
+        """Paints a box, or the object in it, on a frame.
+
+        Args:
+          name: of the clip.
+          number: of the frame.
+          text: the box; empty: the one around what is painted.
+          find_object: whether to paint the object that the tracker finds in the box.
+        """
+        project, number = self.find(name), int(number)
+        painted = project.paint_of(number)
+        if text.strip():
+            box = words.read_box(text)
+        elif painted is not None and painted.any():
+            box = words.box_around(painted)
+        else:
+            raise InputError(f"frame {number}: paint a line across the object, or type its box")
+        if find_object:
+            mask = object_in_box(project.frame(number), box)
+        else:
+            (mask,) = box_masks({0: box}, 1, project.footage.size)
+        if not mask.any() or mask.all():
+            raise InputError("the box must cover a part of the frame, and leave some around it")
+        project.paint(number, mask)
+
+    def unpaint(self, name: str, number: int) -> None:
+        """Forgets what is painted on a frame."""
+        project = self.find(name)
+        (project.painting / projects.mask_name(int(number))).unlink(missing_ok=True)
+
+    def upload_masks(self, name: str, files: list[str] | None) -> str:
+        """Makes uploaded masks those of the clip; returns how they were read."""
+        notes = uploads.keep_masks(self.find(name), [pathlib.Path(file) for file in files or []])
+        return "  \n".join(["uploaded masks are used; painting corrects them", *notes])
+
+    def choose_masks(self, name: str, way: str) -> None:
+        """Chooses where masks come from."""
+        project = self.find(name)
+        if way == GIVEN and not project.chosen["given"]:
+            raise InputError("no masks were uploaded: upload them, or paint")
+        project.choose(masks=way)
 
     def track(self, name: str) -> None:
         """Queues the tracking of what is painted."""
         self._jobs.submit(*words.track(self.find(name)))
 
-    def run(self, name: str, kind: str, grow: float, invert: bool) -> str:
-        """Queues a run; returns its name."""
-        order, workdir = words.run(self.find(name), kind, grow=grow or 0, invert=invert)
-        self._jobs.submit(order, workdir)
-        return workdir.name
+    def stop_tracking(self, name: str) -> None:
+        """Stops the tracking of a clip."""
+        self._jobs.stop_all(self.find(name).path / "masks")
 
-    def stop(self, name: str, run: str) -> None:
-        """Stops a run, which saves its state."""
-        self._jobs.stop(self._workdir(name, run))
-
-    def runs(self, name: str) -> list[str]:
-        """The runs of a clip, the newest first."""
-        found = self.find(name).runs.glob("*.job.json")
-        ordered = sorted(found, key=lambda file: -file.stat().st_mtime)
-        return [file.name.removesuffix(".job.json") for file in ordered]
-
-    def state_of_tracking(self, name: str) -> tuple[str, str]:
-        """A line on the tracking, and the strip of confidence."""
+    def state_of_tracking(self, name: str) -> tuple[str, str, str]:
+        """A line on the tracking, the strip of confidence, and the masks if they are ready."""
         project = self.find(name)
         try:
-            found = self._jobs.status(project.masks())
+            masks = project.masks()
         except InputError:
-            return "", ""
-        return show.status(found), show.strip(project.confidence())
+            return "", "", ""
+        if project.chosen["masks"] == GIVEN:
+            return '<p class="state">uploaded masks</p>', "", f"{masks}"
+        found = self._jobs.status(masks)
+        ready = f"{masks}" if found["state"] in ("done", "none") and masks.is_dir() else ""
+        return show.status(found), show.strip(project.confidence()), ready
 
     def weakest(self, name: str) -> int:
         """The frame that is tracked worst."""
@@ -117,43 +132,10 @@ class Actions:
             raise InputError("what is painted is not tracked yet: press Track first")
         return int(np.argmin(confidence))
 
-    def state_of_run(self, name: str, run: str | None) -> tuple[str, str, str]:
-        """State, a line on it, and the command of a run."""
-        if not run:
-            return "none", "", ""
-        found = self._jobs.status(self._workdir(name, run))
-        return found["state"], show.status(found), words.spelled(found["words"])
-
-    def result(self, name: str, run: str) -> str | None:
-        """The path of a run's video; None before its end."""
-        workdir = self._workdir(name, run)
-        found = sorted(workdir.glob("result.m*"))
-        return str(found[0]) if found and read(workdir)["state"] == "done" else None
-
-    def before_and_after(self, name: str, run: str, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """A frame of the clip, and of the result."""
-        result = self.result(name, run)
-        if result is None:
-            raise InputError("this run has no result yet")
-        (after,) = open_footage(result).part(number, number + 1).frames()
-        return self.find(name).frame(number), after
-
-    def origins(self, name: str, run: str) -> str | None:
-        """The picture of what other frames show, and what is guessed."""
-        file = self._workdir(name, run) / "propagated.png"
-        return str(file) if file.exists() else None
-
     def archive(self, name: str) -> str:
-        """The tracked masks in one file."""
-        masks = self.find(name).masks()
-        if not masks.is_dir():
-            raise InputError("what is painted is not tracked yet: press Track first")
+        """The masks in one file."""
+        masks = self.find(name).ready_masks()
         return shutil.make_archive(str(masks), "zip", masks)
-
-    def _workdir(self, name: str, run: str) -> pathlib.Path:
-        if run not in self.runs(name):
-            raise InputError("there is no such run")
-        return self.find(name).runs / run
 
 
 def _layer(mask: np.ndarray) -> np.ndarray:

@@ -1,236 +1,194 @@
-"""The page: five steps from top to bottom."""
+"""The controls of the page: five steps from top to bottom."""
 
 import pathlib
-from typing import Any
 
 import gradio as gr
 
 from vidprior.app import words
-from vidprior.app.actions import PAINT, Actions, told_in_place
-from vidprior.app.jobs import Jobs
+from vidprior.app.actions import PAINT
+from vidprior.app.project import SOURCES
+from vidprior.app.runs import VIEWS
 
-CSS = """
-.strip { display: flex; height: 14px; border-radius: 4px; overflow: hidden }
-.state { font-weight: 600; margin: 4px 0 }
-.gradio-container { width: 100% !important; max-width: 1180px !important; margin: auto }
-"""
-
-# Keys, unless somebody types: arrows change the frame, space plays the result. The share of
-# the run that is done stands in the title.
-HEAD = """
-<script>
-addEventListener('keydown', event => {
-  if (event.target.closest('input:not([type=range]), textarea, select')) return;
-  const step = {ArrowLeft: -1, ArrowRight: 1}[event.key];
-  const number = document.querySelector('#frame input[type=number]');
-  if (step && number) {
-    event.preventDefault();
-    number.value = Math.min(+number.max, Math.max(0, +number.value + step));
-    number.dispatchEvent(new Event('input', {bubbles: true}));
-    number.dispatchEvent(new Event('blur', {bubbles: true}));
-  }
-  const video = document.querySelector('#result video');
-  if (event.key === ' ' && video && !event.target.closest('button')) {
-    event.preventDefault();
-    video.paused ? video.play() : video.pause();
-  }
-});
-setInterval(() => {
-  const state = document.querySelector('#run-state .state');
-  const share = state ? state.dataset.title : '';
-  document.title = share ? share + ' - vidprior' : 'vidprior';
-}, 1000);
-</script>
-"""
+# Pixels of the frame.
+BRUSH = 12
 
 
-def theme() -> gr.themes.Base:
-    """Fonts of the machine: others would be asked from another server."""
-    sans, mono = ["system-ui", "sans-serif"], ["ui-monospace", "monospace"]
-    return gr.themes.Base(font=sans, font_mono=mono)
+class Controls:
+    """Makes all controls, in an open `gradio.Blocks`; `wiring` says what they do."""
 
+    def __init__(self, footage: pathlib.Path):
+        """Makes them.
 
-def build(root: pathlib.Path, *, footage: pathlib.Path, jobs: Jobs) -> gr.Blocks:
-    """The page for the projects of a folder.
+        Args:
+          footage: folder in which typed paths may lie.
+        """
+        self.name = gr.State(None)
+        # The frame in the editor. It travels with the painting, as a state of the server would not.
+        self.shown = gr.Number(0, visible="hidden")
+        self.ready, self.sent = gr.State(""), gr.State({})
+        self._open(footage)
+        with gr.Column(visible=False) as self.steps:
+            self._paint()
+            self._choose()
+            self._run()
+            self._compare()
+        self.timer = gr.Timer(1.0)
 
-    Args:
-      root: folder of all clips.
-      footage: folder in which typed paths may lie.
-      jobs: the queue.
-    """
-    do = Actions(root, footage, jobs)
-    with gr.Blocks(title="vidprior", analytics_enabled=False, fill_width=True) as page:
-        name, shown, finished = gr.State(None), gr.State(0), gr.State(None)
-
+    def _open(self, footage: pathlib.Path) -> None:
         gr.Markdown("## 1. Open a clip")
         with gr.Row():
-            upload = gr.File(label="Upload a video", height=140, elem_id="upload")
+            self.upload = gr.File(label="Upload a video", height=140, elem_id="upload")
             with gr.Column():
-                path = gr.Textbox(
+                self.path = gr.Textbox(
                     label="or its path, a video or a folder of frames",
                     info=f"in {footage}",
                     elem_id="path",
                 )
-                open_button = gr.Button("Open", elem_id="open")
-                before = gr.Dropdown([], label="or one that was opened before", elem_id="before")
-        facts = gr.Markdown(elem_id="facts")
+                self.open = gr.Button("Open", elem_id="open")
+                self.before = gr.Dropdown(
+                    [], label="or one that was opened before", elem_id="before"
+                )
+        self.told_open = gr.HTML(elem_id="told-open")
+        self.facts = gr.Markdown(elem_id="facts")
+        self.cuts = gr.Markdown(elem_id="cuts")
 
-        with gr.Column(visible=False) as steps:
-            gr.Markdown("## 2. Paint what is to go, and track it")
-            frame = gr.Slider(0, 1, 0, step=1, label="Frame (arrow keys)", elem_id="frame")
-            strip = gr.HTML(elem_id="strip")
-            red, green, blue, alpha = PAINT
-            colour = f"rgba({red}, {green}, {blue}, {alpha / 255:.2f})"
-            editor = gr.ImageEditor(
-                type="numpy",
-                sources=(),
-                transforms=(),
-                layers=False,
-                brush=gr.Brush(default_size=12, colors=[colour], color_mode="fixed"),
-                show_label=False,
-                format="png",
-                elem_id="editor",
-                height=520,
+    def _paint(self) -> None:
+        gr.Markdown("## 2. Paint what is to go, and track it")
+        with gr.Row():
+            self.frame = gr.Slider(
+                0, 1, 0, step=1, label="Frame (arrow keys)", elem_id="frame", scale=4
+            )
+            self.brush = gr.Slider(
+                2,
+                100,
+                BRUSH,
+                step=1,
+                label="Brush ([ and ])",
+                elem_id="brush",
+                scale=2,
+                min_width=240,
+            )
+        self.strip = gr.HTML(elem_id="strip")
+        red, green, blue, alpha = PAINT
+        self.colour = f"rgba({red}, {green}, {blue}, {alpha / 255:.2f})"
+        self.editor = gr.ImageEditor(
+            type="numpy",
+            sources=(),
+            transforms=(),
+            layers=False,
+            brush=self.brush_of(BRUSH),
+            eraser=gr.Eraser(default_size=BRUSH),
+            show_label=False,
+            format="png",
+            elem_id="editor",
+            height=520,
+        )
+        # Pressed after each stroke. Events of the editor would send it at each move of the mouse.
+        self.kept = gr.Button("Keep", visible="hidden", elem_id="keep")
+        with gr.Row():
+            self.track = gr.Button("Track through the clip", variant="primary", elem_id="track")
+            self.stop_tracking = gr.Button("Stop tracking", elem_id="stop-tracking")
+            self.weakest = gr.Button("Go to the weakest frame", elem_id="weakest")
+            self.unpaint = gr.Button("Clear this frame", elem_id="unpaint")
+        self.tracking = gr.HTML(elem_id="tracking")
+        self.told_paint = gr.HTML(elem_id="told-paint")
+        with gr.Accordion("Boxes and uploaded masks", open=False, elem_id="more-masks"):
+            with gr.Row(equal_height=True):
+                self.box = gr.Textbox(
+                    label="Box: left, top, width, height",
+                    info="empty: around what is painted on this frame; a line across it will do",
+                    elem_id="box",
+                    scale=2,
+                )
+                self.find_object = gr.Button("Find the object in the box", elem_id="find-object")
+                self.paint_box = gr.Button("Paint the box", elem_id="paint-box")
+            with gr.Row():
+                self.way = gr.Radio(
+                    list(SOURCES), value=SOURCES[0], label="Masks come from", elem_id="way"
+                )
+                self.given = gr.File(
+                    label="Upload masks: images, a .zip of them, or a video",
+                    file_count="multiple",
+                    height=110,
+                    elem_id="given",
+                )
+
+    def brush_of(self, size: float) -> gr.Brush:
+        """The brush of a size."""
+        return gr.Brush(default_size=int(size), colors=[self.colour], color_mode="fixed")
+
+    def _choose(self) -> None:
+        gr.Markdown("## 3. Choose")
+        with gr.Row():
+            with gr.Column(min_width=280):
+                self.kind = gr.Radio(
+                    list(words.KINDS), value=words.KINDS[0], show_label=False, elem_id="kind"
+                )
+                with gr.Row():
+                    self.grow = gr.Number(
+                        8, label="Grow masks by (pixels)", minimum=0, elem_id="grow"
+                    )
+                    self.invert = gr.Checkbox(
+                        False, label="Masks show what to keep", elem_id="invert"
+                    )
+            with gr.Column():
+                self.plan = gr.HTML(elem_id="plan", padding=False)
+        self.told_choose = gr.HTML(elem_id="told-choose")
+
+    def _run(self) -> None:
+        gr.Markdown("## 4. Run")
+        with gr.Row():
+            self.start = gr.Button("Start or resume", variant="primary", elem_id="start")
+            self.stop = gr.Button("Stop", elem_id="stop")
+        self.told_run = gr.HTML(elem_id="told-run")
+        with gr.Row():
+            with gr.Column():
+                self.run = gr.Dropdown([], label="Run", elem_id="run")
+                self.state = gr.HTML(elem_id="run-state")
+                self.command = gr.Code(
+                    label="The same on a command line",
+                    language="shell",
+                    lines=2,
+                    max_lines=8,
+                    wrap_lines=True,
+                    elem_id="shell",
+                )
+            self.preview = gr.Image(
+                label="Newest picture: green is shown by other frames, orange is guessed",
+                height=300,
+                elem_id="preview",
+            )
+
+    def _compare(self) -> None:
+        gr.Markdown("## 5. Compare")
+        self.view = gr.Radio(list(VIEWS), value=VIEWS[0], show_label=False, elem_id="view")
+        self.slider = gr.ImageSlider(label="This frame", elem_id="compare", max_height=560)
+        self.told_compare = gr.HTML(elem_id="told-compare")
+        self.video = gr.Video(
+            label="Result, in real time (space plays)", loop=True, height=360, elem_id="result"
+        )
+        with gr.Row():
+            self.download = gr.DownloadButton("Download the result", elem_id="download")
+            self.archive = gr.Button("Pack the masks", elem_id="pack")
+            self.masks = gr.File(label="Masks", visible=False, elem_id="masks")
+        with gr.Accordion("Clean a frame yourself", open=False, elem_id="clean"):
+            gr.Markdown(
+                "If no frame shows what is behind, clean one in an image editor: its hole is "
+                "transparent, the fill lies beneath. All other frames follow it in the next run."
             )
             with gr.Row():
-                track = gr.Button("Track through the clip", variant="primary", elem_id="track")
-                weakest = gr.Button("Go to the weakest frame", elem_id="weakest")
-            tracking = gr.HTML(elem_id="tracking")
-
-            gr.Markdown("## 3. Choose")
-            kind = gr.Radio(
-                list(words.KINDS),
-                value=words.KINDS[0],
-                show_label=False,
-                info="quick look: small, in seconds. propagate: copies what other frames show, "
-                "about a second a frame. footage: trains a network, minutes to hours.",
-                elem_id="kind",
-            )
-            with gr.Row():
-                grow = gr.Number(8, label="Grow masks by (pixels)", minimum=0, elem_id="grow")
-                invert = gr.Checkbox(False, label="Masks show what to keep", elem_id="invert")
-
-            gr.Markdown("## 4. Run")
-            with gr.Row():
-                start = gr.Button("Start or resume", variant="primary", elem_id="start")
-                stop = gr.Button("Stop", elem_id="stop")
-            run = gr.Dropdown([], label="Run", elem_id="run")
-            state = gr.HTML(elem_id="run-state")
-            command = gr.Code(label="The same on a command line", language="shell", elem_id="shell")
-
-            gr.Markdown("## 5. Compare")
-            slider = gr.ImageSlider(label="Before and after, this frame", elem_id="compare")
-            with gr.Row():
-                video = gr.Video(label="Result (space plays)", loop=True, elem_id="result")
-                origins = gr.Image(label="What other frames show of the hole", elem_id="origins")
-            with gr.Row():
-                download = gr.DownloadButton("Download the result", elem_id="download")
-                archive = gr.Button("Pack the masks", elem_id="pack")
-                masks = gr.File(label="Masks", visible=False, elem_id="masks")
-
-        timer = gr.Timer(1.0)
-
-        def reset(project: Any) -> dict[Any, Any]:
-            runs = do.runs(project.path.name)
-            return {
-                name: project.path.name,
-                shown: 0,
-                finished: None,
-                facts: project.facts(),
-                steps: gr.update(visible=True),
-                frame: gr.update(value=0, maximum=max(1, project.footage.count - 1)),
-                editor: do.shown(project, 0),
-                run: gr.update(choices=runs, value=runs[0] if runs else None),
-                before: gr.update(choices=do.names(), value=project.path.name),
-                slider: None,
-                video: None,
-                origins: None,
-                masks: gr.update(visible=False, value=None),
-            }
-
-        opened = [
-            name, shown, finished, facts, steps, frame, editor, run, before, slider, video,
-            origins, masks,
-        ]  # fmt: skip
-
-        @told_in_place
-        def open_typed(text: str) -> dict[Any, Any]:
-            return reset(do.open_path(text))
-
-        @told_in_place
-        def open_sent(file: str | None) -> dict[Any, Any]:
-            return reset(do.open_upload(file)) if file else {facts: gr.skip()}
-
-        @told_in_place
-        def open_again(chosen: str | None) -> dict[Any, Any]:
-            return reset(do.find(chosen)) if chosen else {facts: gr.skip()}
-
-        def open_newest() -> dict[Any, Any]:
-            """A page that was closed finds its clip again."""
-            found = do.names()
-            return open_again(found[0]) if found else {before: gr.update(choices=[])}
-
-        @told_in_place
-        def go(project: str, old: int, new: float, edited: Any, run: str | None) -> Any:
-            do.keep(project, old, edited)
-            found = do.find(project)
-            number = min(max(0, int(new)), found.footage.count - 1)
-            done = run and do.result(project, run)
-            pair = do.before_and_after(project, run, number) if run and done else None
-            return number, do.shown(found, number), pair
-
-        @told_in_place
-        def start_tracking(project: str, number: int, edited: Any) -> None:
-            do.keep(project, number, edited)
-            do.track(project)
-
-        @told_in_place
-        def start_run(project: str, kind: str, grow: float, invert: bool) -> Any:
-            chosen = do.run(project, kind, grow, invert)
-            return gr.update(choices=do.runs(project), value=chosen), None
-
-        @told_in_place
-        def tick(project: str | None, run: str | None, old: str | None, number: int) -> Any:
-            if project is None:
-                return [gr.skip()] * 9
-            told, confidence = do.state_of_tracking(project)
-            progress, line, shell = do.state_of_run(project, run)
-            fixed = (told, confidence, line, shell)
-            if progress != "done" or run is None or old == run:
-                return (*fixed, *[gr.skip()] * 5)
-            result = do.result(project, run)
-            pair = do.before_and_after(project, run, number)
-            return (*fixed, run, pair, result, do.origins(project, run), result)
-
-        open_button.click(open_typed, path, opened)
-        path.submit(open_typed, path, opened)
-        upload.upload(open_sent, upload, opened)
-        before.input(open_again, before, opened)
-        page.load(open_newest, None, opened)
-        moved = [name, shown, frame, editor, run]
-        gr.on(
-            [frame.release, frame.input],
-            go,
-            moved,
-            [shown, editor, slider],
-            trigger_mode="always_last",
-        )
-        track.click(start_tracking, [name, shown, editor])
-        weakest.click(told_in_place(do.weakest), name, frame).success(
-            go, moved, [shown, editor, slider]
-        )
-        start.click(start_run, [name, kind, grow, invert], [run, finished])
-        run.input(lambda: None, None, finished)
-        stop.click(told_in_place(do.stop), [name, run])
-        archive.click(
-            told_in_place(lambda project: gr.update(value=do.archive(project), visible=True)),
-            name,
-            masks,
-        )
-        timer.tick(
-            tick,
-            [name, run, finished, shown],
-            [tracking, strip, state, command, finished, slider, video, origins, download],
-            show_progress="hidden",
-        )
-    return page
+                with gr.Column():
+                    self.to_clean = gr.Button("Write the best frames to clean", elem_id="to-clean")
+                    self.cleaning = gr.HTML(elem_id="cleaning")
+                    self.frames = gr.File(
+                        label="Frames to clean", file_count="multiple", height=110, elem_id="frames"
+                    )
+                with gr.Column():
+                    self.cleaned = gr.File(
+                        label="Upload cleaned frames, under their names",
+                        file_count="multiple",
+                        height=110,
+                        elem_id="cleaned",
+                    )
+                    self.forget = gr.Button("Use no cleaned frames", elem_id="forget")
+            self.told_clean = gr.HTML(elem_id="told-clean")

@@ -1,10 +1,14 @@
 """A clip that was opened in the page: its folder, and what is painted.
 
 project.json     the path of the video
+chosen.json      where masks come from, and which reference frames are used
 painted/         what is painted, one image for each frame: 000012.png
-masks/ID/        tracked masks; ID is a digest of what was painted
+given/ID/        uploaded masks; given/ID.corrected/ those that were painted over
+masks/ID/        tracked or corrected masks; ID is a digest of what they were made from
+cleaned/ID/      uploaded reference frames
 runs/KIND-ID/    work directories; ID is a digest of masks and options
 runs/KIND-ID.*   .log and .job.json: output and state of the run's process
+to_clean/        the same of the processes that write reference frames
 
 Names come from digests, so the same choices find the same run, which then resumes.
 """
@@ -14,13 +18,19 @@ import hashlib
 import json
 import pathlib
 import re
+import shutil
+from collections.abc import Iterator
 
 import numpy as np
 
 from vidprior.errors import InputError
 from vidprior.io import images
-from vidprior.io.files import replacing
+from vidprior.io.files import replacing, replacing_folder
 from vidprior.io.footage import Footage, open_footage
+
+# Where masks come from.
+BOXES, GIVEN = "boxes around it, moved evenly", "uploaded masks"
+SOURCES = ("track what is painted", BOXES, GIVEN)
 
 
 class Project:
@@ -29,6 +39,9 @@ class Project:
     def __init__(self, path: pathlib.Path):
         self.path = path
         self.painted = path / "painted"
+        self.given = path / "given"
+        self.cleaned = path / "cleaned"
+        self.to_clean = path / "to_clean"
         self.runs = path / "runs"
 
     @functools.cached_property
@@ -52,36 +65,103 @@ class Project:
         """A frame [h, w, 3] uint8 RGB."""
         return next(iter(self.footage.part(number, number + 1).frames()))
 
-    def facts(self) -> str:
-        """Size, rate and length of the clip, and the notes of its reader."""
-        height, width = self.footage.size
-        rate = f", {float(self.footage.rate):.4g} frames/s" if self.footage.rate else ""
-        told = [f"{width}x{height}, {self.footage.count} frames{rate}", *self.footage.notes()]
-        return "  \n".join(told)
+    @property
+    def chosen(self) -> dict[str, str]:
+        """Where masks come from: `masks`, one of `SOURCES`; `given` and `references`, folders."""
+        try:
+            stored = json.loads((self.path / "chosen.json").read_text())
+            found = {str(name): str(value) for name, value in stored.items()}
+        except (OSError, ValueError, AttributeError):
+            found = {}
+        if found.get("masks") not in SOURCES:
+            found["masks"] = SOURCES[0]
+        for name, folder in (("given", self.given), ("references", self.cleaned)):
+            if (
+                not re.fullmatch("[0-9a-f]{8}", found.get(name, ""))
+                or not (folder / found[name]).is_dir()
+            ):
+                found[name] = ""
+        return found
+
+    def choose(self, **chosen: str) -> None:
+        """Stores choices; `given` masks are used from then on."""
+        if chosen.get("given"):
+            chosen["masks"] = GIVEN
+        with replacing(self.path / "chosen.json") as file:
+            file.write_text(json.dumps(self.chosen | chosen) + "\n")
+
+    @property
+    def painting(self) -> pathlib.Path:
+        """The folder of what is painted: corrections, if masks are given."""
+        chosen = self.chosen
+        if chosen["masks"] == GIVEN:
+            return self.given / f"{chosen['given'] or 'none'}.corrected"
+        return self.painted
 
     def paint(self, number: int, mask: np.ndarray) -> None:
         """Stores what is painted on a frame, [h, w] bool; nothing painted removes it."""
-        file = self.painted / f"{number:06d}.png"
-        if mask.any():
-            images.write_image(file, np.repeat(mask[..., None], 3, -1).astype(np.uint8) * 255)
+        file = self.painting / mask_name(number)
+        if mask.any() or self.chosen["masks"] == GIVEN:
+            write_mask(file, mask)
         else:
             file.unlink(missing_ok=True)
 
     def paint_of(self, number: int) -> np.ndarray | None:
         """What is painted on a frame, [h, w] bool; None if nothing."""
-        file = self.painted / f"{number:06d}.png"
-        return images.read_image(file)[..., 0] > 127 if file.exists() else None
+        return _read_mask(self.painting / mask_name(number))
+
+    def paintings(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Numbers of frames, and what is painted on them, [h, w] bool."""
+        for file in sorted(self.painting.glob("*.png")):
+            mask = _read_mask(file)
+            if mask is not None and mask.any():
+                yield int(file.stem), mask
+
+    def shown_mask(self, number: int) -> np.ndarray | None:
+        """What is painted on a frame, or else its uploaded or newest tracked mask; None: none."""
+        painted, chosen = self.paint_of(number), self.chosen
+        if painted is not None:
+            return painted
+        if chosen["masks"] == GIVEN:
+            return _read_mask(self.given / (chosen["given"] or "none") / mask_name(number))
+        tracked = [file.with_suffix("") for file in (self.path / "masks").glob("*.json")
+                   if not file.name.endswith(".job.json")]  # fmt: skip
+        newest = max(tracked, key=lambda folder: folder.stat().st_mtime, default=None)
+        return None if newest is None else _read_mask(newest / f"{number:05d}.png")
 
     def masks(self) -> pathlib.Path:
-        """The folder of masks of what is painted, whether or not they are there yet.
+        """The folder of masks of what is painted or given, whether or not they are there yet.
 
         Raises:
-          InputError: nothing is painted.
+          InputError: nothing is painted or given.
         """
-        files = sorted(self.painted.glob("*.png"))
+        chosen = self.chosen
+        files = sorted(self.painting.glob("*.png"))
+        told = [part for file in files for part in (file.name, file)]
+        if chosen["masks"] == GIVEN:
+            if not chosen["given"]:
+                raise InputError("no masks were uploaded: upload them, or paint")
+            given = self.given / chosen["given"]
+            return self.path / "masks" / digest(chosen["given"], *told) if files else given
         if not files:
             raise InputError("no frame is painted: paint the object in one")
-        return self.path / "masks" / digest(*(part for f in files for part in (f.name, f)))
+        way = [chosen["masks"]] if chosen["masks"] != SOURCES[0] else []
+        return self.path / "masks" / digest(*way, *told)
+
+    def ready_masks(self) -> pathlib.Path:
+        """The folder of masks for a run; given ones are put together with their corrections.
+
+        Raises:
+          InputError: they are not there yet.
+        """
+        masks, chosen = self.masks(), self.chosen
+        if chosen["masks"] == GIVEN and not masks.is_dir():
+            with replacing_folder(masks) as folder:
+                shutil.copytree(self.given / chosen["given"], folder, dirs_exist_ok=True)
+                shutil.copytree(self.painting, folder, dirs_exist_ok=True)
+        if not masks.is_dir():
+            raise InputError("what is painted is not tracked yet: press Track first")
+        return masks
 
     def confidence(self) -> list[float]:
         """The confidence of each tracked mask; empty if they are not tracked yet."""
@@ -90,6 +170,20 @@ class Project:
             return [float(value) for value in values]
         except (OSError, InputError, ValueError, KeyError, TypeError):
             return []
+
+
+def mask_name(number: int) -> str:
+    """The file of a frame's painting."""
+    return f"{number:06d}.png"
+
+
+def write_mask(file: pathlib.Path, mask: np.ndarray) -> None:
+    """Writes a mask [h, w] bool, white on black."""
+    images.write_image(file, np.repeat(mask[..., None], 3, -1).astype(np.uint8) * 255)
+
+
+def _read_mask(file: pathlib.Path) -> np.ndarray | None:
+    return images.read_image(file)[..., 0] > 127 if file.exists() else None
 
 
 def digest(*parts: str | pathlib.Path) -> str:

@@ -10,7 +10,7 @@ import gradio
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from vidprior.app import layout
+from vidprior.app import style, wiring
 from vidprior.app.jobs import Jobs
 from vidprior.errors import InputError
 
@@ -74,7 +74,7 @@ def serve(
     except OSError as error:
         raise InputError(f"--output={output}: cannot be created ({error.strerror})") from error
     jobs = Jobs()
-    page = layout.build(output, footage=footage, jobs=jobs)
+    page = wiring.build(output, footage=footage, jobs=jobs)
     hosts = ["*"] if host in ("0.0.0.0", "::") else ["127.0.0.1", "localhost", host]
     guards = [Middleware(OnlyHere), Middleware(TrustedHostMiddleware, allowed_hosts=hosts)]
     try:
@@ -92,9 +92,9 @@ def serve(
             app_kwargs={"middleware": guards},
             footer_links=[],
             ssr_mode=False,
-            theme=layout.theme(),
-            css=layout.CSS,
-            head=layout.HEAD,
+            theme=style.theme(),
+            css=style.CSS,
+            head=style.HEAD,
         )
     except OSError as error:
         raise InputError(

@@ -4,7 +4,9 @@ import math
 import pathlib
 import shlex
 
-from vidprior.app.project import Project, digest
+import numpy as np
+
+from vidprior.app.project import BOXES, GIVEN, Project, digest
 from vidprior.errors import InputError
 
 KINDS = ("quick look", "propagate", "footage")
@@ -13,10 +15,49 @@ _PIXELS = {"quick look": 128 * 72, "propagate": 384 * 192, "footage": 384 * 192}
 
 
 def track(project: Project) -> tuple[list[str], pathlib.Path]:
-    """The words that track what is painted, and the folder that they write."""
+    """The words that make masks of what is painted, and the folder that they write.
+
+    Raises:
+      InputError: nothing is painted, or masks were uploaded.
+    """
+    way = project.chosen["masks"]
+    if way == GIVEN:
+        raise InputError("uploaded masks are not tracked: go on with step 3")
     masks = project.masks()
-    words = ["track", f"--video={project.video}", f"--painted={project.painted}"]
-    return [*words, f"--output={masks}"], masks
+    words = ["track", f"--video={project.video}", f"--output={masks}"]
+    if way == BOXES:
+        boxes = ((number, box_around(mask)) for number, mask in project.paintings())
+        return words + [f"--box={number}:{spell_box(box)}" for number, box in boxes], masks
+    return [*words, f"--painted={project.painted}"], masks
+
+
+def options(project: Project, kind: str, *, grow: float, invert: bool) -> list[str]:
+    """The configuration of a run and its fields.
+
+    Args:
+      project: the clip.
+      kind: of `KINDS`.
+      grow: source pixels by which masks grow.
+      invert: whether masks show what to keep.
+
+    Raises:
+      InputError: a choice is invalid.
+    """
+    if kind not in KINDS:
+        raise InputError(f"{kind}: choose one of {', '.join(KINDS)}")
+    if not 0 <= grow <= 1000:
+        raise InputError(f"grow masks by {grow:g}: give 0 to 1000 pixels")
+    height, width = working_size(project.footage.size, _PIXELS[kind])
+    found = [
+        f"--config={'footage' if kind == 'footage' else 'propagate'}",
+        f"--config.mask.dilate={grow:g}",
+        *(["--config.mask.invert=True"] if invert else []),
+    ]
+    if kind != "footage":  # which trains on a crop around the hole
+        found += [f"--config.video.height={height}", f"--config.video.width={width}"]
+    if kind == "quick look":  # its result has the size of training: of the whole frame
+        found += ["--config.video.crop=frame", "--config.render.resolution=training"]
+    return found
 
 
 def run(
@@ -25,35 +66,56 @@ def run(
     """The words of a run, and its work directory.
 
     Args:
-      project: with tracked masks.
-      kind: of `KINDS`.
-      grow: source pixels by which masks grow.
-      invert: whether masks show what to keep.
+      project: with masks.
+      kind, grow, invert: as in `options`.
 
     Raises:
       InputError: there are no masks yet, or a choice is invalid.
     """
-    if kind not in KINDS:
-        raise InputError(f"{kind}: choose one of {', '.join(KINDS)}")
-    if not 0 <= grow <= 1000:
-        raise InputError(f"grow masks by {grow:g}: give 0 to 1000 pixels")
-    masks = project.masks()
-    if not masks.is_dir():
-        raise InputError("what is painted is not tracked yet: press Track first")
-    height, width = working_size(project.footage.size, _PIXELS[kind])
-    options = [
-        f"--config={'footage' if kind == 'footage' else 'propagate'}",
-        f"--config.mask.dilate={grow:g}",
-        *(["--config.mask.invert=True"] if invert else []),
-    ]
-    if kind != "footage":  # which trains on a crop around the hole
-        options += [f"--config.video.height={height}", f"--config.video.width={width}"]
-    if kind == "quick look":
-        options.append("--config.render.resolution=training")
-    name = f"{kind.replace(' ', '_')}-{digest(masks.name, *options)}"
+    found, cleaned = options(project, kind, grow=grow, invert=invert), project.chosen["references"]
+    masks = project.ready_masks()
+    name = f"{kind_name(kind)}-{digest(masks.name, *found, *([cleaned] if cleaned else []))}"
     workdir = project.runs / name
     paths = [f"--video={project.video}", f"--mask={masks}", f"--workdir={workdir}"]
-    return [*options, *paths], workdir
+    given = [f"--reference={project.cleaned / cleaned}"] if cleaned else []
+    return [*found, *paths, *given], workdir
+
+
+def to_clean(project: Project, workdir: pathlib.Path) -> tuple[list[str], pathlib.Path]:
+    """The words that write frames of a run to clean, and the target of their record."""
+    return ["--mode=reference", f"--workdir={workdir}"], project.to_clean / workdir.name
+
+
+def kind_name(kind: str) -> str:
+    """How the names of the runs of a kind begin."""
+    return kind.replace(" ", "_")
+
+
+def box_around(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """Left, top, width and height of what is painted, [h, w] bool, at least a pixel."""
+    (rows,), (columns,) = np.nonzero(mask.any(axis=1)), np.nonzero(mask.any(axis=0))
+    left, top = int(columns[0]), int(rows[0])
+    return left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top
+
+
+def spell_box(box: tuple[float, float, float, float]) -> str:
+    """A box as the command line takes it: LEFT,TOP,WIDTH,HEIGHT."""
+    return ",".join(f"{side:g}" for side in box)
+
+
+def read_box(text: str) -> tuple[float, float, float, float]:
+    """A box that somebody typed: left, top, width and height.
+
+    Raises:
+      InputError: it is none.
+    """
+    try:
+        left, top, width, height = (float(part) for part in text.replace(",", " ").split())
+    except ValueError as error:
+        raise InputError(f"{text}: give LEFT,TOP,WIDTH,HEIGHT") from error
+    if not (np.isfinite([left, top, width, height]).all() and width > 0 and height > 0):
+        raise InputError(f"{text}: width and height must be above 0")
+    return left, top, width, height
 
 
 def working_size(size: tuple[int, int], pixels: int) -> tuple[int, int]:

@@ -70,3 +70,18 @@ def test_only_what_is_wanted_is_filled():
 def test_a_picture_without_any_known_pixel_is_black():
     frames = np.full((2, 48, 64, 3), 9, np.uint8)
     assert not fill_from_rim(frames, np.ones((2, 48, 64), bool)).any()
+
+
+def test_what_agrees_with_nothing_counts_as_unseen():
+    """Frames of independent noise: other frames know the hole's pixels, and show something else."""
+    frames = np.random.default_rng(0).integers(0, 256, (6, 48, 64, 3), np.uint8)
+    hole = np.zeros(frames.shape[:3], bool)
+    for number in range(6):
+        hole[number, 16:32, 8 * number : 8 * number + 16] = True
+    peeling = Peeling(frames, hole, lambda here, there: np.eye(3))
+    peeling.fill(rim=1e3)  # a fill from the rim is worse than anything that is seen
+    peeling.accept(math.inf)
+    np.testing.assert_array_equal(peeling.known, ~hole)
+    np.testing.assert_array_equal(peeling.image, fill_from_rim(frames, hole))
+    assert all((peeling.unseen(number) == hole[number]).all() for number in range(6))
+    assert (peeling.origins.frame == -1).all()

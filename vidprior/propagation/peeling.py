@@ -31,6 +31,8 @@ ORIGINS = 3
 # Expected error of pixels filled from the rim, of 255: at the rim, and its growth over a
 # distance of the picture's height.
 _AT_RIM, _PER_HEIGHT = 12.0, 240.0
+# Content with a larger expected error, of 255, is as good as any other: it counts as unseen.
+_WORST = 80.0
 # A frame whose weight is below this everywhere, although it shows half of the unknown pixels,
 # is not used again.
 _NOTHING, _MUCH = 0.02, 0.5
@@ -220,11 +222,12 @@ class Peeling:
             for candidate, share in zip(candidates[1:], weight[1:], strict=True)
             if share.max() < _NOTHING and np.isfinite(candidate.error).mean() > _MUCH
         ]
-        guessed = weight[0] >= 0.5
-        error = np.where(
-            guessed, candidates[0].error / rim, error
-        )  # their own, whatever the factor
-        origins = self._trace(candidates[1:], weight[1:])
+        hopeless = error > _WORST
+        colour = np.where(hopeless[:, None], candidates[0].colour, colour)
+        guessed = (weight[0] >= 0.5) | hopeless
+        # Their own expected error, whatever the factor.
+        error = np.where(guessed, candidates[0].error / rim, error)
+        origins = self._trace(candidates[1:], np.where(hopeless, 0, weight[1:]))
         colour = self._near_origins(colour, guessed, *origins)
         return _Filling(colour, error, guessed, *origins, useless)
 

@@ -252,7 +252,11 @@ def _keep_storage_quiet() -> None:
         if str(unraisable.exc_value) != "Event loop is closed":
             before(unraisable)
 
+    def is_of_others(record: logging.LogRecord) -> bool:
+        return "orbax" not in record.getMessage()  # a task of a save, whose error is raised
+
     logging.getLogger("absl").addFilter(tells_more)
+    logging.getLogger("asyncio").addFilter(is_of_others)
     before, sys.unraisablehook = sys.unraisablehook, hook
 
 

@@ -113,7 +113,11 @@ def wait(jobs, target, *states):
 @pytest.fixture
 def sleeping(monkeypatch):
     """A queue whose commands sleep so many seconds, their first word, and end with the second."""
-    code = "import sys, time; time.sleep(float(sys.argv[1])); sys.exit(sys.argv[2])"
+    # As `child` does: a shell starts tests in the background with SIGINT ignored.
+    code = (
+        "import signal, sys, time; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "time.sleep(float(sys.argv[1])); sys.exit(sys.argv[2])"
+    )
     started = queue.subprocess.Popen
     monkeypatch.setattr(
         queue.subprocess,

@@ -86,6 +86,13 @@ def lay_out_for_evaluation(folder, command):
     (folder / "out/lengths/table.csv").write_text(LENGTHS.format(*values))
 
 
+def lay_out_for_masks(folder, command):
+    """Clips with true masks, to measure the tracker."""
+    for name in ("camel", "goat"):
+        for part in ("frames", "masks"):
+            shutil.copytree(folder / part, folder / "clips" / name / part)
+
+
 def lay_out_for_references(folder, command):
     """A finished run, and cleaned frames: here, the truth."""
     begin(folder, command)
@@ -106,6 +113,7 @@ LAY_OUT = {
     "batch": lay_out_for_batch,
     "evaluation": lay_out_for_evaluation,
     "long_clips": begin,
+    "masks": lay_out_for_masks,
     "references": lay_out_for_references,
     "results": begin,
     "weights": lay_out_for_weights,

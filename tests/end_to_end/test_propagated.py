@@ -140,13 +140,13 @@ def test_a_run_without_held_out_pixels_cannot_be_blended(command, trained):
 
 @pytest.mark.long
 def test_a_run_ends_where_it_is_past_its_best_and_renders_that(command, clip, tmp_path):
-    """A rate that is far too high: of eight passes of ten updates an early one is the best."""
+    """A rate that is too high: of eight passes of ten updates an early one is the best."""
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     arguments = (
         *TINY, *clip.inputs, "--config.propagation.holdout=True",
         "--config.checkpoint.keep_best=True",
         "--config.loss.flow=0", "--config.loss.consistency=0", "--config.optimizer.ema_decay=0.5",
-        "--config.optimizer.learning_rate=5", "--config.checkpoint.keep=99",
+        "--config.optimizer.learning_rate=0.1", "--config.checkpoint.keep=99",
     )  # fmt: skip
     eight = "--config.schedule.num_passes=8"
     told = command.succeed(*arguments, eight, f"--workdir={whole}").stderr

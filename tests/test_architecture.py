@@ -24,7 +24,7 @@ MAX_LINES = 400
 # Groups of modules, from the ground up: each imports only from itself and from groups before it.
 # A name is a folder of `vidprior`, or a module beside the folders.
 GROUPS = (
-    ("errors", "types", "runtime"),
+    ("errors", "types", "runtime", "subcommand"),
     ("imaging", "model", "configuration"),
     ("io",),
     ("flow",),

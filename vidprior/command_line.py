@@ -235,17 +235,21 @@ def _set_none(words: Sequence[str], config: ConfigDict) -> list[str]:
     Returns:
       The arguments without any None, and without earlier values of those fields.
     """
-    values: dict[str, list[tuple[str, range]]] = {}
-    for field, places in _overrides(words):
-        if configuration.may_be_none(field):
-            text = "=".join(words[places.start : places.stop]).split("=", 1)[-1]
-            values.setdefault(field, []).append((text, places))
-    dropped: set[int] = set()
-    for field, given in values.items():
-        is_none = given[-1][0] == "None"
-        if is_none:
-            config.update_from_flattened_dict({field: None})
-        dropped |= {i for text, places in given if is_none or text == "None" for i in places}
+    given = [
+        (field, "=".join(words[places.start : places.stop]).split("=", 1)[-1], places)
+        for field, places in _overrides(words)
+    ]
+    last = {field: text for field, text, _ in given}
+    asked = {field for field, text, _ in given if text == "None"}
+    optional = set(filter(configuration.may_be_none, asked))
+    unset = {field for field in optional if last[field] == "None"}
+    config.update_from_flattened_dict(dict.fromkeys(unset))
+    dropped = {
+        place
+        for field, text, places in given
+        if field in unset or (field in optional and text == "None")
+        for place in places
+    }
     return [word for place, word in enumerate(words) if place not in dropped]
 
 

@@ -57,7 +57,7 @@ class Actions:
             raise InputError(f"the painting has another size than the clip, {width}x{height}")
         if not 0 <= number < project.footage.count:
             raise InputError(f"there is no frame {number}")
-        mask, before = np.any([layer[..., 3] > 0 for layer in layers], axis=0), None
+        mask = np.any([layer[..., 3] > 0 for layer in layers], axis=0)
         before = project.shown_mask(number)
         if not np.array_equal(mask, np.zeros_like(mask) if before is None else before):
             project.paint(number, mask)

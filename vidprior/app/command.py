@@ -8,20 +8,14 @@ import secrets
 from collections.abc import Sequence
 
 from vidprior.errors import InputError
+from vidprior.subcommand import Parser
 
 LOOPBACK = ("127.0.0.1", "localhost")
 
 
-class _Parser(argparse.ArgumentParser):
-    """Tells errors in one line."""
-
-    def error(self, message: str) -> None:  # type: ignore[override]
-        raise InputError(message)
-
-
 def parser() -> argparse.ArgumentParser:
     """The flags of the command."""
-    made = _Parser(
+    made = Parser(
         prog="vidprior app",
         description="A page to paint, track, run and compare; see docs/use/app.md.",
         allow_abbrev=False,

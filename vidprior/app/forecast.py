@@ -14,6 +14,7 @@ import numpy as np
 
 from vidprior import command_line, runtime
 from vidprior.app import jobs, views
+from vidprior.imaging.geometry import MASK_THRESHOLD
 from vidprior.io import images
 from vidprior.io.footage import Footage, open_footage
 from vidprior.propagation.mask_case import MaskCase, judge_mask
@@ -45,7 +46,7 @@ def forecast(flags: Sequence[str], footage: Footage) -> Forecast:
     """Predicts a run.
 
     Args:
-      flags: `--config=...` and its overrides.
+      flags: `--config=...` and its overrides; other flags have no effect.
       footage: the clip.
 
     Raises:
@@ -112,6 +113,7 @@ def judge(video: str, masks: pathlib.Path, invert: bool) -> MaskCase | None:
     columns = min(_COLUMNS, width)
     size = (max(1, round(height * columns / width)), columns)
     frames = [next(iter(footage.part(n, n + 1).frames())) for n in chosen]
-    holes = [(images.read_image(files[n])[..., 0] > 127) != invert for n in chosen]
-    hole = np.stack([views.resized(mask.astype(np.uint8) * 255, size) > 127 for mask in holes])
+    holes = [(images.read_image(files[n])[..., 0] > MASK_THRESHOLD) != invert for n in chosen]
+    resized = [views.resized(mask.astype(np.uint8) * 255, size) for mask in holes]
+    hole = np.stack(resized) > MASK_THRESHOLD
     return judge_mask(np.stack([views.resized(frame, size) for frame in frames]), hole)

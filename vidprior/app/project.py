@@ -24,6 +24,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from vidprior.errors import InputError
+from vidprior.imaging.geometry import MASK_THRESHOLD
 from vidprior.io import images
 from vidprior.io.files import replacing, replacing_folder
 from vidprior.io.footage import Footage, open_footage
@@ -108,12 +109,12 @@ class Project:
 
     def paint_of(self, number: int) -> np.ndarray | None:
         """What is painted on a frame, [h, w] bool; None if nothing."""
-        return _read_mask(self.painting / mask_name(number))
+        return read_mask(self.painting / mask_name(number))
 
     def paintings(self) -> Iterator[tuple[int, np.ndarray]]:
         """Numbers of frames, and what is painted on them, [h, w] bool."""
         for file in sorted(self.painting.glob("*.png")):
-            mask = _read_mask(file)
+            mask = read_mask(file)
             if mask is not None and mask.any():
                 yield int(file.stem), mask
 
@@ -123,11 +124,11 @@ class Project:
         if painted is not None:
             return painted
         if chosen["masks"] == GIVEN:
-            return _read_mask(self.given / (chosen["given"] or "none") / mask_name(number))
+            return read_mask(self.given / (chosen["given"] or "none") / mask_name(number))
         tracked = [file.with_suffix("") for file in (self.path / "masks").glob("*.json")
                    if not file.name.endswith(".job.json")]  # fmt: skip
         newest = max(tracked, key=lambda folder: folder.stat().st_mtime, default=None)
-        return None if newest is None else _read_mask(newest / f"{number:05d}.png")
+        return None if newest is None else read_mask(newest / f"{number:05d}.png")
 
     def masks(self) -> pathlib.Path:
         """The folder of masks of what is painted or given, whether or not they are there yet.
@@ -182,8 +183,9 @@ def write_mask(file: pathlib.Path, mask: np.ndarray) -> None:
     images.write_image(file, np.repeat(mask[..., None], 3, -1).astype(np.uint8) * 255)
 
 
-def _read_mask(file: pathlib.Path) -> np.ndarray | None:
-    return images.read_image(file)[..., 0] > 127 if file.exists() else None
+def read_mask(file: pathlib.Path) -> np.ndarray | None:
+    """Reads a mask [h, w] bool; None if there is none."""
+    return images.read_image(file)[..., 0] > MASK_THRESHOLD if file.exists() else None
 
 
 def digest(*parts: str | pathlib.Path) -> str:

@@ -10,6 +10,7 @@ from vidprior.app import project as projects
 from vidprior.app.jobs import ACTIVE, Jobs, read
 from vidprior.app.project import Project
 from vidprior.errors import InputError
+from vidprior.imaging.geometry import MASK_THRESHOLD
 from vidprior.io import images
 from vidprior.io.footage import open_footage
 
@@ -45,11 +46,10 @@ class Runs:
         """Queues a run; returns its name."""
         project = self._find(name)
         order, workdir = words.run(project, kind, grow=grow or 0, invert=invert)
-        flags = words.options(project, kind, grow=grow or 0, invert=invert)
         self._jobs.submit(
             order,
             workdir,
-            estimate=forecast.forecast(flags, project.footage).seconds,
+            estimate=forecast.forecast(order, project.footage).seconds,
             speed=forecast.measured_speed(self._root, words.kind_name(kind)),
         )
         return workdir.name
@@ -158,7 +158,7 @@ class Runs:
         masks = next((w for w in words_of if w.startswith("--mask=")), "").removeprefix("--mask=")
         files = images.list_images(masks)
         mask = images.read_image(files[min(number, len(files) - 1)])
-        hole: np.ndarray = views.resized(mask, size)[..., 0] > 127
+        hole: np.ndarray = views.resized(mask, size)[..., 0] > MASK_THRESHOLD
         return ~hole if "--config.mask.invert=True" in words_of else hole
 
     def _find(self, name: str | None) -> Project:

@@ -5,10 +5,11 @@ Letters
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import cv2
 import numpy as np
+
+from vidprior.imaging.geometry import box_around
 
 Pair = tuple[np.ndarray, np.ndarray]
 
@@ -32,12 +33,12 @@ def around(hole: np.ndarray) -> tuple[slice, slice]:
     if not hole.any():
         return slice(0, hole.shape[0]), slice(0, hole.shape[1])
 
-    def stretch(marked: Any) -> slice:
-        (found,) = np.nonzero(marked)
-        more = max(8, round(_AROUND * (found[-1] + 1 - found[0])))
-        return slice(max(0, int(found[0]) - more), int(found[-1]) + 1 + more)
+    def stretch(side: slice) -> slice:
+        more = max(8, round(_AROUND * (side.stop - side.start)))
+        return slice(max(0, int(side.start) - more), int(side.stop) + more)
 
-    return stretch(np.any(hole, axis=1)), stretch(np.any(hole, axis=0))
+    rows, columns = box_around(hole, margin=0)
+    return stretch(rows), stretch(columns)
 
 
 def magnified(before: np.ndarray, after: np.ndarray, hole: np.ndarray) -> Pair:

@@ -8,6 +8,7 @@ import numpy as np
 
 from vidprior.app.project import BOXES, GIVEN, Project, digest
 from vidprior.errors import InputError
+from vidprior.imaging import geometry
 
 KINDS = ("quick look", "propagate", "footage")
 # Pixels of a frame at which a kind works.
@@ -93,9 +94,9 @@ def kind_name(kind: str) -> str:
 
 def box_around(mask: np.ndarray) -> tuple[int, int, int, int]:
     """Left, top, width and height of what is painted, [h, w] bool, at least a pixel."""
-    (rows,), (columns,) = np.nonzero(mask.any(axis=1)), np.nonzero(mask.any(axis=0))
-    left, top = int(columns[0]), int(rows[0])
-    return left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top
+    rows, columns = geometry.box_around(mask, margin=0)
+    left, top = int(columns.start), int(rows.start)
+    return left, top, int(columns.stop) - left, int(rows.stop) - top
 
 
 def spell_box(box: tuple[float, float, float, float]) -> str:

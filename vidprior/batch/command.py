@@ -8,18 +8,12 @@ from collections.abc import Sequence
 
 from vidprior.batch import engines, storage
 from vidprior.errors import InputError
-
-
-class _Parser(argparse.ArgumentParser):
-    """Tells errors in one line."""
-
-    def error(self, message: str) -> None:  # type: ignore[override]
-        raise InputError(message)
+from vidprior.subcommand import Parser
 
 
 def parser() -> argparse.ArgumentParser:
     """The flags of the command."""
-    made = _Parser(
+    made = Parser(
         prog="vidprior batch",
         description="Run the clips of a manifest; rerun the command to go on.",
         epilog="--config.FIELD=VALUE applies to all rows. See docs/use/batch.md.",

@@ -1,9 +1,10 @@
 """The painted frame, held in register with the frames that follow.
 
-A mask that is carried from frame to frame drifts. So each frame is also compared with the painted
-one itself: the map between both is carried along the flow and corrected by flow between the frame
-and the painted picture brought to it. Where the shape moved as one piece fits better, the map
-starts from that. Near the painted frame this keeps what colours lose, such as thin parts.
+A mask that is propagated from frame to frame drifts. So each frame is also compared with the
+painted one itself: the map between both is propagated along the flow and corrected by flow
+between the frame and the painted picture brought to it. Where the shape moved as one piece fits
+better, the map starts from that. Near the painted frame this keeps what colours lose, such as thin
+parts.
 
 Letters
     H  rows     W  columns

@@ -31,20 +31,14 @@ from vidprior.io import images, numbering, video_writer
 from vidprior.io.files import replacing
 from vidprior.io.footage import Footage, open_footage
 from vidprior.io.masks import read_mask_frames
+from vidprior.subcommand import Parser
 from vidprior.tracking.boxes import Box, box_masks, object_in_box
 from vidprior.tracking.track import CONFIDENT, Tracked, track
 
 
-class _Parser(argparse.ArgumentParser):
-    """Tells errors in one line."""
-
-    def error(self, message: str) -> None:  # type: ignore[override]
-        raise InputError(message)
-
-
 def parser() -> argparse.ArgumentParser:
     """The flags of the command."""
-    made = _Parser(
+    made = Parser(
         prog="vidprior track",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

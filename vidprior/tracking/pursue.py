@@ -21,8 +21,8 @@ from vidprior.tracking.segment import painted_votes, segment_frame, surroundings
 _FEWEST = 10
 # Share by which each frame renews the colours.
 _RENEWAL = 0.15
-# The object moved as one piece, if its own confidence is so high, replaces a carried mask that it
-# overlaps by less than this, if its colours are at least as like the painted ones.
+# The object moved as one piece, if its own confidence is so high, replaces a propagated mask that
+# it overlaps by less than this, if its colours are at least as like the painted ones.
 _CONFIDENT, _OVERLAP = 0.55, 0.2
 # It also replaces one that lies within it by this share and has shrunk to this share of its area,
 # if its colours are as like but for so much; its vote is strong, or colours would shrink it again.
@@ -74,32 +74,32 @@ def pursue(
     for age, (before, number) in enumerate(itertools.pairwise(numbers), 1):
         shift = alignment.shift(number, before)
         lab = to_lab(frames[number])
-        carried = sample(soft, shift.place, outside="zero") > 0.5
+        propagated = sample(soft, shift.place, outside="zero") > 0.5
         found = rigid.confidence[number] > _CONFIDENT
         anchored = anchor.follow(lab, shift.place, rigid.motion[number] if found else None)
         votes = painted_votes(anchored, age)
         if found:
             whole = move_mask(painted, rigid.motion[number])
-            both, either = (carried & whole).sum(), (carried | whole).sum()
-            better = _like(first, lab, whole) - _like(first, lab, carried)
+            both, either = (propagated & whole).sum(), (propagated | whole).sum()
+            better = _like(first, lab, whole) - _like(first, lab, propagated)
             lost = both < _OVERLAP * either and better >= 0
             least = (_STAYS if replaced else _SHRUNK) * whole.sum()
-            shrunk = carried.sum() < least and both > _WITHIN * carried.sum()
+            shrunk = propagated.sum() < least and both > _WITHIN * propagated.sum()
             replaced = bool(shrunk and better >= -_AS_LIKE)
             if replaced:
                 piece = whole_votes(whole)
                 votes = np.where(np.abs(votes) > np.abs(piece), votes, piece)
                 lost = True
             if lost:
-                carried = whole
+                propagated = whole
         else:
             replaced = False
-        if carried.sum() < _FEWEST:
+        if propagated.sum() < _FEWEST:
             soft = np.zeros_like(soft)
         else:
-            soft = segment_frame(frames[number], lab, carried, shift.own, seen, votes)
+            soft = segment_frame(frames[number], lab, propagated, shift.own, seen, votes)
             inside = (histogram(lab, soft > 0.8) + first.inside) / 2
-            outside = histogram(lab, surroundings(carried) & (soft < 0.2))
+            outside = histogram(lab, surroundings(propagated) & (soft < 0.2))
             seen = Appearance(*(
                 (1 - _RENEWAL) * old + _RENEWAL * new
                 for old, new in zip(seen, (inside, outside), strict=True)

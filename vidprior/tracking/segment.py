@@ -15,29 +15,29 @@ from vidprior.imaging.geometry import box_around
 from vidprior.tracking.anchor import Anchored
 from vidprior.tracking.appearance import Appearance, log_ratio
 
-# Width of the band around the carried mask's border in which the mask is decided, relative to
+# Width of the band around the propagated mask's border in which the mask is decided, relative to
 # the height.
 _BAND = 1 / 40
-# Votes, as log-odds: the largest of the carried mask; weights of colours and of motion.
-_CARRIED, _COLOUR, _MOTION = 4.5, 1.0, 4.0
+# Votes, as log-odds: the largest of the propagated mask; weights of colours and of motion.
+_PROPAGATED, _COLOUR, _MOTION = 4.5, 1.0, 4.0
 # Motion votes if the median of the object's exceeds so many pixels.
 _MOVES = 1.5
-# What is farther outside the carried mask than this, in bands, is not the object's.
+# What is farther outside the propagated mask than this, in bands, is not the object's.
 _BEYOND, _SURELY_NOT = 2.5, -6.0
 # The vote of the painted mask fades within so many frames, and its border widens in each, pixels.
 _PAINTED, _FADES = 5.0, 25.0
 _BORDER, _WIDENS = 1.0, 0.2
 # The vote of the object moved as one piece, and the half width of its border, pixels.
 _WHOLE, _WHOLE_BORDER = 8.0, 2.0
-# Log-odds, of all votes inside the carried mask or of the shape's alone, from which GrabCut is not
-# asked.
+# Log-odds, of all votes inside the propagated mask or of the shape's alone, from which GrabCut is
+# not asked.
 _CERTAIN = 2.5
 
 
 def segment_frame(
     frame: np.ndarray,
     lab: np.ndarray,
-    carried: np.ndarray,
+    propagated: np.ndarray,
     own: np.ndarray,
     seen: Appearance,
     shape: np.ndarray,
@@ -47,7 +47,7 @@ def segment_frame(
     Args:
       frame: [H, W, 3] uint8 RGB.
       lab: [H, W, 3] uint8, the same as Lab.
-      carried: [H, W] bool, not empty, the mask of a neighbour, carried along the flow.
+      propagated: [H, W] bool, not empty, the mask of a neighbour, propagated along the flow.
       own: [H, W] float32, pixels by which each pixel moves against the camera's motion.
       seen: colours of the object and around it.
       shape: [H, W] float32, log-odds by the painted shape: `painted_votes` or `whole_votes`.
@@ -56,15 +56,15 @@ def segment_frame(
       [H, W] float32 in [0, 1].
     """
     band = _BAND * len(frame)
-    inwards = signed_distance(carried)
-    odds = np.clip(_CARRIED / 3 * inwards / band, -_CARRIED, _CARRIED)
+    inwards = signed_distance(propagated)
+    odds = np.clip(_PROPAGATED / 3 * inwards / band, -_PROPAGATED, _PROPAGATED)
     odds += _COLOUR * log_ratio(seen, lab)
-    typical = float(np.median(own[carried]))
+    typical = float(np.median(own[propagated]))
     if typical > _MOVES:
         odds += _MOTION * np.clip(2 * own / typical - 1, -1, 1)
     odds = np.where(inwards < -_BEYOND * band, _SURELY_NOT, odds) + shape
     votes: np.ndarray = cv2.GaussianBlur(odds.astype(np.float32), (0, 0), 1.0)
-    cut = _cut(frame, votes, inwards / band, carried, shape)
+    cut = _cut(frame, votes, inwards / band, propagated, shape)
     soft: np.ndarray = (1 / (1 + np.exp(-votes)) + cut) / 2
     return soft
 
@@ -98,11 +98,11 @@ def _cut(
     frame: np.ndarray,
     odds: np.ndarray,
     inwards: np.ndarray,
-    carried: np.ndarray,
+    propagated: np.ndarray,
     shape: np.ndarray,
 ) -> np.ndarray:
-    """[H, W] float32, 0 or 1: GrabCut near the carried mask, where the votes are not certain."""
-    box = box_around(carried | (odds > 0), margin=round(4 * _BAND * len(frame)))
+    """[H, W] float32, 0 or 1: GrabCut near the propagated mask, where the votes are not certain."""
+    box = box_around(propagated | (odds > 0), margin=round(4 * _BAND * len(frame)))
     labels = np.where(odds > 0, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     labels[((odds > _CERTAIN) & (inwards > 0.7)) | (shape > _CERTAIN)] = cv2.GC_FGD
     labels[(odds < -_CERTAIN) | ((inwards < -2) & (odds < 0))] = cv2.GC_BGD

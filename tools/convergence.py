@@ -18,7 +18,6 @@ import time
 from typing import Any
 
 import _command
-from ablation import chosen_systems
 
 from vidprior import console
 from vidprior.batch import conduct, engines, manifest
@@ -47,12 +46,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     engines.add_flags(parser)
     flags, others = parser.parse_known_args(arguments)
-    flags.overrides, flags.imported, flags.only = {}, [], None
-    for word in others:
-        field, equals, value = word.removeprefix("--config.").partition("=")
-        if not word.startswith("--config.") or not equals:
-            parser.error(f"unrecognized argument: {word}")
-        flags.overrides[field] = value
+    flags.overrides = _command.overrides(parser, others)
     return flags
 
 
@@ -110,7 +104,7 @@ class Cell:
 def draw(flags: argparse.Namespace) -> None:
     """Runs stage by stage; writes the curves after each."""
     engines.check_flags(flags)
-    systems = chosen_systems(flags)
+    systems = ablation.choose_systems(flags.systems, flags.overrides)
     clips = [ablation.read_clip(folder) for folder in compose.list_clips(flags.set)]
     # All systems of a clip and seed are next to each other, so that they get equally far.
     cells = [Cell(s, clip, seed) for seed in range(flags.seeds) for clip in clips for s in systems]
@@ -125,6 +119,8 @@ def draw(flags: argparse.Namespace) -> None:
             break
         fewest = min(cell.passes() for cell in waiting)
         run_stage(flags, [cell for cell in waiting if cell.passes() == fewest], cells)
+    if not any(cell.stages for cell in cells):
+        raise InputError("nothing is finished yet: give more --minutes")
     write(flags.output, cells, systems)
     print(table(cells, systems))
     print(f"curves: {flags.output / 'curves.png'}")
@@ -187,7 +183,7 @@ def table(cells: list[Cell], systems: list[ablation.System]) -> str:
         if found["psnr_hole"]:
             last = max(found["psnr_hole"])
             rising = sum(cell.rises() for cell in cells if cell.system.name == system.name)
-            rows.append((system.name, [last, rising, *(found[name][last] for name in SHOWN)]))
+            rows.append((system.name, [last, rising, *(found[name].get(last) for name in SHOWN)]))
     return tables.format_table(("visits", "rising", *SHOWN), rows)
 
 

@@ -11,6 +11,7 @@ DIP, VID, _, FLOW = ablation.SYSTEMS
 def test_all_systems_visit_a_frame_equally_often():
     """24 frames: five windows a pass, 100 updates of five frames each, are 2,500 visits."""
     assert convergence.visits(1, frames=24) == 2500 // 24 == 104
+    assert convergence.visits(1, frames=4) == 100  # one window of four frames
     assert convergence.visits(8, frames=24) == 20_000 // 24 == 833
     assert convergence.stage(DIP, 8, frames=24) == {"schedule.updates_per_window": 833}
     fields = convergence.stage(VID, 8, frames=24)
@@ -52,7 +53,7 @@ def test_when_a_curve_rises(curve, rising):
 def test_means_are_of_what_all_cells_reached():
     cells = {
         "a": [{"visits": 1, "m": 1.0}, {"visits": 2, "m": 3.0}, {"visits": 4, "m": 9.0}],
-        "b": [{"visits": 1, "m": 3.0}, {"visits": 2, "m": 4.0}],
+        "b": [{"visits": 1, "m": 3.0}, {"visits": 2, "m": 4.0}, {"visits": 4, "m": None}],
     }
     assert convergence.means(cells, "m") == {1: 2.0, 2: 3.5}
     assert convergence.means({}, "m") == {}

@@ -22,7 +22,7 @@ PATIENCE = 2
 
 def visits(passes: int, *, frames: int) -> int:
     """How often a frame was in a window after some passes, on average."""
-    return passes * _windows(frames) * UPDATES * WINDOW // frames
+    return passes * _windows(frames) * UPDATES * min(WINDOW, frames) // frames
 
 
 def stage(system: System, passes: int, *, frames: int) -> dict[str, Any]:
@@ -72,21 +72,23 @@ def rises(curve: Sequence[float], *, gain: float = LEAST_GAIN, patience: int = P
     return since < patience
 
 
-def means(cells: Mapping[str, Sequence[Mapping[str, float]]], measure: str) -> dict[int, float]:
+def means(cells: Mapping[str, Sequence[Mapping[str, Any]]], measure: str) -> dict[int, float]:
     """The mean over cells at each number of visits that all of them reached.
 
     Args:
-      cells: the stages of each clip and seed of a system: `visits` and measures.
+      cells: the stages of each clip and seed of a system: `visits` and measures, None for one that
+        the clip does not have.
       measure: its name.
 
     Returns:
       {visits: mean}, ascending.
     """
-    found = [
-        {int(stage["visits"]): stage[measure] for stage in stages} for stages in cells.values()
+    curves = [
+        {int(stage["visits"]): stage[measure] for stage in stages if stage[measure] is not None}
+        for stages in cells.values()
     ]
-    shared = set.intersection(*(set(stages) for stages in found)) if found else set()
-    return {at: sum(stages[at] for stages in found) / len(found) for at in sorted(shared)}
+    shared = set.intersection(*(set(curve) for curve in curves)) if curves else set()
+    return {at: sum(curve[at] for curve in curves) / len(curves) for at in sorted(shared)}
 
 
 def _windows(frames: int) -> int:

@@ -5,6 +5,7 @@ and use neither display nor files.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -84,7 +85,7 @@ def quality_against_complexity(
 
 
 def quality_against_visits(
-    curves: Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]], measures: Sequence[str]
+    curves: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]], measures: Sequence[str]
 ) -> Figure:
     """How quality grows with training: thin lines for runs, a thick one for their mean.
 

@@ -4,8 +4,9 @@ r"""Measures what tracked masks cost a removal, against true ones.
 
 A pair is OBJECT:BACKGROUND, two folders with `frames/`; OBJECT has `masks/` too. The object is
 pasted over the background, so what it hides is known. It is tracked from its mask in frame 0, and
-removed by `configs/propagate.py` with the true masks and with the tracked ones, grown equally. PSNR
-is that of the pixels the object covers, and of all pixels that either removal may change.
+removed by `configs/propagate.py` with the true masks and with the tracked ones, both grown as
+`configs/footage.py` grows them. PSNR is that of the pixels the object covers, and of all pixels
+that either removal may change.
 
 For each pair the folder receives `frames/`, `masks/` (true), `truth/`, `tracked/`, and the two
 results `by_true/` and `by_tracked/`; `scores.json` contains the figures. Pairs that it contains
@@ -82,6 +83,8 @@ def score(pasted: Pasted, folder: pathlib.Path) -> dict[str, float]:
     """Tracks, removes twice, writes the pictures, and measures."""
     tracked = vidprior.track(pasted.frames, {0: pasted.masks[0]}).masks
     config = load("propagate")
+    config.mask.dilate = None  # by the height of the frame, as for footage
+    config.mask.suggest = False
     pixels = growth(pasted.masks.shape[1:3], config=config)
     by_true, by_tracked = (
         vidprior.inpaint(pasted.frames, masks, config).frames for masks in (pasted.masks, tracked)

@@ -24,8 +24,8 @@ from vidprior.tracking.rigid import TrackedMask, track_mask
 WIDTH = 432
 # Below this confidence a mask should be looked at.
 CONFIDENT = 0.6
-# Power of the likeness of colours that makes a confidence: on eight clips, below 0.6, 58 % of the
-# masks overlap the true ones by less than half, and 78 % of those that do are found.
+# Power of the likeness of colours that makes a confidence: on eight clips, below 0.6, 55 % of the
+# masks overlap the true ones by less than half, and 70 % of those that do are found.
 _SHARPNESS = 5
 # Frames held at a time.
 MOST_FRAMES = 1200

@@ -101,7 +101,9 @@ def test_the_earlier_name_is_the_same_command(clip):
     asked = [sys.executable, tool, "--video", clip[0] / "frames", "--output", "m"]
     made = subprocess.run(asked, capture_output=True, text=True, timeout=120, check=False)
     assert made.returncode == 2
-    assert made.stderr == "error: give --box, or --painted or --object, one or more of them\n"
+    assert made.stderr == (
+        "error: give --box, or --painted, --object or --point, one or more of them\n"
+    )
 
 
 def test_boxes_through_the_command(clip, tmp_path, capsys):

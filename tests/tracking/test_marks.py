@@ -68,6 +68,15 @@ def test_a_point_adds_what_is_missing(clip):
     assert overlap(found, truth[4]) > 0.9
 
 
+def test_a_box_takes_away_no_more_than_itself(clip):
+    frames, truth = clip
+    marks = draw_marks([(BACKGROUND, (30, 50, 30, 30))], SIZE)
+    found = correct_mask(frames[4], np.zeros(SIZE, np.float32), truth[4], marks)
+    expected = truth[4].copy()
+    expected[50:80, 30:60] = False
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_what_touches_no_mark_stays(clip):
     frames, truth = clip
     wrong = truth[4].copy()

@@ -186,6 +186,11 @@ def _write(output: pathlib.Path, footage: Footage, tracked: Tracked) -> None:
         temporary.write_text(json.dumps({"confidence": confidence}) + "\n")
     print(f"masks:   {output}/*.png\npreview: {preview}\nvalues:  {values}")
     print(describe(tracked))
+    if tracked.doubtful:
+        print(
+            f"warning: what is painted in {numbering.spell(tracked.doubtful)} looks and moves as "
+            f"what is around it: if it is the object, check the preview, otherwise paint again"
+        )
 
 
 def _parse(text: str, count: int, flag: str) -> tuple[int, str]:

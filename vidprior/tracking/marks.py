@@ -73,7 +73,7 @@ def mark_votes(marks: np.ndarray) -> np.ndarray:
 def correct_mask(
     frame: np.ndarray, own: np.ndarray, mask: np.ndarray, marks: np.ndarray
 ) -> np.ndarray:
-    """Changes a mask where marks say so, and around them where it looks alike.
+    """Changes a mask where marks say so, and around points and strokes where it looks alike.
 
     Args:
       frame: [H, W, 3] uint8 RGB.
@@ -82,7 +82,7 @@ def correct_mask(
       marks: [H, W] int8, `OBJECT`, `BACKGROUND`, or 0.
 
     Returns:
-      [H, W] bool, as `mask` but in pieces that touch a mark.
+      [H, W] bool, as `mask` but in marks, and in pieces that touch a point or a stroke.
     """
     ours, theirs = marks == OBJECT, marks == BACKGROUND
     begun: np.ndarray = (mask | ours) & ~theirs
@@ -99,8 +99,17 @@ def correct_mask(
     changed = begun.copy()
     for kind, pieces in ((ours, again & ~mask), (theirs, mask & ~again)):
         numbered = cv2.connectedComponents(pieces.astype(np.uint8), connectivity=4)[1]
-        touched = np.unique(numbered[dilate(kind, _TOUCHES) & pieces])
+        touched = np.unique(numbered[dilate(_thin(kind), _TOUCHES) & pieces])
         due = np.isin(numbered, touched[touched > 0])
         due &= dilate(kind, _REACH * len(mask))
         changed = changed | due if kind is ours else changed & ~due
     return changed
+
+
+def _thin(marked: np.ndarray) -> np.ndarray:
+    """[H, W] bool: points and strokes, without areas, which say themselves how far they reach."""
+    numbered = cv2.connectedComponents(marked.astype(np.uint8), connectivity=4)[1]
+    inwards = cv2.distanceTransform(marked.astype(np.uint8), cv2.DIST_L2, 5)
+    wide = np.unique(numbered[inwards > 2 * max(1, _POINT * len(marked)) + 1])
+    result: np.ndarray = marked & ~np.isin(numbered, wide)
+    return result

@@ -15,6 +15,7 @@ import numpy as np
 from vidprior.errors import InputError
 from vidprior.io.footage import PathLike
 from vidprior.tracking.alignment import Alignment
+from vidprior.tracking.background import seems_background
 from vidprior.tracking.given import checked_marks, checked_masks, enlarge, reduced, shrink
 from vidprior.tracking.marks import BACKGROUND, OBJECT, correct_mask, shrink_marks
 from vidprior.tracking.pursue import Pursued, pursue
@@ -39,6 +40,7 @@ class Tracked(NamedTuple):
       painted: the painted masks [h, w] bool, by frame number, and those that marks made.
       clip: SHA-256 of the frames at working size; empty if unknown.
       marks: the marks [h, w] int8, by frame number.
+      doubtful: painted frames in which what is painted cannot be told from what is around it.
     """
 
     masks: np.ndarray
@@ -46,6 +48,7 @@ class Tracked(NamedTuple):
     painted: Mapping[int, np.ndarray]
     clip: str = ""
     marks: Mapping[int, np.ndarray] = types.MappingProxyType({})
+    doubtful: tuple[int, ...] = ()
 
     @property
     def weakest(self) -> int | None:
@@ -121,7 +124,8 @@ def track(
         for number, mark in left.items():
             starts[number] = _correct(clip, number, tracked.masks[number], mark)
         tracked = _follow(clip, starts, tracked, on_frame)
-    return tracked._replace(marks=dict(marks or {}))
+    doubtful = tuple(number for number in sorted(painted) if _doubtful(clip, painted, number))
+    return tracked._replace(marks=dict(marks or {}), doubtful=doubtful)
 
 
 class _Clip(NamedTuple):
@@ -147,6 +151,16 @@ def _start(clip: _Clip, marks: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
             f"object, or paint it"
         )
     return {number: enlarge(found.astype(np.float32), clip.size) > 0.5}
+
+
+def _doubtful(clip: _Clip, painted: Mapping[int, np.ndarray], number: int) -> bool:
+    """Whether background seems to be painted; not asked where the frames around are painted too."""
+    if number - 1 in painted and number + 1 in painted:
+        return False
+    mask = shrink(painted[number].astype(np.float32), clip.small.shape[1:3]) > 0.5
+    own = own_motion(clip.alignment, number, len(clip.small))
+    clip.alignment.forget()
+    return seems_background(clip.small[number], own, mask)
 
 
 def _correct(clip: _Clip, number: int, mask: np.ndarray, marks: np.ndarray) -> np.ndarray:

@@ -7,7 +7,8 @@
   vidprior track --video clip.mp4 --output masks --box 0:40,20,64,48
 
 writes a mask for every frame, `masks.mp4` (the clip with the mask outlined) and `masks.json`
-(a confidence for every frame). Frames count from 0; a box is FRAME:LEFT,TOP,WIDTH,HEIGHT.
+(a confidence for every frame); an interrupted command goes on when it is given again. Frames count
+from 0; a box is FRAME:LEFT,TOP,WIDTH,HEIGHT.
 
 A painted mask (white on black, of the video's size) is tracked forwards and backwards through
 the clip. If the confidence is low, the object is hidden, has turned, or is lost: check the
@@ -90,7 +91,11 @@ def main(arguments: Sequence[str]) -> int:
         painted[number] = object_in_box(footage, number, box, marks.pop(number, None))
     with tqdm(unit="frame", desc="track", disable=None) as bar:
         tracked = track(
-            footage.frames(), painted, marks=marks, on_progress=functools.partial(_show, bar)
+            footage.frames(),
+            painted,
+            marks=marks,
+            keep=flags.output.with_name(f"{flags.output.name}.state"),
+            on_progress=functools.partial(_show, bar),
         )
     _write(flags.output, footage, tracked)
     return 0

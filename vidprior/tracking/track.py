@@ -6,10 +6,12 @@ Letters
 
 import hashlib
 import itertools
+import pathlib
 import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from vidprior.errors import InputError
@@ -17,9 +19,10 @@ from vidprior.io.footage import PathLike
 from vidprior.tracking.alignment import Alignment
 from vidprior.tracking.background import seems_background
 from vidprior.tracking.given import checked_marks, checked_masks, enlarge, reduced, shrink
+from vidprior.tracking.keeping import FORMAT, Kept
 from vidprior.tracking.marks import BACKGROUND, OBJECT, correct_mask, shrink_marks
 from vidprior.tracking.pursue import Pursued, pursue
-from vidprior.tracking.rigid import TrackedMask, track_mask
+from vidprior.tracking.rigid import Piece
 from vidprior.tracking.start import find_object, own_motion
 
 # Below this confidence a mask should be looked at.
@@ -75,6 +78,7 @@ def track(
     *,
     marks: Mapping[int, np.ndarray] | None = None,
     previous: Tracked | None = None,
+    keep: PathLike | None = None,
     on_progress: OnProgress = lambda done, total: None,
 ) -> Tracked:
     """Tracks an object.
@@ -92,6 +96,8 @@ def track(
         first frame with a point begins: what moves with it is the object.
       previous: result with some of the same painted masks and marks; frames between painted masks
         that have not changed are taken from it.
+      keep: a folder for the state: an interrupted call with the same arguments goes on there, and
+        a later one with other painted masks or marks takes from it what has not changed.
       on_progress: called with (steps done, all steps); a step is a frame, and frames between two
         painted ones take two.
 
@@ -119,11 +125,13 @@ def track(
     def on_frame() -> None:
         on_progress(next(steps), total)
 
-    tracked = _follow(clip, starts, previous, on_frame)
+    kept = Kept(None if keep is None else pathlib.Path(keep))
+    tracked = _follow(clip, starts, previous, on_frame, kept)
     if left:
         for number, mark in left.items():
             starts[number] = _correct(clip, number, tracked.masks[number], mark)
-        tracked = _follow(clip, starts, tracked, on_frame)
+        tracked = _follow(clip, starts, tracked, on_frame, kept)
+    kept.tidy()
     doubtful = tuple(number for number in sorted(painted) if _doubtful(clip, painted, number))
     return tracked._replace(marks=dict(marks or {}), doubtful=doubtful)
 
@@ -184,6 +192,7 @@ def _follow(
     starts: Mapping[int, np.ndarray],
     previous: Tracked | None,
     on_frame: Callable[[], None],
+    kept: Kept,
 ) -> Tracked:
     """Masks for all frames from masks [h, w] bool of some."""
     reduced_starts = {
@@ -203,7 +212,7 @@ def _follow(
         if span not in new and previous is not None:
             result[inner], confidence[inner] = previous.masks[inner], previous.confidence[inner]
         elif inner:
-            soft, found = _track_span(clip.small, clip.alignment, reduced_starts, span, on_frame)
+            soft, found = _track_span(clip, reduced_starts, span, on_frame, kept)
             clip.alignment.forget()
             confidence[inner] = found
             for number, mask in zip(inner, soft, strict=True):
@@ -259,22 +268,25 @@ def _same(one: np.ndarray | None, other: np.ndarray) -> bool:
 
 
 def _track_span(
-    frames: np.ndarray,
-    alignment: Alignment,
+    clip: _Clip,
     painted: Mapping[int, np.ndarray],
     span: Span,
     on_frame: Callable[[], None],
+    kept: Kept,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Soft masks [n, H, W] and confidence [n] of the frames between two painted ones."""
-    inner = _between(span, len(frames))
+    inner = _between(span, len(clip.small))
     begin, end = span
     weights, found = [], []
     for start, numbers in ((begin, inner), (end, inner[::-1])):
         if start is None:
             continue
-        rigid = _rigid(frames, painted[start], [start, *numbers], alignment)
-        along = [start, *numbers]
-        one = pursue(frames, alignment, painted[start], along, rigid, on_frame=on_frame)
+        mask = painted[start]
+        one = pursue(
+            clip.small, clip.alignment, mask, [start, *numbers],
+            Piece(mask, start, clip.small, clip.alignment.flow), on_frame=on_frame, kept=kept,
+            name=_name(clip, start, mask, "forwards" if start == begin else "backwards"),
+        )  # fmt: skip
         order = slice(1, None) if start == begin else slice(None, 0, -1)
         found.append(Pursued(one.soft[order], one.likeness[order]))
         distance = np.abs(np.array(inner) - start)
@@ -288,17 +300,7 @@ def _track_span(
     return np.asarray(soft), like**_SHARPNESS
 
 
-def _rigid(
-    frames: np.ndarray, painted: np.ndarray, numbers: list[int], alignment: Alignment
-) -> TrackedMask:
-    """The painted mask of frame `numbers[0]`, moved as one piece through the others."""
-    first, last = min(numbers), max(numbers)
-    found = track_mask(
-        painted,
-        numbers[0] - first,
-        frames[first : last + 1],
-        lambda here, there: alignment.flow(first + here, first + there),
-    )
-    motion, confidence = np.zeros((len(frames), 2, 3)), np.zeros(len(frames))
-    motion[first : last + 1], confidence[first : last + 1] = found
-    return TrackedMask(motion, confidence)
+def _name(clip: _Clip, start: int, mask: np.ndarray, direction: str) -> str:
+    """A digest of all that following a mask depends on."""
+    said = f"{FORMAT} {cv2.__version__} {clip.digest} {mask.shape} {start} {direction} "
+    return hashlib.sha256(said.encode() + np.packbits(mask).tobytes()).hexdigest()[:32]

@@ -96,12 +96,44 @@ def test_the_object_in_a_box_is_tracked(clip, tmp_path, capsys):
     assert overlap(masks[0], truth[0]) > 0.95
 
 
+def test_points_and_boxes_correct(clip, tmp_path, capsys):
+    """What is painted too low follows the object, and then is corrected in another frame."""
+    folder, truth = clip
+    wrong = truth[0] | np.roll(truth[0], 14, axis=0)
+    images.write_image(tmp_path / "wrong.png", wrong.astype(np.uint8) * 255)
+    words = ("--video", folder / "frames", "--output", tmp_path / "m")
+    words += ("--painted", f"0:{tmp_path / 'wrong.png'}")
+    run(capsys, *words)
+    before = read_mask_frames(tmp_path / "m", size=SIZE, num_frames=T) > 127
+    assert before[4, 65:].any()
+    # In frame 4 the object ends above row 64.
+    run(capsys, *words, "--background=4:20,65,80,30", "--point=4:57,46")
+    after = read_mask_frames(tmp_path / "m", size=SIZE, num_frames=T) > 127
+    assert not after[4, 65:].any()
+    assert after[4, 46, 57]
+    assert not np.array_equal(after[5], before[5])
+
+
+def test_painted_background_is_told(clip, tmp_path, capsys):
+    folder, _ = clip
+    ground = np.zeros(SIZE, np.uint8)
+    ground[60:90, 80:120] = 255
+    images.write_image(tmp_path / "ground.png", ground)
+    words = ("--video", folder / "frames", "--output", tmp_path / "m")
+    told = run(capsys, *words, "--painted", f"0:{tmp_path / 'ground.png'}")
+    assert "warning: what is painted in frame 0 looks and moves as what is around it" in told
+    told = run(capsys, *words, "--painted", f"3:{folder / 'painted3.png'}")
+    assert "warning" not in told
+
+
 def test_the_earlier_name_is_the_same_command(clip):
     tool = pathlib.Path(__file__).parents[2] / "tools/make_mask.py"
     asked = [sys.executable, tool, "--video", clip[0] / "frames", "--output", "m"]
     made = subprocess.run(asked, capture_output=True, text=True, timeout=120, check=False)
     assert made.returncode == 2
-    assert made.stderr == "error: give --box, or --painted or --object, one or more of them\n"
+    assert made.stderr == (
+        "error: give --box, or --painted, --object or --point, one or more of them\n"
+    )
 
 
 def test_boxes_through_the_command(clip, tmp_path, capsys):
@@ -141,6 +173,14 @@ def test_what_is_told_of_the_confidence(confidence, says):
         (("--object", "0:0,0,128,96"), "leave some around it"),
         (("--object", "0:500,0,10,10"), "part of the frame"),
         (("--paint", "0:x.png"), "unrecognized"),
+        (("--point", "0:1,2,3,4"), "give FRAME:X,Y"),
+        (("--point", "0:1,x"), "give FRAME:X,Y"),
+        (("--point", "0:128,2"), "the clip has 128x96 pixels"),
+        (("--point", "8:1,2"), "from 0 to 7"),
+        (("--point", "0:1,2", "--background", "0:1,2,3"), "LEFT,TOP,WIDTH,HEIGHT"),
+        (("--point", "0:1,2", "--background", "3:200,0,9,9"), "no mark lies in the picture"),
+        (("--background", "0:1,2"), "give --box, or"),
+        (("--box", "0:1,2,3,4", "--background", "0:1,2"), "leave one out"),
     ],
 )
 def test_what_cannot_be_used_is_one_line(clip, tmp_path, arguments, says):

@@ -98,7 +98,7 @@ def test_the_middle_of_the_longest_weak_run_is_to_be_painted():
 
 
 def test_spans_lie_between_painted_frames():
-    assert _spans([2, 5], 9) == [(None, 2), (2, 5), (5, None)]
+    assert _spans([2, 5]) == [(None, 2), (2, 5), (5, None)]
 
 
 def test_distances_have_a_sign():

@@ -80,7 +80,7 @@ class Actions:
         else:
             raise InputError(f"frame {number}: paint a line across the object, or type its box")
         if find_object:
-            mask = object_in_box(project.frame(number), box)
+            mask = object_in_box(project.footage, number, box)
         else:
             (mask,) = box_masks({0: box}, 1, project.footage.size)
         if not mask.any() or mask.all():

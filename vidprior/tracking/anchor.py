@@ -10,6 +10,7 @@ Letters
     H  rows     W  columns
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import cv2
@@ -73,6 +74,14 @@ class Anchor:
         )]  # fmt: skip
         self._map, found, _ = max(tried, key=lambda one: one[2])
         return found
+
+    def state(self) -> dict[str, np.ndarray]:
+        """What `restore` needs to go on from here."""
+        return {"map": self._map}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Goes on from a state."""
+        self._map = state["map"]
 
     def _correct(self, begun: np.ndarray, lab: np.ndarray) -> np.ndarray:
         moved = sample(np.ascontiguousarray(self._lab[..., 0]), begun)

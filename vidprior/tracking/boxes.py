@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 
-import cv2
 import numpy as np
 
 from vidprior.errors import InputError
-
-# Rounds of GrabCut.
-_ROUNDS = 5
+from vidprior.io.footage import Footage
+from vidprior.tracking.alignment import Alignment
+from vidprior.tracking.given import enlarge, reduced, shrink
+from vidprior.tracking.marks import shrink_marks
+from vidprior.tracking.start import NEAR, find_object, own_motion
 
 Box = tuple[float, float, float, float]
 
@@ -35,12 +36,16 @@ def box_masks(boxes: Mapping[int, Box], count: int, size: tuple[int, int]) -> np
     return masks
 
 
-def object_in_box(frame: np.ndarray, box: Box) -> np.ndarray:
-    """The object in a box (GrabCut; Rother et al., 2004).
+def object_in_box(
+    footage: Footage, number: int, box: Box, marks: np.ndarray | None = None
+) -> np.ndarray:
+    """The object in a box of one frame, by its colours and its motion in the frames around.
 
     Args:
-      frame: [H, W, 3] uint8 RGB.
+      footage: the clip.
+      number: of the frame.
       box: (left, top, width, height) in pixels. What lies around it is not the object's.
+      marks: [H, W] int8, 1 where the object is, -1 where it is not, 0 elsewhere.
 
     Returns:
       [H, W] bool.
@@ -48,15 +53,20 @@ def object_in_box(frame: np.ndarray, box: Box) -> np.ndarray:
     Raises:
       InputError: the box lies outside the frame or covers it, or nothing stands out in it.
     """
-    (inside,) = box_masks({0: box}, 1, frame.shape[:2])
+    (inside,) = box_masks({0: box}, 1, footage.size)
     if not inside.any() or inside.all():
         raise InputError("the box must cover a part of the frame, and leave some around it")
-    labels = np.where(inside, cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
-    cv2.setRNGSeed(0)  # of its clustering
-    ours, theirs = np.zeros((1, 65)), np.zeros((1, 65))
-    unused = (0, 0, 1, 1)
-    cv2.grabCut(frame, labels, unused, ours, theirs, _ROUNDS, cv2.GC_INIT_WITH_MASK)
-    found: np.ndarray = labels == cv2.GC_PR_FGD
-    if not found.any():
+    first = max(0, number - max(NEAR))
+    part = footage.part(first, min(footage.count, number + max(NEAR) + 1))
+    _, small = reduced(part.frames())
+    size = small.shape[1:3]
+    marked = np.zeros(size, np.int8) if marks is None else shrink_marks(marks, size)
+    within = shrink(inside.astype(np.float32), size) > 0.5
+    found = np.zeros(size, bool)
+    if within.any() and not within.all():
+        own = own_motion(Alignment(small), number - first, len(small))
+        found = find_object(small[number - first], own, marked, within)
+    mask: np.ndarray = inside & (enlarge(found.astype(np.float32), footage.size) > 0.5)
+    if not mask.any():
         raise InputError("nothing in the box stands out from what lies around it: paint the object")
-    return found
+    return mask

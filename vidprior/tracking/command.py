@@ -3,23 +3,29 @@
   vidprior track --video clip.mp4 --output masks --painted 12:frame12.png
   vidprior track --video clip.mp4 --output masks --painted painted/
   vidprior track --video clip.mp4 --output masks --object 0:40,20,64,48
+  vidprior track --video clip.mp4 --output masks --point 0:70,40 --background 30:10,20,64,48
   vidprior track --video clip.mp4 --output masks --box 0:40,20,64,48
 
 writes a mask for every frame, `masks.mp4` (the clip with the mask outlined) and `masks.json`
-(a confidence for every frame). Frames count from 0; a box is FRAME:LEFT,TOP,WIDTH,HEIGHT.
+(a confidence for every frame); an interrupted command goes on when it is given again. Frames count
+from 0; a box is FRAME:LEFT,TOP,WIDTH,HEIGHT.
 
 A painted mask (white on black, of the video's size) is tracked forwards and backwards through
 the clip. If the confidence is low, the object is hidden, has turned, or is lost: check the
 preview, paint that frame too, and give both. A folder may hold any number of painted masks,
-named by frame number. --object finds the object in a box of one frame, and tracks it. --box makes
-masks of the boxes themselves, interpolated linearly.
+named by frame number. --object finds the object in a box of one frame, and tracks it; --point finds
+what moves by itself at a point, FRAME:X,Y. --box makes masks of the boxes themselves, interpolated
+linearly.
+
+Points also correct: --point marks what is missing in a frame's mask, --background what does not
+belong to it, a point or a box. The corrected mask is tracked as a painted one.
 """
 
 import argparse
 import functools
 import json
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -33,6 +39,7 @@ from vidprior.io.footage import Footage, open_footage
 from vidprior.io.masks import read_mask_frames
 from vidprior.subcommand import Parser
 from vidprior.tracking.boxes import Box, box_masks, object_in_box
+from vidprior.tracking.marks import BACKGROUND, OBJECT, Place, draw_marks
 from vidprior.tracking.track import CONFIDENT, Tracked, track
 
 
@@ -49,6 +56,9 @@ def parser() -> argparse.ArgumentParser:
     add("--output", type=pathlib.Path, required=True, help="folder of the masks")
     add("--painted", action="append", default=[], help="FRAME:IMAGE, or a folder; repeatable")
     add("--object", action="append", default=[], help="FRAME:LEFT,TOP,WIDTH,HEIGHT; repeatable")
+    add("--point", action="append", default=[], help="FRAME:X,Y of the object; repeatable")
+    add("--background", action="append", default=[],
+        help="FRAME:X,Y or FRAME:LEFT,TOP,WIDTH,HEIGHT without the object; repeatable")  # fmt: skip
     add("--box", action="append", default=[], help="FRAME:LEFT,TOP,WIDTH,HEIGHT; repeatable")
     return made
 
@@ -63,8 +73,10 @@ def main(arguments: Sequence[str]) -> int:
       InputError: a flag or a file is invalid.
     """
     flags = parser().parse_args(list(arguments))
-    if bool(flags.box) == bool(flags.painted or flags.object):
-        raise InputError("give --box, or --painted or --object, one or more of them")
+    if bool(flags.box) == bool(flags.painted or flags.object or flags.point):
+        raise InputError("give --box, or --painted, --object or --point, one or more of them")
+    if flags.box and flags.background:
+        raise InputError("--background corrects what is tracked, not --box: leave one out")
     footage = open_footage(flags.video)
     if flags.box:
         masks = box_masks(_read_boxes(flags.box, footage, "--box"), footage.count, footage.size)
@@ -74,9 +86,17 @@ def main(arguments: Sequence[str]) -> int:
     boxes = _read_boxes(flags.object, footage, "--object")
     for number in sorted(boxes.keys() & painted.keys()):
         raise InputError(f"--object: frame {number} is painted too: give one of both")
-    painted |= _find_objects(boxes, footage)
+    marks = _read_marks(flags.point, flags.background, footage)
+    for number, box in boxes.items():
+        painted[number] = object_in_box(footage, number, box, marks.pop(number, None))
     with tqdm(unit="frame", desc="track", disable=None) as bar:
-        tracked = track(footage.frames(), painted, on_progress=functools.partial(_show, bar))
+        tracked = track(
+            footage.frames(),
+            painted,
+            marks=marks,
+            keep=flags.output.with_name(f"{flags.output.name}.state"),
+            on_progress=functools.partial(_show, bar),
+        )
     _write(flags.output, footage, tracked)
     return 0
 
@@ -136,12 +156,29 @@ def _read_boxes(given: Iterable[str], footage: Footage, flag: str) -> dict[int, 
     return boxes
 
 
-def _find_objects(boxes: Mapping[int, Box], footage: Footage) -> dict[int, np.ndarray]:
-    found = {}
-    for number, box in boxes.items():
-        (frame,) = footage.part(number, number + 1).frames()
-        found[number] = object_in_box(frame, box)
-    return found
+def _read_marks(
+    points: Iterable[str], background: Iterable[str], footage: Footage
+) -> dict[int, np.ndarray]:
+    """Marks [H, W] int8, by frame number, in the order given."""
+    places: dict[int, list[tuple[int, Place]]] = {}
+    height, width = footage.size
+    for flag, kind, given in (
+        ("--point", OBJECT, points),
+        ("--background", BACKGROUND, background),
+    ):
+        for text in given:
+            number, value = _parse(text, footage.count, flag)
+            place: Place
+            if value.count(",") == 1:
+                x, y = place = _parse_point(text, value, flag)
+                if not (0 <= x < width and 0 <= y < height):
+                    raise InputError(f"{flag} {text}: the clip has {width}x{height} pixels")
+            elif kind == BACKGROUND:
+                _, place = _parse_box(text, footage.count, flag)
+            else:
+                raise InputError(f"{flag} {text}: give FRAME:X,Y")
+            places.setdefault(number, []).append((kind, place))
+    return {number: draw_marks(found, footage.size) for number, found in places.items()}
 
 
 def _write(output: pathlib.Path, footage: Footage, tracked: Tracked) -> None:
@@ -154,6 +191,11 @@ def _write(output: pathlib.Path, footage: Footage, tracked: Tracked) -> None:
         temporary.write_text(json.dumps({"confidence": confidence}) + "\n")
     print(f"masks:   {output}/*.png\npreview: {preview}\nvalues:  {values}")
     print(describe(tracked))
+    if tracked.doubtful:
+        print(
+            f"warning: what is painted in {numbering.spell(tracked.doubtful)} looks and moves as "
+            f"what is around it: if it is the object, check the preview, otherwise paint again"
+        )
 
 
 def _parse(text: str, count: int, flag: str) -> tuple[int, str]:
@@ -161,6 +203,14 @@ def _parse(text: str, count: int, flag: str) -> tuple[int, str]:
     if not (colon and number.isdecimal() and int(number) < count):
         raise InputError(f"{flag} {text}: begin with a frame from 0 to {count - 1} and a colon")
     return int(number), value
+
+
+def _parse_point(text: str, value: str, flag: str) -> tuple[float, float]:
+    try:
+        x, y = map(float, value.split(","))
+    except ValueError as error:
+        raise InputError(f"{flag} {text}: give FRAME:X,Y") from error
+    return x, y
 
 
 def _parse_box(text: str, count: int, flag: str) -> tuple[int, Box]:

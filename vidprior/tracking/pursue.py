@@ -14,7 +14,8 @@ from vidprior.imaging.sampling import sample
 from vidprior.tracking.alignment import Alignment
 from vidprior.tracking.anchor import Anchor
 from vidprior.tracking.appearance import Appearance, histogram, likeness, to_lab
-from vidprior.tracking.rigid import TrackedMask, move_mask
+from vidprior.tracking.keeping import EVERY, Kept
+from vidprior.tracking.rigid import Piece, move_mask
 from vidprior.tracking.segment import painted_votes, segment_frame, surroundings, whole_votes
 
 # Fewer pixels are no mask.
@@ -48,9 +49,11 @@ def pursue(
     alignment: Alignment,
     painted: np.ndarray,
     numbers: Sequence[int],
-    rigid: TrackedMask,
+    piece: Piece,
     *,
     on_frame: Callable[[], None] = lambda: None,
+    kept: Kept | None = None,
+    name: str = "",
 ) -> Pursued:
     """Follows a painted mask.
 
@@ -59,8 +62,10 @@ def pursue(
       alignment: of these frames.
       painted: [H, W] bool, in frame `numbers[0]`.
       numbers: frames one after the other, in either direction.
-      rigid: the painted mask moved as one piece.
+      piece: the painted mask moved as one piece.
       on_frame: called after each frame.
+      kept: what was followed before is taken from here, and the rest put there.
+      name: of this mask and direction in `kept`.
 
     Returns:
       The masks in `numbers`.
@@ -71,15 +76,37 @@ def pursue(
     anchor = Anchor(lab, painted)
     masks, likenesses = [soft.astype(np.float16)], [1.0]
     replaced = False
+    stored = kept.load(name) if kept is not None else {}
+    if stored:
+        soft, replaced = stored["soft"], bool(stored["replaced"])
+        seen = Appearance(stored["inside"], stored["outside"])
+        masks, likenesses = list(stored["masks"]), stored["likenesses"].tolist()
+        anchor.restore(stored)
+        piece.restore(stored)
+        for _ in masks[1 : len(numbers)]:
+            on_frame()
+
+    def keep() -> None:
+        if kept is not None:
+            kept.save(name, {
+                "soft": soft, "replaced": np.array(replaced), "inside": seen.inside,
+                "outside": seen.outside, "masks": np.stack(masks),
+                "likenesses": np.array(likenesses), **anchor.state(), **piece.state(),
+            })  # fmt: skip
+
+    begun = len(masks)
     for age, (before, number) in enumerate(itertools.pairwise(numbers), 1):
+        if age < begun:
+            continue
         shift = alignment.shift(number, before)
         lab = to_lab(frames[number])
         propagated = sample(soft, shift.place, outside="zero") > 0.5
-        found = rigid.confidence[number] > _CONFIDENT
-        anchored = anchor.follow(lab, shift.place, rigid.motion[number] if found else None)
+        motion, confidence = piece.follow(number)
+        found = confidence > _CONFIDENT
+        anchored = anchor.follow(lab, shift.place, motion if found else None)
         votes = painted_votes(anchored, age)
         if found:
-            whole = move_mask(painted, rigid.motion[number])
+            whole = move_mask(painted, motion)
             both, either = (propagated & whole).sum(), (propagated | whole).sum()
             better = _like(first, lab, whole) - _like(first, lab, propagated)
             lost = both < _OVERLAP * either and better >= 0
@@ -87,8 +114,8 @@ def pursue(
             shrunk = propagated.sum() < least and both > _WITHIN * propagated.sum()
             replaced = bool(shrunk and better >= -_AS_LIKE)
             if replaced:
-                piece = whole_votes(whole)
-                votes = np.where(np.abs(votes) > np.abs(piece), votes, piece)
+                moved = whole_votes(whole)
+                votes = np.where(np.abs(votes) > np.abs(moved), votes, moved)
                 lost = True
             if lost:
                 propagated = whole
@@ -107,7 +134,12 @@ def pursue(
         on_frame()
         masks.append(soft.astype(np.float16))
         likenesses.append(_like(first, lab, soft > 0.5))
-    return Pursued(np.stack(masks), np.array(likenesses, np.float32))
+        if age % EVERY == 0:
+            keep()
+    if len(masks) > begun:
+        keep()
+    count = len(numbers)
+    return Pursued(np.stack(masks[:count]), np.array(likenesses[:count], np.float32))
 
 
 def _like(first: Appearance, lab: np.ndarray, mask: np.ndarray) -> float:

@@ -14,7 +14,7 @@ is searched around the place where it was last seen.
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import cv2
@@ -77,31 +77,63 @@ def track_mask(
     motion[start] = np.eye(2, 3)
     confidence = np.zeros(count)
     confidence[start] = 1
-
-    def likeness(number: int, candidate: np.ndarray) -> float:
-        return _likeness(painted, frames[start], frames[number], candidate)
-
-    forwards, backwards = range(start + 1, count), range(start - 1, -1, -1)
-    for numbers in (forwards, backwards):
-        place = seen = motion[start]
-        last, reach = start, _REACH
+    for numbers in (range(start + 1, count), range(start - 1, -1, -1)):
+        piece = Piece(painted, start, frames, flow)
         for number in numbers:
-            step = _step(move_mask(painted, place), flow(last, number), flow(number, last))
-            like = 0.0
-            if step is not None:
-                place = _compose(step, place)
-                like = likeness(number, place)
-            if like < CONFIDENT:
-                for around in (place, seen):
-                    found = _search(painted, frames[start], frames[number], around, reach=reach)
-                    if likeness(number, found) > like + _BETTER:
-                        place, like = found, likeness(number, found)
-            if like >= CONFIDENT:
-                seen, reach = place, _REACH
-            else:
-                reach += _REACH_GROWS
-            motion[number], confidence[number], last = place, like, number
+            motion[number], confidence[number] = piece.follow(number)
     return TrackedMask(motion, confidence)
+
+
+class Piece:
+    """A painted object that is followed as one piece, in one direction."""
+
+    def __init__(
+        self,
+        painted: np.ndarray,
+        start: int,
+        frames: np.ndarray,
+        flow: Callable[[int, int], np.ndarray],
+    ):
+        """Begins at the painted frame; see `track_mask`."""
+        self._painted, self._start, self._frames, self._flow = painted, start, frames, flow
+        self._place = self._seen = np.eye(2, 3)
+        self._last, self._reach = start, _REACH
+
+    def follow(self, number: int) -> tuple[np.ndarray, float]:
+        """The motion [2, 3] to the next frame, and its confidence; see `TrackedMask`."""
+        frames, last = self._frames, self._last
+        mask = move_mask(self._painted, self._place)
+        step = _step(mask, self._flow(last, number), self._flow(number, last))
+        like = 0.0
+        if step is not None:
+            self._place = _compose(step, self._place)
+            like = self._like(number, self._place)
+        if like < CONFIDENT:
+            for around in (self._place, self._seen):
+                found = _search(
+                    self._painted, frames[self._start], frames[number], around, reach=self._reach
+                )
+                if self._like(number, found) > like + _BETTER:
+                    self._place, like = found, self._like(number, found)
+        if like >= CONFIDENT:
+            self._seen, self._reach = self._place, _REACH
+        else:
+            self._reach += _REACH_GROWS
+        self._last = number
+        return self._place, like
+
+    def state(self) -> dict[str, np.ndarray]:
+        """What `restore` needs to go on from here."""
+        whole = np.array([self._last, self._reach])
+        return {"place": self._place, "seen_at": self._seen, "whole": whole}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Goes on from a state."""
+        self._place, self._seen = state["place"], state["seen_at"]
+        self._last, self._reach = (int(value) for value in state["whole"])
+
+    def _like(self, number: int, motion: np.ndarray) -> float:
+        return _likeness(self._painted, self._frames[self._start], self._frames[number], motion)
 
 
 def move_mask(

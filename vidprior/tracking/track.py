@@ -6,7 +6,8 @@ Letters
 
 import hashlib
 import itertools
-import os
+import pathlib
+import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -14,21 +15,21 @@ import cv2
 import numpy as np
 
 from vidprior.errors import InputError
-from vidprior.flow import dis
-from vidprior.io.footage import PathLike, open_footage
+from vidprior.io.footage import PathLike
 from vidprior.tracking.alignment import Alignment
+from vidprior.tracking.background import seems_background
+from vidprior.tracking.given import checked_marks, checked_masks, enlarge, reduced, shrink
+from vidprior.tracking.keeping import FORMAT, Kept
+from vidprior.tracking.marks import BACKGROUND, OBJECT, correct_mask, shrink_marks
 from vidprior.tracking.pursue import Pursued, pursue
-from vidprior.tracking.rigid import TrackedMask, track_mask
+from vidprior.tracking.rigid import Piece
+from vidprior.tracking.start import find_object, own_motion
 
-# Columns of the small pictures.
-WIDTH = 432
 # Below this confidence a mask should be looked at.
 CONFIDENT = 0.6
 # Power of the likeness of colours that makes a confidence: on eight clips, below 0.6, 55 % of the
 # masks overlap the true ones by less than half, and 70 % of those that do are found.
 _SHARPNESS = 5
-# Frames held at a time.
-MOST_FRAMES = 1200
 
 OnProgress = Callable[[int, int], None]
 
@@ -39,14 +40,18 @@ class Tracked(NamedTuple):
     Attributes:
       masks: [T, h, w] bool.
       confidence: [T] float32 in [0, 1]; 1 in painted frames.
-      painted: the painted masks [h, w] bool, by frame number.
+      painted: the painted masks [h, w] bool, by frame number, and those that marks made.
       clip: SHA-256 of the frames at working size; empty if unknown.
+      marks: the marks [h, w] int8, by frame number.
+      doubtful: painted frames in which what is painted cannot be told from what is around it.
     """
 
     masks: np.ndarray
     confidence: np.ndarray
     painted: Mapping[int, np.ndarray]
     clip: str = ""
+    marks: Mapping[int, np.ndarray] = types.MappingProxyType({})
+    doubtful: tuple[int, ...] = ()
 
     @property
     def weakest(self) -> int | None:
@@ -71,7 +76,9 @@ def track(
     frames: np.ndarray | Iterable[np.ndarray] | PathLike,
     painted: Mapping[int, np.ndarray],
     *,
+    marks: Mapping[int, np.ndarray] | None = None,
     previous: Tracked | None = None,
+    keep: PathLike | None = None,
     on_progress: OnProgress = lambda done, total: None,
 ) -> Tracked:
     """Tracks an object.
@@ -82,66 +89,159 @@ def track(
     Args:
       frames: [T, h, w, 3] uint8 RGB, such frames one after the other, or the path of a video or
         of a folder of images.
-      painted: masks [h, w] bool by frame number, at least one.
-      previous: result with some of the same painted masks; frames between painted masks that
-        have not changed are taken from it.
+      painted: masks [h, w] bool by frame number; none if marks show a point of the object.
+      marks: [h, w] int8 by frame number: 1 where the object is, -1 where it is not, 0 elsewhere
+        (see `vidprior.tracking.marks.draw_marks`). They correct the mask that is tracked to that
+        frame, and the corrected mask is followed as a painted one. If nothing is painted, the
+        first frame with a point begins: what moves with it is the object.
+      previous: result with some of the same painted masks and marks; frames between painted masks
+        that have not changed are taken from it.
+      keep: a folder for the state: an interrupted call with the same arguments goes on there, and
+        a later one with other painted masks or marks takes from it what has not changed.
       on_progress: called with (steps done, all steps); a step is a frame, and frames between two
         painted ones take two.
 
     Raises:
-      InputError: a mask is empty, covers everything, has another size or number; `previous` is of
-        other frames; frames are too small for flow.
+      InputError: a mask is empty, covers everything, has another size or number; marks have
+        another size or number, leave nothing, or do not show an object that moves; `previous` is
+        of other frames; frames are too small for flow.
     """
-    size, small = _reduced(frames)
-    masks = _checked(painted, len(small), size)
-    clip = hashlib.sha256(small.data).hexdigest()
-    if previous is not None and previous.masks.shape != (len(small), *size):
+    size, small = reduced(frames)
+    clip = _Clip(small, size, hashlib.sha256(small.data).hexdigest(), Alignment(small))
+    _check_previous(previous, clip)
+    starts = checked_masks(painted, len(small), size)
+    left = checked_marks(marks or {}, starts, len(small), size)
+    if not starts:
+        starts = _start(clip, left)
+    if previous is not None:  # what the same marks corrected stays as it is
+        for number in [n for n, mark in left.items() if _same(previous.marks.get(n), mark)]:
+            starts[number] = previous.painted[number]
+            del left[number]
+    spans = _new_spans(starts, previous)
+    spans += [span for span in _spans({*starts, *left}) if left.keys() & set(span)]
+    total = sum(len(_between(span, len(small))) * (2 - span.count(None)) for span in spans)
+    steps = itertools.count(1)
+
+    def on_frame() -> None:
+        on_progress(next(steps), total)
+
+    kept = Kept(None if keep is None else pathlib.Path(keep))
+    tracked = _follow(clip, starts, previous, on_frame, kept)
+    if left:
+        for number, mark in left.items():
+            starts[number] = _correct(clip, number, tracked.masks[number], mark)
+        tracked = _follow(clip, starts, tracked, on_frame, kept)
+    kept.tidy()
+    doubtful = tuple(number for number in sorted(painted) if _doubtful(clip, painted, number))
+    return tracked._replace(marks=dict(marks or {}), doubtful=doubtful)
+
+
+class _Clip(NamedTuple):
+    """The small frames [T, H, W, 3] uint8, the size (h, w) of the clip, SHA-256, motion."""
+
+    small: np.ndarray
+    size: tuple[int, int]
+    digest: str
+    alignment: Alignment
+
+
+def _start(clip: _Clip, marks: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
+    """The mask of the first frame with a point of the object; its marks are taken out."""
+    number = next((n for n, mark in marks.items() if (mark == OBJECT).any()), None)
+    if number is None:
+        raise InputError("no frame is painted: paint the object in one, or mark a point of it")
+    marked = shrink_marks(marks.pop(number), clip.small.shape[1:3])
+    own = own_motion(clip.alignment, number, len(clip.small))
+    found = find_object(clip.small[number], own, marked)
+    if not found.any():
         raise InputError(
-            f"the previous result has masks {previous.masks.shape}, the clip needs "
-            f"{(len(small), *size)}: give the result of the same clip, or none"
+            f"marked frame {number}: nothing moves by itself at the points: give a box around the "
+            f"object, or paint it"
         )
-    if previous is not None and previous.clip != clip:
+    return {number: enlarge(found.astype(np.float32), clip.size) > 0.5}
+
+
+def _doubtful(clip: _Clip, painted: Mapping[int, np.ndarray], number: int) -> bool:
+    """Whether background seems to be painted; not asked where the frames around are painted too."""
+    if number - 1 in painted and number + 1 in painted:
+        return False
+    mask = shrink(painted[number].astype(np.float32), clip.small.shape[1:3]) > 0.5
+    own = own_motion(clip.alignment, number, len(clip.small))
+    clip.alignment.forget()
+    return seems_background(clip.small[number], own, mask)
+
+
+def _correct(clip: _Clip, number: int, mask: np.ndarray, marks: np.ndarray) -> np.ndarray:
+    """A mask [h, w] bool, corrected by marks [h, w] int8; what is far from them keeps its bits."""
+    size = clip.small.shape[1:3]
+    before = shrink(mask.astype(np.float32), size) > 0.5
+    own = own_motion(clip.alignment, number, len(clip.small))
+    after = correct_mask(clip.small[number], own, before, shrink_marks(marks, size))
+    changed = enlarge((before != after).astype(np.float32), clip.size) > 0.5
+    found = np.where(changed, enlarge(after.astype(np.float32), clip.size) > 0.5, mask)
+    found = (found | (marks == OBJECT)) & (marks != BACKGROUND)
+    if not found.any():
+        raise InputError(
+            f"marked frame {number}: nothing is left of the mask: mark a point of the object, too"
+        )
+    return found
+
+
+def _follow(
+    clip: _Clip,
+    starts: Mapping[int, np.ndarray],
+    previous: Tracked | None,
+    on_frame: Callable[[], None],
+    kept: Kept,
+) -> Tracked:
+    """Masks for all frames from masks [h, w] bool of some."""
+    reduced_starts = {
+        number: shrink(mask.astype(np.float32), clip.small.shape[1:3]) > 0.5
+        for number, mask in starts.items()
+    }
+    for number, mask in reduced_starts.items():
+        if not mask.any():
+            raise InputError(f"painted frame {number}: what is painted is too small to track")
+    result = np.zeros((len(clip.small), *clip.size), bool)
+    confidence = np.zeros(len(clip.small), np.float32)
+    for number, mask in starts.items():
+        result[number], confidence[number] = mask, 1
+    new = _new_spans(starts, previous)
+    for span in _spans(starts):
+        inner = _between(span, len(clip.small))
+        if span not in new and previous is not None:
+            result[inner], confidence[inner] = previous.masks[inner], previous.confidence[inner]
+        elif inner:
+            soft, found = _track_span(clip, reduced_starts, span, on_frame, kept)
+            clip.alignment.forget()
+            confidence[inner] = found
+            for number, mask in zip(inner, soft, strict=True):
+                result[number] = enlarge(mask.astype(np.float32), clip.size) > 0.5
+    return Tracked(result, confidence, dict(sorted(starts.items())), clip.digest)
+
+
+def _check_previous(previous: Tracked | None, clip: _Clip) -> None:
+    if previous is None:
+        return
+    shape = (len(clip.small), *clip.size)
+    if previous.masks.shape != shape:
+        raise InputError(
+            f"the previous result has masks {previous.masks.shape}, the clip needs {shape}: give "
+            f"the result of the same clip, or none"
+        )
+    if previous.clip != clip.digest:
         raise InputError(
             "the previous result was tracked in other frames: give the result of the same clip, or "
             "none"
         )
-    reduced = {
-        number: _shrink(mask.astype(np.float32), small.shape[1:3]) > 0.5
-        for number, mask in masks.items()
-    }
-    for number, mask in reduced.items():
-        if not mask.any():
-            raise InputError(f"painted frame {number}: what is painted is too small to track")
-    result = np.zeros((len(small), *size), bool)
-    confidence = np.zeros(len(small), np.float32)
-    spans = _spans(sorted(masks), len(small))
-    new = [span for span in spans if not _unchanged(span, masks, previous)]
-    total = sum(len(_between(span, len(small))) * (2 - span.count(None)) for span in new)
-    steps = itertools.count(1)
-    alignment = Alignment(small) if new else None
-    for number, mask in masks.items():
-        result[number], confidence[number] = mask, 1
-    for span in spans:
-        inner = _between(span, len(small))
-        if span not in new and previous is not None:
-            result[inner], confidence[inner] = previous.masks[inner], previous.confidence[inner]
-        elif inner and alignment is not None:
-            soft, found = _track_span(
-                small, alignment, reduced, span, lambda: on_progress(next(steps), total)
-            )
-            alignment.forget()
-            confidence[inner] = found
-            for number, mask in zip(inner, soft, strict=True):
-                result[number] = _enlarge(mask, size) > 0.5
-    return Tracked(result, confidence, masks, clip)
 
 
 Span = tuple[int | None, int | None]
 
 
-def _spans(numbers: list[int], count: int) -> list[Span]:
+def _spans(numbers: Iterable[int]) -> list[Span]:
     """Stretches between painted frames; None at the ends of the clip."""
-    ends: list[int | None] = [None, *numbers, None]
+    ends: list[int | None] = [None, *sorted(numbers), None]
     return list(itertools.pairwise(ends))
 
 
@@ -150,33 +250,43 @@ def _between(span: Span, count: int) -> list[int]:
     return list(range(0 if begin is None else begin + 1, count if end is None else end))
 
 
-def _unchanged(span: Span, masks: Mapping[int, np.ndarray], previous: Tracked | None) -> bool:
-    if previous is None or span not in _spans(sorted(previous.painted), 0):
-        return False
-    return all(
-        np.array_equal(masks[number], previous.painted[number])
-        for number in span
-        if number is not None
-    )
+def _new_spans(starts: Mapping[int, np.ndarray], previous: Tracked | None) -> list[Span]:
+    """The stretches that are not as in a previous result."""
+    return [
+        span
+        for span in _spans(starts)
+        if previous is None
+        or span not in _spans(previous.painted)
+        or not all(
+            _same(previous.painted[number], starts[number]) for number in span if number is not None
+        )
+    ]
+
+
+def _same(one: np.ndarray | None, other: np.ndarray) -> bool:
+    return one is not None and np.array_equal(one, other)
 
 
 def _track_span(
-    frames: np.ndarray,
-    alignment: Alignment,
+    clip: _Clip,
     painted: Mapping[int, np.ndarray],
     span: Span,
     on_frame: Callable[[], None],
+    kept: Kept,
 ) -> tuple[Iterator[np.ndarray], np.ndarray]:
     """Soft masks [H, W] and confidence [n] of the frames between two painted ones."""
-    inner = _between(span, len(frames))
+    inner = _between(span, len(clip.small))
     begin, end = span
     weights, found = [], []
     for start, numbers in ((begin, inner), (end, inner[::-1])):
         if start is None:
             continue
-        rigid = _rigid(frames, painted[start], [start, *numbers], alignment)
-        along = [start, *numbers]
-        one = pursue(frames, alignment, painted[start], along, rigid, on_frame=on_frame)
+        mask = painted[start]
+        one = pursue(
+            clip.small, clip.alignment, mask, [start, *numbers],
+            Piece(mask, start, clip.small, clip.alignment.flow), on_frame=on_frame, kept=kept,
+            name=_name(clip, start, mask, "forwards" if start == begin else "backwards"),
+        )  # fmt: skip
         order = slice(1, None) if start == begin else slice(None, 0, -1)
         found.append(Pursued(one.soft[order], one.likeness[order]))
         distance = np.abs(np.array(inner) - start)
@@ -193,83 +303,7 @@ def _mean(weight: np.ndarray, parts: Sequence[np.ndarray]) -> Iterator[np.ndarra
         yield (shares[:, None, None] * soft).sum(axis=0).astype(np.float32)
 
 
-def _rigid(
-    frames: np.ndarray, painted: np.ndarray, numbers: list[int], alignment: Alignment
-) -> TrackedMask:
-    """The painted mask of frame `numbers[0]`, moved as one piece through the others."""
-    first, last = min(numbers), max(numbers)
-    found = track_mask(
-        painted,
-        numbers[0] - first,
-        frames[first : last + 1],
-        lambda here, there: alignment.flow(first + here, first + there),
-    )
-    motion, confidence = np.zeros((len(frames), 2, 3)), np.zeros(len(frames))
-    motion[first : last + 1], confidence[first : last + 1] = found
-    return TrackedMask(motion, confidence)
-
-
-def _reduced(
-    frames: np.ndarray | Iterable[np.ndarray] | PathLike,
-) -> tuple[tuple[int, int], np.ndarray]:
-    """The size (h, w) of the frames, and all of them made small, [T, H, W, 3] uint8."""
-    if isinstance(frames, str | os.PathLike):
-        frames = open_footage(frames).frames()
-    held: list[np.ndarray] = []
-    size = (0, 0)
-    for frame in frames:
-        if len(held) == MOST_FRAMES:
-            raise InputError(f"more than {MOST_FRAMES} frames: track a shorter range of the clip")
-        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
-            raise InputError(
-                f"frame {len(held)} is {frame.dtype} {frame.shape}: give RGB frames [h, w, 3] uint8"
-            )
-        if held and frame.shape[:2] != size:
-            raise InputError(
-                f"frame {len(held)} is {frame.shape[1]}x{frame.shape[0]}, the first "
-                f"{size[1]}x{size[0]}: all frames must have one size"
-            )
-        size = (frame.shape[0], frame.shape[1])
-        width = min(WIDTH, size[1])
-        held.append(_shrink(frame, (round(size[0] * width / size[1]), width)))
-    if not held or min(held[0].shape[:2]) < dis.MIN_SIDE:
-        raise InputError(
-            f"frames of {size[1]}x{size[0]} are too small to track: each side needs "
-            f"{dis.MIN_SIDE} pixels, also of {WIDTH} columns"
-        )
-    return size, np.stack(held)
-
-
-def _shrink(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    return cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA)
-
-
-def _enlarge(soft: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    return cv2.resize(soft, size[::-1], interpolation=cv2.INTER_CUBIC)
-
-
-def _checked(
-    painted: Mapping[int, np.ndarray], count: int, size: tuple[int, int]
-) -> dict[int, np.ndarray]:
-    """The painted masks, in order.
-
-    Raises:
-      InputError: one cannot be used.
-    """
-    if not painted:
-        raise InputError("no frame is painted: paint the object in one")
-    masks = {}
-    for number, mask in sorted(painted.items()):
-        if not 0 <= number < count:
-            raise InputError(f"painted frame {number}: the clip has frames 0 to {count - 1}")
-        if mask.shape != size or mask.dtype != bool:
-            raise InputError(
-                f"painted frame {number} is {mask.dtype} {mask.shape}: it must be bool {size}, as "
-                f"the frames"
-            )
-        if not mask.any():
-            raise InputError(f"painted frame {number}: nothing is painted")
-        if mask.all():
-            raise InputError(f"painted frame {number}: everything is painted")
-        masks[number] = mask
-    return masks
+def _name(clip: _Clip, start: int, mask: np.ndarray, direction: str) -> str:
+    """A digest of all that following a mask depends on."""
+    said = f"{FORMAT} {cv2.__version__} {clip.digest} {mask.shape} {start} {direction} "
+    return hashlib.sha256(said.encode() + np.packbits(mask).tobytes()).hexdigest()[:32]

@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 
 from vidprior.errors import InputError
+from vidprior.imaging.dilation import dilate
+from vidprior.imaging.sampling import sample
 from vidprior.io.footage import PathLike
 from vidprior.tracking.alignment import Alignment
 from vidprior.tracking.background import seems_background
@@ -25,6 +27,8 @@ from vidprior.tracking.pursue import Pursued, pursue
 from vidprior.tracking.rigid import Piece
 from vidprior.tracking.start import find_object, own_motion
 
+# Width of the rim around what a correction changes that it changes too, relative to the height.
+_RIM = 1 / 60
 # Below this confidence a mask should be looked at.
 CONFIDENT = 0.6
 # Power of the likeness of colours that makes a confidence: on eight clips, below 0.6, 55 % of the
@@ -40,7 +44,7 @@ class Tracked(NamedTuple):
     Attributes:
       masks: [T, h, w] bool.
       confidence: [T] float32 in [0, 1]; 1 in painted frames.
-      painted: the painted masks [h, w] bool, by frame number, and those that marks made.
+      painted: the painted masks [h, w] bool, by frame number, or the one found at a point.
       clip: SHA-256 of the frames at working size; empty if unknown.
       marks: the marks [h, w] int8, by frame number.
       doubtful: painted frames in which what is painted cannot be told from what is around it.
@@ -92,7 +96,7 @@ def track(
       painted: masks [h, w] bool by frame number; none if marks show a point of the object.
       marks: [h, w] int8 by frame number: 1 where the object is, -1 where it is not, 0 elsewhere
         (see `vidprior.tracking.marks.draw_marks`). They correct the mask that is tracked to that
-        frame, and the corrected mask is followed as a painted one. If nothing is painted, the
+        frame, and what changes there is followed to the frames around. If nothing is painted, the
         first frame with a point begins: what moves with it is the object.
       previous: result with some of the same painted masks and marks; frames between painted masks
         that have not changed are taken from it.
@@ -113,13 +117,15 @@ def track(
     left = checked_marks(marks or {}, starts, len(small), size)
     if not starts:
         starts = _start(clip, left)
-    if previous is not None:  # what the same marks corrected stays as it is
-        for number in [n for n, mark in left.items() if _same(previous.marks.get(n), mark)]:
-            starts[number] = previous.painted[number]
-            del left[number]
-    spans = _new_spans(starts, previous)
-    spans += [span for span in _spans({*starts, *left}) if left.keys() & set(span)]
-    total = sum(len(_between(span, len(small))) * (2 - span.count(None)) for span in spans)
+    done = {} if previous is None else previous.marks
+    if previous is not None and not _goes_on(previous, starts, marks or {}):
+        # Where it was corrected by marks that are not given now is not known.
+        previous, done = (None, {}) if done else (previous, {})
+    left = {number: mark for number, mark in left.items() if number not in done}
+    total = sum(
+        len(_between(span, len(small))) * (2 - span.count(None))
+        for span in _new_spans(starts, previous)
+    ) + sum(len(_around(number, starts, len(small))) for number in left)
     steps = itertools.count(1)
 
     def on_frame() -> None:
@@ -127,10 +133,13 @@ def track(
 
     kept = Kept(None if keep is None else pathlib.Path(keep))
     tracked = _follow(clip, starts, previous, on_frame, kept)
-    if left:
-        for number, mark in left.items():
-            starts[number] = _correct(clip, number, tracked.masks[number], mark)
-        tracked = _follow(clip, starts, tracked, on_frame, kept)
+    for number, mark in left.items():
+        after = _correct(clip, number, tracked.masks[number], mark)
+        _carry_on(clip, tracked, number, after, on_frame, kept)
+    for number, mark in (marks or {}).items():
+        if number not in starts:
+            masks = tracked.masks
+            masks[number] = (masks[number] | (mark == OBJECT)) & (mark != BACKGROUND)
     kept.tidy()
     doubtful = tuple(number for number in sorted(painted) if _doubtful(clip, painted, number))
     return tracked._replace(marks=dict(marks or {}), doubtful=doubtful)
@@ -185,6 +194,53 @@ def _correct(clip: _Clip, number: int, mask: np.ndarray, marks: np.ndarray) -> n
             f"marked frame {number}: nothing is left of the mask: mark a point of the object, too"
         )
     return found
+
+
+def _goes_on(
+    previous: Tracked, starts: Mapping[int, np.ndarray], marks: Mapping[int, np.ndarray]
+) -> bool:
+    """Whether a previous result had the same painted masks, and no other marks than these."""
+    return (
+        previous.painted.keys() == starts.keys()
+        and all(_same(previous.painted[number], mask) for number, mask in starts.items())
+        and all(_same(marks.get(number), mark) for number, mark in previous.marks.items())
+    )
+
+
+def _around(number: int, starts: Iterable[int], count: int) -> list[int]:
+    """The frames before and after one, up to the next painted ones, without it."""
+    (span,) = (s for s in _spans(starts) if number in _between(s, count))
+    return [other for other in _between(span, count) if other != number]
+
+
+def _carry_on(
+    clip: _Clip,
+    tracked: Tracked,
+    number: int,
+    after: np.ndarray,
+    on_frame: Callable[[], None],
+    kept: Kept,
+) -> None:
+    """Corrects `tracked` in place: a frame, and others where the flow leads what changed in it."""
+    size = clip.small.shape[1:3]
+    differs = shrink((after != tracked.masks[number]).astype(np.float32), size) > 0
+    changed = dilate(differs, size[0] * _RIM)
+    tracked.masks[number], tracked.confidence[number] = after, 1
+    start = shrink(after.astype(np.float32), size) > 0.5
+    others = _around(number, tracked.painted, len(clip.small))
+    for direction, numbers in (
+        ("forwards", [n for n in others if n > number]),
+        ("backwards", [n for n in others if n < number][::-1]),
+    ):
+        along = [number, *numbers]
+        soft = _pursue(clip, start, along, direction, on_frame, kept).soft
+        region = changed.astype(np.float32)
+        for (before, other), mask in zip(itertools.pairwise(along), soft[1:], strict=True):
+            region = sample(region, clip.alignment.shift(other, before).place, outside="zero")
+            place = enlarge(region, clip.size) > 0.5
+            found = enlarge(mask.astype(np.float32), clip.size) > 0.5
+            tracked.masks[other][place] = found[place]
+    clip.alignment.forget()
 
 
 def _follow(
@@ -282,11 +338,8 @@ def _track_span(
         if start is None:
             continue
         mask = painted[start]
-        one = pursue(
-            clip.small, clip.alignment, mask, [start, *numbers],
-            Piece(mask, start, clip.small, clip.alignment.flow), on_frame=on_frame, kept=kept,
-            name=_name(clip, start, mask, "forwards" if start == begin else "backwards"),
-        )  # fmt: skip
+        direction = "forwards" if start == begin else "backwards"
+        one = _pursue(clip, mask, [start, *numbers], direction, on_frame, kept)
         order = slice(1, None) if start == begin else slice(None, 0, -1)
         found.append(Pursued(one.soft[order], one.likeness[order]))
         distance = np.abs(np.array(inner) - start)
@@ -301,6 +354,22 @@ def _mean(weight: np.ndarray, parts: Sequence[np.ndarray]) -> Iterator[np.ndarra
     for number, shares in enumerate(weight.T):
         soft = np.stack([part[number] for part in parts]).astype(np.float32)
         yield (shares[:, None, None] * soft).sum(axis=0).astype(np.float32)
+
+
+def _pursue(
+    clip: _Clip,
+    mask: np.ndarray,
+    numbers: list[int],
+    direction: str,
+    on_frame: Callable[[], None],
+    kept: Kept,
+) -> Pursued:
+    """Follows a mask [H, W] bool of the first frame through the others."""
+    piece = Piece(mask, numbers[0], clip.small, clip.alignment.flow)
+    return pursue(
+        clip.small, clip.alignment, mask, numbers, piece, on_frame=on_frame, kept=kept,
+        name=_name(clip, numbers[0], mask, direction),
+    )  # fmt: skip
 
 
 def _name(clip: _Clip, start: int, mask: np.ndarray, direction: str) -> str:

@@ -8,11 +8,12 @@
 writes a mask for every frame, `masks.mp4` (the clip with the mask outlined) and `masks.json`
 (a confidence for every frame). Frames count from 0; a box is FRAME:LEFT,TOP,WIDTH,HEIGHT.
 
-A painted mask (white on black, of the video's size) is tracked forwards and backwards through
-the clip. If the confidence is low, the object is hidden, has turned, or is lost: check the
-preview, paint that frame too, and give both. A folder may hold any number of painted masks,
-named by frame number. --object finds the object in a box of one frame, and tracks it. --box makes
-masks of the boxes themselves, interpolated linearly.
+A painted mask (white on black, of the video's size) is tracked forwards and backwards through the
+clip. If the confidence is low, the object is hidden, has turned, or is lost: check the preview,
+paint that frame too, and give both. A folder may hold any number of painted masks, named by frame
+number. --absent says that the object is not in a frame: nothing is followed into it, and behind it
+there is none until the next painted frame. --object finds the object in a box of one frame, and
+tracks it. --box makes masks of the boxes themselves, interpolated linearly.
 """
 
 import argparse
@@ -48,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     add("--video", required=True, help="a video file or a folder of frames")
     add("--output", type=pathlib.Path, required=True, help="folder of the masks")
     add("--painted", action="append", default=[], help="FRAME:IMAGE, or a folder; repeatable")
+    add("--absent", action="append", default=[], type=int, help="FRAME; repeatable")
     add("--object", action="append", default=[], help="FRAME:LEFT,TOP,WIDTH,HEIGHT; repeatable")
     add("--box", action="append", default=[], help="FRAME:LEFT,TOP,WIDTH,HEIGHT; repeatable")
     return made
@@ -65,6 +67,8 @@ def main(arguments: Sequence[str]) -> int:
     flags = parser().parse_args(list(arguments))
     if bool(flags.box) == bool(flags.painted or flags.object):
         raise InputError("give --box, or --painted or --object, one or more of them")
+    if flags.box and flags.absent:
+        raise InputError("--absent: boxes are not tracked; give it with --painted or --object")
     footage = open_footage(flags.video)
     if flags.box:
         masks = box_masks(_read_boxes(flags.box, footage, "--box"), footage.count, footage.size)
@@ -75,6 +79,10 @@ def main(arguments: Sequence[str]) -> int:
     for number in sorted(boxes.keys() & painted.keys()):
         raise InputError(f"--object: frame {number} is painted too: give one of both")
     painted |= _find_objects(boxes, footage)
+    for number in flags.absent:
+        if number in painted:
+            raise InputError(f"--absent={number}: this frame is painted too: give one of both")
+    painted |= {number: np.zeros(footage.size, bool) for number in flags.absent}
     with tqdm(unit="frame", desc="track", disable=None) as bar:
         tracked = track(footage.frames(), painted, on_progress=functools.partial(_show, bar))
     _write(flags.output, footage, tracked)
@@ -120,7 +128,7 @@ def _read_painted(given: Iterable[str], footage: Footage) -> dict[int, np.ndarra
             if (mask > 127).any():
                 painted[number] = mask > 127
             elif not folder.is_dir():
-                raise InputError(f"{path}: nothing is painted")
+                raise InputError(f"{path}: nothing is painted: if it is absent, --absent={number}")
         if folder.is_dir() and not painted:
             raise InputError(f"{folder}: nothing is painted in any image")
     return painted

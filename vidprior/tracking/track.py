@@ -38,8 +38,8 @@ class Tracked(NamedTuple):
 
     Attributes:
       masks: [T, h, w] bool.
-      confidence: [T] float32 in [0, 1]; 1 in painted frames.
-      painted: the painted masks [h, w] bool, by frame number.
+      confidence: [T] float32 in [0, 1]; 1 in painted frames, and where the object is absent.
+      painted: the painted masks [h, w] bool, by frame number; empty where it is absent.
       clip: SHA-256 of the frames at working size; empty if unknown.
     """
 
@@ -78,19 +78,22 @@ def track(
 
     From every painted frame the mask is followed forwards and backwards, up to the next
     painted one. Between two of them, both results are averaged; the nearer frame counts more.
+    From a frame in which the object is absent nothing is followed: up to the next painted one on
+    the other side, or the end of the clip, it stays absent.
 
     Args:
       frames: [T, h, w, 3] uint8 RGB, such frames one after the other, or the path of a video or
         of a folder of images.
-      painted: masks [h, w] bool by frame number, at least one.
+      painted: masks [h, w] bool by frame number; an empty one says that the object is absent. At
+        least one must not be empty.
       previous: result with some of the same painted masks; frames between painted masks that
         have not changed are taken from it.
       on_progress: called with (steps done, all steps); a step is a frame, and frames between two
         painted ones take two.
 
     Raises:
-      InputError: a mask is empty, covers everything, has another size or number; `previous` is of
-        other frames; frames are too small for flow.
+      InputError: all masks are empty, one covers everything, has another size or number;
+        `previous` is of other frames; frames are too small for flow.
     """
     size, small = _reduced(frames)
     masks = _checked(painted, len(small), size)
@@ -108,6 +111,7 @@ def track(
     reduced = {
         number: _shrink(mask.astype(np.float32), small.shape[1:3]) > 0.5
         for number, mask in masks.items()
+        if mask.any()
     }
     for number, mask in reduced.items():
         if not mask.any():
@@ -116,7 +120,7 @@ def track(
     confidence = np.zeros(len(small), np.float32)
     spans = _spans(sorted(masks), len(small))
     new = [span for span in spans if not _unchanged(span, masks, previous)]
-    total = sum(len(_between(span, len(small))) * (2 - span.count(None)) for span in new)
+    total = sum(len(_between(span, len(small))) * len(reduced.keys() & {*span}) for span in new)
     steps = itertools.count(1)
     alignment = Alignment(small) if new else None
     for number, mask in masks.items():
@@ -125,6 +129,8 @@ def track(
         inner = _between(span, len(small))
         if span not in new and previous is not None:
             result[inner], confidence[inner] = previous.masks[inner], previous.confidence[inner]
+        elif not reduced.keys() & {*span}:
+            confidence[inner] = 1  # absent, as was said
         elif inner and alignment is not None:
             soft, found = _track_span(
                 small, alignment, reduced, span, lambda: on_progress(next(steps), total)
@@ -167,12 +173,15 @@ def _track_span(
     span: Span,
     on_frame: Callable[[], None],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Soft masks [n, H, W] and confidence [n] of the frames between two painted ones."""
+    """Soft masks [n, H, W] and confidence [n] of the frames between two painted ones.
+
+    `painted` has no mask where the object is absent.
+    """
     inner = _between(span, len(frames))
     begin, end = span
     weights, found = [], []
     for start, numbers in ((begin, inner), (end, inner[::-1])):
-        if start is None:
+        if start is None or start not in painted:  # the end of the clip, or the object is absent
             continue
         rigid = _rigid(frames, painted[start], [start, *numbers], alignment)
         along = [start, *numbers]
@@ -264,9 +273,9 @@ def _checked(
                 f"painted frame {number} is {mask.dtype} {mask.shape}: it must be bool {size}, as "
                 f"the frames"
             )
-        if not mask.any():
-            raise InputError(f"painted frame {number}: nothing is painted")
         if mask.all():
             raise InputError(f"painted frame {number}: everything is painted")
         masks[number] = mask
+    if not any(mask.any() for mask in masks.values()):
+        raise InputError("nothing is painted: paint the object in one frame")
     return masks

@@ -144,6 +144,21 @@ def test_links_lead_to_files():
     assert_each(check, MANUALS)
 
 
+def test_tables_are_whole():
+    """A head, a rule below it, and as many columns in every row; no row stands outside."""
+    for path in MANUALS:
+        text = INLINE.sub("code", FENCE.sub("\n", path.read_text())).replace(r"\|", "")
+        for block in re.split(r"\n\s*\n|\n(?!.*\|)", text):
+            lines = [line.strip() for line in block.splitlines()]
+            rows = [line for line in lines if line.startswith("|") or line.endswith("|")]
+            if not rows:
+                continue
+            assert all(row.startswith("|") and row.endswith("|") for row in rows), (path, rows)
+            assert len(rows) > 2, (path, rows)
+            assert re.fullmatch(r"[-:|]+", rows[1]), (path, rows[:2])
+            assert {row.count("|") for row in rows} == {rows[0].count("|")}, (path, rows)
+
+
 def test_fields_that_a_table_names_exist():
     """`schedule.num_passes`, without dashes: where the first part is a section."""
     config = load("base")

@@ -5,7 +5,7 @@ import importlib.util
 import pathlib
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 # In the PyTorch environment `vidprior` is not installed: the tools there use the modules of it
 # that need NumPy alone.
@@ -54,3 +54,14 @@ def positive(text: str) -> int:
     if not re.fullmatch(r"[1-9][0-9]{0,8}", text):
         raise argparse.ArgumentTypeError(f"'{text}' is not an integer above 0")
     return int(text)
+
+
+def overrides(parser: argparse.ArgumentParser, words: Sequence[str]) -> dict[str, str]:
+    """The fields among the words that a parser does not know: `--config.FIELD=VALUE`."""
+    found = {}
+    for word in words:
+        field, equals, value = word.removeprefix("--config.").partition("=")
+        if not word.startswith("--config.") or not equals:
+            parser.error(f"unrecognized argument: {word}")
+        found[field] = value
+    return found

@@ -48,12 +48,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--size", type=_command.size, help="measure at another WIDTHxHEIGHT")
     engines.add_flags(parser)
     flags, others = parser.parse_known_args(arguments)
-    flags.overrides = {}
-    for word in others:
-        field, equals, value = word.removeprefix("--config.").partition("=")
-        if not word.startswith("--config.") or not equals:
-            parser.error(f"unrecognized argument: {word}")
-        flags.overrides[field] = value
+    flags.overrides = _command.overrides(parser, others)
     flags.imported = [_imported(parser, text) for text in flags.imported]
     return flags
 
@@ -64,9 +59,7 @@ def chosen_systems(flags: argparse.Namespace) -> list[ablation.System]:
     Raises:
       InputError: a name, a configuration or a field that does not exist.
     """
-    systems = ablation.read_systems(flags.systems) if flags.systems else list(ablation.SYSTEMS)
-    systems = [s._replace(overrides={**s.overrides, **flags.overrides}) for s in systems]
-    ablation.check_systems(systems)
+    systems = ablation.choose_systems(flags.systems, flags.overrides)
     names = [system.name for system in systems]
     taken = [name for name, _ in flags.imported if name in names]
     if taken:

@@ -72,10 +72,12 @@ def describe(scores: Mapping[str, Any]) -> str:
         bad = np.concatenate([counted(one, "J") < 0.5 for one in clips.values()])
         low = np.concatenate([counted(one, "confidence") < CONFIDENT for one in clips.values()])
         right = (bad & low).sum()
+        frames = sum(len(one["J"]) for one in clips.values())
+        seconds = sum(one["seconds"] for one in clips.values()) / frames
         lines.append(
             f"{how:6}{'mean':16} J {j:.3f}  F {f:.3f}  above 0.5: {1 - bad.mean():.0%}  "
             f"confidence: precision {right / max(low.sum(), 1):.2f}, recall "
-            f"{right / max(bad.sum(), 1):.2f}"
+            f"{right / max(bad.sum(), 1):.2f}  {seconds:.2f} s a frame"
         )
     return "\n".join(lines)
 

@@ -57,6 +57,20 @@ def test_clips_of_equal_complexity_share_a_threshold():
     assert (thresholds.tolist(), means.tolist()) == ([1, 2], [20, 25])
 
 
+def test_quality_against_visits_draws_runs_and_their_mean():
+    stages = [{"visits": 100, "m": 20.0}, {"visits": 200, "m": 22.0}]
+    longer = [*({**stage, "m": stage["m"] + 2} for stage in stages), {"visits": 400, "m": 30.0}]
+    figure = figures.quality_against_visits({"A": {"x": stages, "y": longer}, "B": {}}, ["m"])
+    (ax,) = figure.axes
+    drawn_lines = [(line.get_xdata().tolist(), line.get_ydata().tolist()) for line in ax.lines]
+    first, second, mean, _ = ([list(side) for side in line] for line in drawn_lines)
+    assert first == [[100, 200], [20, 22]]
+    assert second == [[100, 200, 400], [22, 24, 30]]
+    assert mean == [[100, 200], [21, 23]]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["A", "B"]
+    assert drawn(figure).size
+
+
 def test_quality_against_complexity_leaves_unfinished_systems_out():
     whole = {name: {"psnr_full": 20.0 + i} for i, name in enumerate("abc")}
     systems = {"ours": whole, "begun": {"a": {"psnr_full": 1.0}}}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vidprior.imaging.sampling import grid, sample
+from vidprior.imaging.sampling import fill_nearest, grid, sample
 
 IMAGE = np.random.default_rng(0).random((5, 7, 3)).astype(np.float32)
 
@@ -33,3 +33,12 @@ def test_beyond_the_sides_is_the_edge_or_zero():
     beyond = sample(IMAGE, places, outside="zero")[0]
     assert np.array_equal(beyond[0], [0, 0, 0])
     assert beyond[1] == pytest.approx(IMAGE[4, 6] / 2)
+
+
+def test_the_nearest_known_pixel_fills_all_others():
+    values = np.array([[[1, 2], [0, 0], [0, 0], [5, 6]], [[0, 0], [0, 0], [0, 0], [0, 0]]])
+    known = values.any(axis=-1)
+    first, second = [1, 2], [5, 6]
+    filled = fill_nearest(values, known)
+    assert filled.dtype == values.dtype
+    assert filled.tolist() == [[first, first, second, second], [first, first, second, second]]

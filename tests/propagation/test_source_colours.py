@@ -74,6 +74,37 @@ def test_colours_are_on_average_those_of_the_trained_picture(light):
     assert deviation(made, truth, block((46, 74), (86, 124))) < 2
 
 
+def striped():
+    """Grey frames; the other one has noise from its column 60 to 130."""
+    frame, other = np.full((*SOURCE, 3), 90, np.uint8), np.full((*SOURCE, 3), 90, np.uint8)
+    other[:, 60:130] = np.random.default_rng(0).integers(0, 180, (SOURCE[0], 70, 3))
+    return frame, other
+
+
+def test_between_two_places_of_a_frame_nothing_is_sampled():
+    """The left half comes from the grey left, the right one from the grey right."""
+    frame, other = striped()
+    hole = block()
+    both = detail(hole)
+    both.place[:, :52, 0, 0] -= 20  # columns 40 to 51 from 8 to 19
+    both.place[:, 52:, 0, 0] += 40  # columns 52 to 64 from 80 to 92
+    made, _ = filled(frame, hole, both, lambda _: (other, np.zeros(SOURCE, bool)))
+    np.testing.assert_allclose(made[hole], 90, atol=3)
+
+
+def test_two_origins_in_one_frame_are_not_averaged_to_a_third_place():
+    frame, other = striped()
+    hole = block()
+    one = detail(hole)
+    place = np.repeat(one.place, 2, axis=2)
+    place[..., 0, 0] -= 26  # columns 40 to 64 from 2 to 26
+    place[..., 1, 0] += 40  # from 68 to 92
+    frames, weights = np.repeat(one.frame, 2, axis=2), np.repeat(one.weight, 2, axis=2)
+    two = one._replace(frame=frames, place=place, weight=weights * np.float32([0.6, 0.4]))
+    made, _ = filled(frame, hole, two, lambda _: (other, np.zeros(SOURCE, bool)))
+    np.testing.assert_allclose(made[hole], 90, atol=3)
+
+
 def test_what_cannot_be_sampled_stays_soft():
     """Out of reach, hidden in the other frame too, without an origin, or not wanted."""
     frame, other = pair()

@@ -98,6 +98,18 @@ def read_systems(path: pathlib.Path) -> list[System]:
     return systems
 
 
+def choose_systems(path: pathlib.Path | None, overrides: Mapping[str, Any]) -> list[System]:
+    """The systems of a file, or those of Table 1, with fields that apply to all of them.
+
+    Raises:
+      InputError: as `read_systems` and `check_systems`.
+    """
+    systems = list(SYSTEMS) if path is None else read_systems(path)
+    systems = [system._replace(overrides={**system.overrides, **overrides}) for system in systems]
+    check_systems(systems)
+    return systems
+
+
 def check_systems(systems: Sequence[System]) -> None:
     """Refuses systems that cannot run, before any does.
 

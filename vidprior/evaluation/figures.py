@@ -5,11 +5,14 @@ and use neither display nor files.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+
+from vidprior.evaluation.convergence import means
 
 # Axis labels of measures.
 LABELS = {
@@ -77,6 +80,31 @@ def quality_against_complexity(
             if clips.keys() == complexities.keys():
                 ax.plot(*mean_above(complexities, clips, measure), marker=".", label=name)
         _label(ax, "clips of at least this complexity", measure)
+    axes[0].legend()
+    return figure
+
+
+def quality_against_visits(
+    curves: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]], measures: Sequence[str]
+) -> Figure:
+    """How quality grows with training: thin lines for runs, a thick one for their mean.
+
+    Args:
+      curves: {system: {run: stages}}; a stage has `visits` and every measure.
+      measures: one plot each.
+    """
+    figure = Figure(figsize=(4.5 * len(measures), 3.5), layout="constrained")
+    axes = figure.subplots(1, len(measures), squeeze=False)[0]
+    for measure, ax in zip(measures, axes, strict=True):
+        for number, (name, runs) in enumerate(curves.items()):
+            colour = f"C{number}"
+            for stages in runs.values():
+                values = [stage[measure] for stage in stages]
+                ax.plot([stage["visits"] for stage in stages], values, color=colour, alpha=0.3)
+            mean = means(runs, measure)
+            ax.plot(list(mean), list(mean.values()), color=colour, linewidth=2, label=name)
+        ax.set_xscale("log")
+        _label(ax, "times that a frame was trained on", measure)
     axes[0].legend()
     return figure
 

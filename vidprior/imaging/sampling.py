@@ -38,3 +38,23 @@ def sample(
     method = cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR
     x, y = places[..., 0], places[..., 1]
     return cv2.remap(image, x, y, method, borderMode=_BORDERS[outside])
+
+
+def fill_nearest(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Gives every pixel the value of the nearest known one.
+
+    Args:
+      values: [H, W, ...].
+      known: [H, W] bool, True somewhere.
+
+    Returns:
+      The same shape and dtype.
+    """
+    _, label = cv2.distanceTransformWithLabels(
+        (~known).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    place = np.zeros(label.max() + 1, np.intp)
+    place[label[known]] = np.flatnonzero(known)
+    flat = values.reshape(-1, *values.shape[2:])
+    filled: np.ndarray = flat[place[label]]
+    return filled

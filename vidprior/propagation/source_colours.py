@@ -18,7 +18,7 @@ import numpy as np
 
 from vidprior.imaging.geometry import Transform, box_around
 from vidprior.imaging.laplace import fill_screened, normalized_blur
-from vidprior.imaging.sampling import grid, sample
+from vidprior.imaging.sampling import fill_nearest, grid, sample
 from vidprior.types import Origins, Propagated
 
 # A source frame [h, w, 3] uint8 and its hole [h, w] bool, by number; None if out of reach.
@@ -29,6 +29,8 @@ _MARGIN = 12
 # Samples with a smaller weight are ignored.
 _LEAST = 0.01
 _KNOWN = 0.999
+# Displacements that differ by less belong to one surface, in pixels at training size.
+_ALIKE = 0.75
 # Standard deviation of the colour correction, in pixels at training size.
 _CORRECTION = 0.7
 # Distance over which the correction at the border falls to 1 / e, relative to the height of the
@@ -153,9 +155,6 @@ def _origins_in(
 ) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray]:
     """Places in one source frame, for the part of a box that comes from it.
 
-    Between pixels at training size, displacements are interpolated among those that come from
-    this frame.
-
     Returns:
       The part, as slices of the box; places (x, y) [h, w, 2] and weights [h, w], float32.
     """
@@ -163,11 +162,8 @@ def _origins_in(
     own = detail.frame == number
     taken = box_around(own.any(axis=-1), margin=1)
     own, place = own[taken], detail.place[taken]
-    share = detail.weight[taken] * own
-    weight = share.sum(axis=-1)
-    moved = place - grid(*taken)[:, :, None]
-    mean = (share[..., None] * moved).sum(axis=2) / np.maximum(weight, 1e-9)[..., None]
-    present = (weight > 0).astype(np.float32)
+    weight = detail.weight[taken] * own
+    moved = _strongest(place - grid(*taken)[:, :, None], weight)
     scale = np.array([view.width / width, view.height / height], np.float32)
     origin = np.array([view.left, view.top], np.float32)
     within, covered = _covered(taken, view, box)
@@ -175,10 +171,47 @@ def _origins_in(
         return within, covered, np.zeros(0, np.float32)
     spot = (covered + 0.5 - origin) / scale - 0.5
     at = spot - np.array([taken[1].start, taken[0].start], np.float32)
-    small = np.dstack([weight, present, mean * present[..., None]]).astype(np.float32)
-    fields = sample(small, at)
-    moved = fields[..., 2:] / np.maximum(fields[..., 1:2], 1e-6)
-    return within, (spot + moved + 0.5) * scale - 0.5 + origin, fields[..., 0]
+    moved, share = _interpolated(moved, weight.sum(axis=-1), at)
+    return within, (spot + moved + 0.5) * scale - 0.5 + origin, share
+
+
+def _strongest(moved: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """The displacement of a pixel's strongest origin, averaged with those alike, [H, W, 2].
+
+    Args:
+      moved: [H, W, M, 2], displacements to the origins in one frame.
+      weight: [H, W, M], their weights.
+    """
+    best = np.take_along_axis(moved, weight.argmax(axis=-1)[..., None, None], axis=2)
+    weight = weight * (np.abs(moved - best).max(axis=-1) < _ALIKE)
+    total = np.maximum(weight.sum(axis=-1), 1e-9)
+    mean: np.ndarray = (weight[..., None] * moved).sum(axis=2) / total[..., None]
+    return mean
+
+
+def _interpolated(
+    moved: np.ndarray, weight: np.ndarray, at: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Displacements and weights between pixels at training size.
+
+    Where neighbours come from different places, such as two copies that meet, their mean is a place
+    that belongs to neither: there the displacement of the nearest pixel that has one is taken.
+
+    Args:
+      moved: [H, W, 2], displacements.
+      weight: [H, W]; 0 where there is none.
+      at: [h, w, 2], (x, y).
+
+    Returns:
+      Displacements [h, w, 2] and weights [h, w], float32.
+    """
+    present = (weight > 0).astype(np.float32)
+    fields = sample(np.dstack([weight, present, moved * present[..., None]]).astype(np.float32), at)
+    mean = fields[..., 2:] / np.maximum(fields[..., 1:2], 1e-6)
+    nearest = np.rint(at).astype(int).clip(0, np.array(weight.shape[::-1]) - 1)
+    own = fill_nearest(moved, weight > 0)[nearest[..., 1], nearest[..., 0]]
+    apart = np.abs(mean - own).max(axis=-1) > _ALIKE
+    return np.where(apart[..., None], own, mean).astype(np.float32), fields[..., 0]
 
 
 def _within(box: tuple[slice, slice], crop: tuple[slice, slice]) -> tuple[slice, slice]:

@@ -69,7 +69,7 @@ def pursue(
     first = Appearance(histogram(lab, painted), histogram(lab, surroundings(painted)))
     seen, soft = first, painted.astype(np.float32)
     anchor = Anchor(lab, painted)
-    masks, likenesses = [soft], [1.0]
+    masks, likenesses = [soft.astype(np.float16)], [1.0]
     replaced = False
     for age, (before, number) in enumerate(itertools.pairwise(numbers), 1):
         shift = alignment.shift(number, before)
@@ -105,9 +105,9 @@ def pursue(
                 for old, new in zip(seen, (inside, outside), strict=True)
             ))  # fmt: skip
         on_frame()
-        masks.append(soft)
+        masks.append(soft.astype(np.float16))
         likenesses.append(_like(first, lab, soft > 0.5))
-    return Pursued(np.stack(masks).astype(np.float16), np.array(likenesses, np.float32))
+    return Pursued(np.stack(masks), np.array(likenesses, np.float32))
 
 
 def _like(first: Appearance, lab: np.ndarray, mask: np.ndarray) -> float:

@@ -10,6 +10,7 @@ LOWEST_VENV := .venv-lowest
 LOWEST_STAMP := $(LOWEST_VENV)/.installed
 APP_VENV := .venv-app
 APP_STAMP := $(APP_VENV)/.installed
+APP_TEST_STAMP := $(APP_VENV)/.installed-to-test
 TORCH_VENV := .venv-pwcnet
 TORCH_STAMP := $(TORCH_VENV)/.installed
 GPU_VENV := .venv-gpu
@@ -20,14 +21,16 @@ CODE := vidprior configs tools tests third_party docs setup.py
 # One process for each processor: XLA uses several threads only in long stretches.
 WORKERS ?= auto
 
-.PHONY: help env app test-app demo test test-all test-lowest parity parity-strict lint fast-test \
-	test-torch gpu-check gpu-check-short pwcnet-env vgg16-weights torture torture-short clean
+.PHONY: help env app test-app test-app-short browser demo test test-all test-lowest parity \
+	parity-strict lint fast-test test-torch gpu-check gpu-check-short pwcnet-env vgg16-weights \
+	torture torture-short clean
 
 help:
 	@echo "make demo           inpaint a small clip on this machine, with numbers"
 	@echo "make test           lint, types and tests"
 	@echo "make app            the page in a browser, in its own environment $(APP_VENV)"
-	@echo "make test-app       the tests of the page, in a headless Chromium if there is one"
+	@echo "make test-app       the tests of the page, in a headless Chromium"
+	@echo "make test-app-short the way through the page alone; a part of make test-all"
 	@echo "make test-all       all tests, also long ones, with more examples"
 	@echo "make test-lowest    a smoke test with the lowest versions that setup.py promises"
 	@echo "make parity         compare with numbers of the published code, if they are available"
@@ -59,10 +62,21 @@ $(APP_STAMP): setup.py constraints.txt constraints-app.txt
 app: $(APP_STAMP)
 	$(APP_VENV)/bin/python -m vidprior.main app
 
-test-app: $(APP_STAMP)
+$(APP_TEST_STAMP): $(APP_STAMP)
 	PIP_DISABLE_PIP_VERSION_CHECK=1 $(APP_VENV)/bin/python -m pip install -q playwright pytest \
 		pytest-xdist hypothesis imageio -c $(APP_VENV)/constraints.txt -c constraints-app.txt
+	touch $@
+
+test-app: browser $(APP_TEST_STAMP)
 	$(APP_VENV)/bin/python -m pytest tests/app -m ""
+
+test-app-short: browser $(APP_TEST_STAMP)
+	$(APP_VENV)/bin/python -m pytest tests/app -m short
+
+# Nothing else needs one. Tests of the page are never left out without a word.
+browser:
+	@command -v chromium || command -v chromium-browser || command -v google-chrome || { \
+		echo "no browser to test the page in: apt-get install chromium" >&2; exit 1; }
 
 demo: $(STAMP)
 	$(BIN)/python tools/make_demo_clip.py --output out/demo_clip
@@ -81,6 +95,7 @@ test: lint
 
 test-all: $(STAMP)
 	VIDPRIOR_TEST_EVERYTHING=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --ignore=tests/parity -m ""
+	$(MAKE) test-app-short
 
 # Without the packages of the development environment, as for who installs vidprior alone.
 test-lowest: $(LOWEST_STAMP)

@@ -60,6 +60,28 @@ def test_what_is_painted_is_kept_and_what_is_only_shown_is_not(clip, do):
     assert clip.paint_of(2) is None
 
 
+def test_a_tracked_frame_that_is_erased_is_told_to_the_tracker(clip, do):
+    name, nothing = clip.path.name, np.zeros(SIZE, bool)
+    clip.paint(0, square(0))
+    assert do.keep(name, 2, edited(square(2))) == ""
+    assert do.keep(name, 2, edited(nothing)) == ""  # nothing was tracked: as if never painted
+    assert clip.paint_of(2) is None
+    order, before = words.track(clip)
+    assert not [word for word in order if word.startswith("--absent")]
+    images.write_frames(clip.path / "masks/ab", [np.uint8(255) * square(n) for n in range(COUNT)])
+    (clip.path / "masks/ab.json").write_text('{"confidence": []}')
+    assert "the object is not here" in do.keep(name, 2, edited(nothing))
+    assert do.shown(clip, 2)["layers"][0][..., 3].max() == 0
+    order, after = words.track(clip)
+    assert order[-2:] == [f"--painted={clip.painted}", "--absent=2"]
+    assert after != before
+    do.unpaint(name, 0)
+    with pytest.raises(InputError, match="no frame is painted"):
+        words.track(clip)
+    do.unpaint(name, 2)
+    assert (clip.shown_mask(2) == square(2)).all()  # tracked again, to be corrected
+
+
 @pytest.mark.parametrize(
     ("number", "mask", "told"),
     [(0, np.ones((4, 4), bool), "another size"), (COUNT, square(), "no frame")],

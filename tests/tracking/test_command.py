@@ -87,6 +87,21 @@ def test_a_folder_holds_painted_masks_of_any_frames(clip, tmp_path, capsys):
         command.main([*map(str, words), f"--painted=0:{folder / 'painted0.png'}"])
 
 
+def test_a_frame_without_the_object_ends_the_tracking(clip, tmp_path, capsys):
+    folder, _ = clip
+    words = ["--video", folder / "frames", "--output", tmp_path / "m", "--absent=5"]
+    run(capsys, *words, "--painted", f"3:{folder / 'painted3.png'}")
+    masks = read_mask_frames(tmp_path / "m", size=SIZE, num_frames=T) > 127
+    assert masks.any(axis=(1, 2)).tolist() == [True] * 5 + [False] * 3
+    for more, told in (
+        (["--absent=3", f"--painted=3:{folder / 'painted3.png'}"], "painted too"),
+        (["--box=0:1,2,3,4"], "give --box, or --painted"),
+        (["--absent=99", f"--painted=3:{folder / 'painted3.png'}"], "frames 0 to 7"),
+    ):
+        with pytest.raises(InputError, match=told):
+            command.main([*map(str, words), *more])
+
+
 def test_the_object_in_a_box_is_tracked(clip, tmp_path, capsys):
     _, truth = clip
     flat = tmp_path / "flat"

@@ -92,6 +92,28 @@ def test_an_object_that_leaves_is_told(clip):
     assert found.weakest in (6, 7)
 
 
+def test_where_it_is_absent_nothing_is_followed(clip):
+    """Painted in 0 and 7, absent in 3 and 5: followed up to 3, and back from 7 to behind 5."""
+    frames, truth = clip
+    nothing = np.zeros(SIZE, bool)
+    steps = []
+    found = track(
+        frames, {0: truth[0], 3: nothing, 5: nothing, 7: truth[7]},
+        on_progress=lambda *step: steps.append(step),
+    )  # fmt: skip
+    assert found.masks.any(axis=(1, 2)).tolist() == [True] * 3 + [False] * 3 + [True] * 3
+    assert overlaps(found.masks, truth)[[1, 2, 6, 8]].min() > 0.9
+    assert found.confidence[3:6].tolist() == [1, 1, 1]
+    assert steps == [(step, 4) for step in range(1, 5)]  # frames 1, 2, 6 and 8
+    # What lies on the other side has no effect.
+    alone = track(frames, {0: truth[0], 3: nothing})
+    np.testing.assert_array_equal(alone.masks[:3], found.masks[:3])
+    assert not alone.masks[3:].any()
+    again = track(frames, {0: truth[0], 3: nothing, 4: truth[4]}, previous=alone)
+    np.testing.assert_array_equal(again.masks[:4], alone.masks[:4])
+    assert overlaps(again.masks, truth)[4:].min() > 0.9
+
+
 def test_the_middle_of_the_longest_weak_run_is_to_be_painted():
     confidence = np.array([1, 0.2, 1, 0.5, 0.1, 0.5, 1], np.float32)
     assert Tracked(np.zeros((7, 1, 1), bool), confidence, {}).weakest == 4
@@ -124,7 +146,7 @@ def test_histograms_of_other_colours_are_unlike(clip):
     [
         ({}, "no frame is painted"),
         ({9: "mask"}, "frames 0 to 8"),
-        ({0: "empty"}, "nothing is painted"),
+        ({0: "empty"}, "no frame is painted"),
         ({0: "full"}, "everything is painted"),
         ({0: "small"}, "it must be bool"),
         ({0: "grey"}, "it must be bool"),

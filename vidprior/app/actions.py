@@ -9,7 +9,7 @@ import numpy as np
 from vidprior.app import project as projects
 from vidprior.app import show, uploads, words
 from vidprior.app.jobs import Jobs
-from vidprior.app.project import GIVEN, Project
+from vidprior.app.project import GIVEN, SOURCES, Project
 from vidprior.errors import InputError
 from vidprior.tracking.boxes import box_masks, object_in_box
 
@@ -46,10 +46,14 @@ class Actions:
         layers = [] if mask is None else [_layer(mask)]
         return {"background": project.frame(number), "layers": layers, "composite": None}
 
-    def keep(self, name: str | None, number: int, edited: dict[str, Any] | None) -> None:
-        """Stores what is painted in the editor, if it differs from what it was given."""
+    def keep(self, name: str | None, number: int, edited: dict[str, Any] | None) -> str:
+        """Stores what is painted in the editor, if it differs from what it was given.
+
+        Returns:
+          What has to be said of it, or nothing.
+        """
         if name is None or edited is None or not edited.get("layers"):
-            return
+            return ""
         project, number = self.find(name), int(number)
         height, width = project.footage.size
         layers = [np.asarray(layer) for layer in edited["layers"]]
@@ -59,8 +63,15 @@ class Actions:
             raise InputError(f"there is no frame {number}")
         mask = np.any([layer[..., 3] > 0 for layer in layers], axis=0)
         before = project.shown_mask(number)
-        if not np.array_equal(mask, np.zeros_like(mask) if before is None else before):
-            project.paint(number, mask)
+        if np.array_equal(mask, np.zeros_like(mask) if before is None else before):
+            return ""
+        project.paint(number, mask)
+        if mask.any() or project.paint_of(number) is None or project.chosen["masks"] != SOURCES[0]:
+            return ""
+        return (
+            f"frame {number}: the object is not here, nor behind it until a frame where you paint "
+            f"it again: press Track"
+        )
 
     def paint_box(self, name: str, number: int, text: str, *, find_object: bool) -> None:
         """Paints a box, or the object in it, on a frame.

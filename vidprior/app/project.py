@@ -100,9 +100,13 @@ class Project:
         return self.painted
 
     def paint(self, number: int, mask: np.ndarray) -> None:
-        """Stores what is painted on a frame, [h, w] bool; nothing painted removes it."""
+        """Stores what is painted on a frame, [h, w] bool.
+
+        Nothing painted removes it; over a mask that is given or tracked, it says that the object is
+        absent.
+        """
         file = self.painting / mask_name(number)
-        if mask.any() or self.chosen["masks"] == GIVEN:
+        if mask.any() or self._made(number) is not None:
             write_mask(file, mask)
         else:
             file.unlink(missing_ok=True)
@@ -118,11 +122,19 @@ class Project:
             if mask is not None and mask.any():
                 yield int(file.stem), mask
 
+    def absent(self) -> list[int]:
+        """Numbers of frames of which it is said that the object is not in them."""
+        files = sorted(self.painting.glob("*.png"))
+        painted = {number for number, _ in self.paintings()}
+        return [int(file.stem) for file in files if int(file.stem) not in painted]
+
     def shown_mask(self, number: int) -> np.ndarray | None:
         """What is painted on a frame, or else its uploaded or newest tracked mask; None: none."""
-        painted, chosen = self.paint_of(number), self.chosen
-        if painted is not None:
-            return painted
+        painted = self.paint_of(number)
+        return self._made(number) if painted is None else painted
+
+    def _made(self, number: int) -> np.ndarray | None:
+        chosen = self.chosen
         if chosen["masks"] == GIVEN:
             return read_mask(self.given / (chosen["given"] or "none") / mask_name(number))
         tracked = [file.with_suffix("") for file in (self.path / "masks").glob("*.json")

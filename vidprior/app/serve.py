@@ -1,7 +1,9 @@
 """The server of the page: who may reach it, and what the page may reach."""
 
+import contextlib
 import pathlib
 import signal
+import socket
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import gradio
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import ClientDisconnect
 
 from vidprior.app import style, wiring
 from vidprior.app.jobs import Jobs
@@ -44,7 +47,17 @@ class OnlyHere:
                 message = {**message, "headers": [*message.get("headers", []), *added]}
             await send(message)
 
-        await self._app(scope, receive, with_headers)
+        # A tab that is closed while its picture is uploaded has nobody to be told of it.
+        with contextlib.suppress(ClientDisconnect):
+            await self._app(scope, receive, with_headers)
+
+
+def _free_port(host: str) -> int:
+    """A port that is free now; Gradio cannot be asked for any."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as tried:
+        tried.bind((host, 0))
+        return int(tried.getsockname()[1])
 
 
 def serve(
@@ -80,7 +93,7 @@ def serve(
     try:
         _, address, _ = page.queue().launch(
             server_name=host,
-            server_port=port,
+            server_port=port or _free_port(host),
             auth=None if token is None else ("vidprior", token),
             inbrowser=browser,
             quiet=True,

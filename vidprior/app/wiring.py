@@ -109,6 +109,9 @@ class _Wiring:
             do.keep(name, number, edited)
             do.track(name)
 
+        def keep(name: str, number: int, edited: Any) -> Answer:
+            return {c.told_paint: show.told(do.keep(name, number, edited))}
+
         def box(name: str, number: int, edited: Any, text: str, find: bool) -> Answer:
             do.keep(name, number, edited)
             do.paint_box(name, number, text, find_object=find)
@@ -144,7 +147,7 @@ class _Wiring:
                 trigger_mode="always_last", show_progress="hidden",
             )  # fmt: skip
         bind(
-            c.kept.click, do.keep, here, [], under,
+            c.kept.click, keep, here, [], under,
             trigger_mode="always_last", show_progress="hidden",
         )  # fmt: skip
         c.brush.change(

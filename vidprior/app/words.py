@@ -25,11 +25,14 @@ def track(project: Project) -> tuple[list[str], pathlib.Path]:
     if way == GIVEN:
         raise InputError("uploaded masks are not tracked: go on with step 3")
     masks = project.masks()
+    if not any(project.paintings()):
+        raise InputError("no frame is painted: paint the object in one")
     words = ["track", f"--video={project.video}", f"--output={masks}"]
     if way == BOXES:
         boxes = ((number, box_around(mask)) for number, mask in project.paintings())
         return words + [f"--box={number}:{spell_box(box)}" for number, box in boxes], masks
-    return [*words, f"--painted={project.painted}"], masks
+    absent = [f"--absent={number}" for number in project.absent()]
+    return [*words, f"--painted={project.painted}", *absent], masks
 
 
 def options(project: Project, kind: str, *, grow: float, invert: bool) -> list[str]:

@@ -13,9 +13,10 @@ from 0; a box is FRAME:LEFT,TOP,WIDTH,HEIGHT.
 A painted mask (white on black, of the video's size) is tracked forwards and backwards through
 the clip. If the confidence is low, the object is hidden, has turned, or is lost: check the
 preview, paint that frame too, and give both. A folder may hold any number of painted masks,
-named by frame number. --object finds the object in a box of one frame, and tracks it; --point finds
-what moves by itself at a point, FRAME:X,Y. --box makes masks of the boxes themselves, interpolated
-linearly.
+named by frame number. --absent says that the object is not in a frame: nothing is followed into it,
+and behind it there is none until the next painted frame. --object finds the object in a box of one
+frame, and tracks it; --point finds what moves by itself at a point, FRAME:X,Y. --box makes masks of
+the boxes themselves, interpolated linearly.
 
 Points also correct: --point marks what is missing in a frame's mask, --background what does not
 belong to it, a point or a box. The corrected mask is tracked as a painted one.
@@ -55,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     add("--video", required=True, help="a video file or a folder of frames")
     add("--output", type=pathlib.Path, required=True, help="folder of the masks")
     add("--painted", action="append", default=[], help="FRAME:IMAGE, or a folder; repeatable")
+    add("--absent", action="append", default=[], type=int, help="FRAME; repeatable")
     add("--object", action="append", default=[], help="FRAME:LEFT,TOP,WIDTH,HEIGHT; repeatable")
     add("--point", action="append", default=[], help="FRAME:X,Y of the object; repeatable")
     add("--background", action="append", default=[],
@@ -75,8 +77,9 @@ def main(arguments: Sequence[str]) -> int:
     flags = parser().parse_args(list(arguments))
     if bool(flags.box) == bool(flags.painted or flags.object or flags.point):
         raise InputError("give --box, or --painted, --object or --point, one or more of them")
-    if flags.box and flags.background:
-        raise InputError("--background corrects what is tracked, not --box: leave one out")
+    for name in ("background", "absent"):
+        if flags.box and getattr(flags, name):
+            raise InputError(f"--{name} corrects what is tracked, not --box: leave one out")
     footage = open_footage(flags.video)
     if flags.box:
         masks = box_masks(_read_boxes(flags.box, footage, "--box"), footage.count, footage.size)
@@ -89,6 +92,10 @@ def main(arguments: Sequence[str]) -> int:
     marks = _read_marks(flags.point, flags.background, footage)
     for number, box in boxes.items():
         painted[number] = object_in_box(footage, number, box, marks.pop(number, None))
+    for number in flags.absent:
+        if number in painted:
+            raise InputError(f"--absent={number}: this frame is painted too: give one of both")
+    painted |= {number: np.zeros(footage.size, bool) for number in flags.absent}
     with tqdm(unit="frame", desc="track", disable=None) as bar:
         tracked = track(
             footage.frames(),
@@ -140,7 +147,7 @@ def _read_painted(given: Iterable[str], footage: Footage) -> dict[int, np.ndarra
             if (mask > 127).any():
                 painted[number] = mask > 127
             elif not folder.is_dir():
-                raise InputError(f"{path}: nothing is painted")
+                raise InputError(f"{path}: nothing is painted: if it is absent, --absent={number}")
         if folder.is_dir() and not painted:
             raise InputError(f"{folder}: nothing is painted in any image")
     return painted

@@ -68,7 +68,7 @@ def enlarge(soft: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def checked_masks(
     painted: Mapping[int, np.ndarray], count: int, size: tuple[int, int]
 ) -> dict[int, np.ndarray]:
-    """The painted masks, in order.
+    """The painted masks, in order; an empty one says that the object is absent.
 
     Raises:
       InputError: one cannot be used.
@@ -82,8 +82,6 @@ def checked_masks(
                 f"painted frame {number} is {mask.dtype} {mask.shape}: it must be bool {size}, as "
                 f"the frames"
             )
-        if not mask.any():
-            raise InputError(f"painted frame {number}: nothing is painted")
         if mask.all():
             raise InputError(f"painted frame {number}: everything is painted")
         masks[number] = mask

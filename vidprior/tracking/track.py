@@ -43,8 +43,9 @@ class Tracked(NamedTuple):
 
     Attributes:
       masks: [T, h, w] bool.
-      confidence: [T] float32 in [0, 1]; 1 in painted frames.
-      painted: the painted masks [h, w] bool, by frame number, or the one found at a point.
+      confidence: [T] float32 in [0, 1]; 1 in painted frames, and where the object is absent.
+      painted: the painted masks [h, w] bool, by frame number, or the one found at a point; empty
+        where the object is absent.
       clip: SHA-256 of the frames at working size; empty if unknown.
       marks: the marks [h, w] int8, by frame number.
       doubtful: painted frames in which what is painted cannot be told from what is around it.
@@ -89,11 +90,14 @@ def track(
 
     From every painted frame the mask is followed forwards and backwards, up to the next
     painted one. Between two of them, both results are averaged; the nearer frame counts more.
+    From a frame in which the object is absent nothing is followed: up to the next painted one on
+    the other side, or the end of the clip, it stays absent.
 
     Args:
       frames: [T, h, w, 3] uint8 RGB, such frames one after the other, or the path of a video or
         of a folder of images.
-      painted: masks [h, w] bool by frame number; none if marks show a point of the object.
+      painted: masks [h, w] bool by frame number; an empty one says that the object is absent.
+        There may be no other if marks show a point of the object.
       marks: [h, w] int8 by frame number: 1 where the object is, -1 where it is not, 0 elsewhere
         (see `vidprior.tracking.marks.draw_marks`). They correct the mask that is tracked to that
         frame, and what changes there is followed to the frames around. If nothing is painted, the
@@ -106,24 +110,24 @@ def track(
         painted ones take two.
 
     Raises:
-      InputError: a mask is empty, covers everything, has another size or number; marks have
-        another size or number, leave nothing, or do not show an object that moves; `previous` is
-        of other frames; frames are too small for flow.
+      InputError: nothing is painted or marked, a mask covers everything, has another size or
+        number; marks have another size or number, leave nothing, or do not show an object that
+        moves; `previous` is of other frames; frames are too small for flow.
     """
     size, small = reduced(frames)
     clip = _Clip(small, size, hashlib.sha256(small.data).hexdigest(), Alignment(small))
     _check_previous(previous, clip)
     starts = checked_masks(painted, len(small), size)
     left = checked_marks(marks or {}, starts, len(small), size)
-    if not starts:
-        starts = _start(clip, left)
+    if not any(mask.any() for mask in starts.values()):
+        starts = dict(sorted({**starts, **_start(clip, left)}.items()))
     done = {} if previous is None else previous.marks
     if previous is not None and not _goes_on(previous, starts, marks or {}):
         # Where it was corrected by marks that are not given now is not known.
         previous, done = (None, {}) if done else (previous, {})
     left = {number: mark for number, mark in left.items() if number not in done}
     total = sum(
-        len(_between(span, len(small))) * (2 - span.count(None))
+        len(_between(span, len(small))) * sum(_shows(starts, end) for end in span)
         for span in _new_spans(starts, previous)
     ) + sum(len(_around(number, starts, len(small))) for number in left)
     steps = itertools.count(1)
@@ -141,7 +145,7 @@ def track(
             masks = tracked.masks
             masks[number] = (masks[number] | (mark == OBJECT)) & (mark != BACKGROUND)
     kept.tidy()
-    doubtful = tuple(number for number in sorted(painted) if _doubtful(clip, painted, number))
+    doubtful = tuple(n for n in sorted(painted) if painted[n].any() and _doubtful(clip, painted, n))
     return tracked._replace(marks=dict(marks or {}), doubtful=doubtful)
 
 
@@ -254,6 +258,7 @@ def _follow(
     reduced_starts = {
         number: shrink(mask.astype(np.float32), clip.small.shape[1:3]) > 0.5
         for number, mask in starts.items()
+        if mask.any()
     }
     for number, mask in reduced_starts.items():
         if not mask.any():
@@ -267,6 +272,8 @@ def _follow(
         inner = _between(span, len(clip.small))
         if span not in new and previous is not None:
             result[inner], confidence[inner] = previous.masks[inner], previous.confidence[inner]
+        elif not reduced_starts.keys() & {*span}:
+            confidence[inner] = 1  # absent, as was said
         elif inner:
             soft, found = _track_span(clip, reduced_starts, span, on_frame, kept)
             clip.alignment.forget()
@@ -306,6 +313,11 @@ def _between(span: Span, count: int) -> list[int]:
     return list(range(0 if begin is None else begin + 1, count if end is None else end))
 
 
+def _shows(starts: Mapping[int, np.ndarray], end: int | None) -> bool:
+    """Whether the object is painted at the end of a stretch."""
+    return end is not None and bool(starts[end].any())
+
+
 def _new_spans(starts: Mapping[int, np.ndarray], previous: Tracked | None) -> list[Span]:
     """The stretches that are not as in a previous result."""
     return [
@@ -330,12 +342,15 @@ def _track_span(
     on_frame: Callable[[], None],
     kept: Kept,
 ) -> tuple[Iterator[np.ndarray], np.ndarray]:
-    """Soft masks [H, W] and confidence [n] of the frames between two painted ones."""
+    """Soft masks [H, W] and confidence [n] of the frames between two painted ones.
+
+    `painted` has no mask where the object is absent.
+    """
     inner = _between(span, len(clip.small))
     begin, end = span
     weights, found = [], []
     for start, numbers in ((begin, inner), (end, inner[::-1])):
-        if start is None:
+        if start is None or start not in painted:  # the end of the clip, or the object is absent
             continue
         mask = painted[start]
         direction = "forwards" if start == begin else "backwards"

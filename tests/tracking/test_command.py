@@ -95,7 +95,7 @@ def test_a_frame_without_the_object_ends_the_tracking(clip, tmp_path, capsys):
     assert masks.any(axis=(1, 2)).tolist() == [True] * 5 + [False] * 3
     for more, told in (
         (["--absent=3", f"--painted=3:{folder / 'painted3.png'}"], "painted too"),
-        (["--box=0:1,2,3,4"], "give --box, or --painted"),
+        (["--box=0:1,2,3,4"], "--absent corrects what is tracked"),
         (["--absent=99", f"--painted=3:{folder / 'painted3.png'}"], "frames 0 to 7"),
     ):
         with pytest.raises(InputError, match=told):

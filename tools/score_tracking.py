@@ -24,7 +24,8 @@ from vidprior.evaluation.overlap import boundary, region
 from vidprior.io.files import replacing
 from vidprior.io.footage import open_footage
 from vidprior.io.masks import read_mask_frames
-from vidprior.tracking.track import CONFIDENT, track
+from vidprior.tracking.track import track
+from vidprior.tracking.tracked import CONFIDENT
 
 PAINTED = ("one", "three")
 

@@ -17,7 +17,8 @@ __all__ = [
 
 if TYPE_CHECKING:
     from vidprior.api import Result, inpaint
-    from vidprior.tracking.track import Tracked, track
+    from vidprior.tracking.track import track
+    from vidprior.tracking.tracked import Tracked
 
 
 def __getattr__(name: str) -> Any:

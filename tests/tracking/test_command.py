@@ -17,7 +17,7 @@ from vidprior.io import images
 from vidprior.io.footage import read_frames
 from vidprior.io.masks import read_mask_frames
 from vidprior.tracking import command
-from vidprior.tracking.track import Tracked
+from vidprior.tracking.tracked import Tracked
 
 T, SIZE = 8, (96, 128)
 

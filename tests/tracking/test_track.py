@@ -7,8 +7,10 @@ import pytest
 import vidprior
 from vidprior.io import images
 from vidprior.tracking.appearance import histogram, likeness, to_lab
+from vidprior.tracking.following import spans
 from vidprior.tracking.segment import signed_distance
-from vidprior.tracking.track import Tracked, _spans, track
+from vidprior.tracking.track import track
+from vidprior.tracking.tracked import Tracked
 
 T, SIZE = 9, (90, 140)
 
@@ -120,7 +122,7 @@ def test_the_middle_of_the_longest_weak_run_is_to_be_painted():
 
 
 def test_spans_lie_between_painted_frames():
-    assert _spans([2, 5]) == [(None, 2), (2, 5), (5, None)]
+    assert spans([2, 5]) == [(None, 2), (2, 5), (5, None)]
 
 
 def test_distances_have_a_sign():

@@ -41,7 +41,8 @@ from vidprior.io.masks import read_mask_frames
 from vidprior.subcommand import Parser
 from vidprior.tracking.boxes import Box, box_masks, object_in_box
 from vidprior.tracking.marks import BACKGROUND, OBJECT, Place, draw_marks
-from vidprior.tracking.track import CONFIDENT, Tracked, track
+from vidprior.tracking.track import track
+from vidprior.tracking.tracked import CONFIDENT, Tracked
 
 
 def parser() -> argparse.ArgumentParser:

@@ -7,11 +7,8 @@ Letters
 import hashlib
 import itertools
 import pathlib
-import types
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping
 
-import cv2
 import numpy as np
 
 from vidprior.errors import InputError
@@ -20,61 +17,25 @@ from vidprior.imaging.sampling import sample
 from vidprior.io.footage import PathLike
 from vidprior.tracking.alignment import Alignment
 from vidprior.tracking.background import seems_background
+from vidprior.tracking.following import (
+    Clip,
+    around,
+    between,
+    follow,
+    follow_mask,
+    new_spans,
+    same,
+    shows,
+)
 from vidprior.tracking.given import checked_marks, checked_masks, enlarge, reduced, shrink
-from vidprior.tracking.keeping import FORMAT, Kept
+from vidprior.tracking.keeping import Kept
 from vidprior.tracking.marks import BACKGROUND, OBJECT, correct_mask, shrink_marks
-from vidprior.tracking.pursue import Pursued, pursue
-from vidprior.tracking.rigid import Piece
 from vidprior.tracking.start import find_object, own_motion
+from vidprior.tracking.tracked import Tracked
 
 # Width of the rim around what a correction changes that it changes too, relative to the height.
 _RIM = 1 / 60
-# Below this confidence a mask should be looked at.
-CONFIDENT = 0.6
-# Power of the likeness of colours that makes a confidence: on eight clips, below 0.6, 55 % of the
-# masks overlap the true ones by less than half, and 70 % of those that do are found.
-_SHARPNESS = 5
-
 OnProgress = Callable[[int, int], None]
-
-
-class Tracked(NamedTuple):
-    """The masks of a clip.
-
-    Attributes:
-      masks: [T, h, w] bool.
-      confidence: [T] float32 in [0, 1]; 1 in painted frames, and where the object is absent.
-      painted: the painted masks [h, w] bool, by frame number, or the one found at a point; empty
-        where the object is absent.
-      clip: SHA-256 of the frames at working size; empty if unknown.
-      marks: the marks [h, w] int8, by frame number.
-      doubtful: painted frames in which what is painted cannot be told from what is around it.
-    """
-
-    masks: np.ndarray
-    confidence: np.ndarray
-    painted: Mapping[int, np.ndarray]
-    clip: str = ""
-    marks: Mapping[int, np.ndarray] = types.MappingProxyType({})
-    doubtful: tuple[int, ...] = ()
-
-    @property
-    def weakest(self) -> int | None:
-        """The frame whose painting would help most; None if all masks are confident.
-
-        It is the middle of the longest run of frames below `CONFIDENT`.
-        """
-        runs = [
-            list(run)
-            for weak, run in itertools.groupby(
-                range(len(self.confidence)), lambda t: bool(self.confidence[t] < CONFIDENT)
-            )
-            if weak
-        ]
-        if not runs:
-            return None
-        longest = max(runs, key=len)
-        return longest[len(longest) // 2]
 
 
 def track(
@@ -115,7 +76,7 @@ def track(
         moves; `previous` is of other frames; frames are too small for flow.
     """
     size, small = reduced(frames)
-    clip = _Clip(small, size, hashlib.sha256(small.data).hexdigest(), Alignment(small))
+    clip = Clip(small, size, hashlib.sha256(small.data).hexdigest(), Alignment(small))
     _check_previous(previous, clip)
     starts = checked_masks(painted, len(small), size)
     left = checked_marks(marks or {}, starts, len(small), size)
@@ -127,16 +88,16 @@ def track(
         previous, done = (None, {}) if done else (previous, {})
     left = {number: mark for number, mark in left.items() if number not in done}
     total = sum(
-        len(_between(span, len(small))) * sum(_shows(starts, end) for end in span)
-        for span in _new_spans(starts, previous)
-    ) + sum(len(_around(number, starts, len(small))) for number in left)
+        len(between(span, len(small))) * sum(shows(starts, end) for end in span)
+        for span in new_spans(starts, previous)
+    ) + sum(len(around(number, starts, len(small))) for number in left)
     steps = itertools.count(1)
 
     def on_frame() -> None:
         on_progress(next(steps), total)
 
     kept = Kept(None if keep is None else pathlib.Path(keep))
-    tracked = _follow(clip, starts, previous, on_frame, kept)
+    tracked = follow(clip, starts, previous, on_frame, kept)
     for number, mark in left.items():
         after = _correct(clip, number, tracked.masks[number], mark)
         _carry_on(clip, tracked, number, after, on_frame, kept)
@@ -149,16 +110,7 @@ def track(
     return tracked._replace(marks=dict(marks or {}), doubtful=doubtful)
 
 
-class _Clip(NamedTuple):
-    """The small frames [T, H, W, 3] uint8, the size (h, w) of the clip, SHA-256, motion."""
-
-    small: np.ndarray
-    size: tuple[int, int]
-    digest: str
-    alignment: Alignment
-
-
-def _start(clip: _Clip, marks: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
+def _start(clip: Clip, marks: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
     """The mask of the first frame with a point of the object; its marks are taken out."""
     number = next((n for n, mark in marks.items() if (mark == OBJECT).any()), None)
     if number is None:
@@ -174,7 +126,7 @@ def _start(clip: _Clip, marks: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
     return {number: enlarge(found.astype(np.float32), clip.size) > 0.5}
 
 
-def _doubtful(clip: _Clip, painted: Mapping[int, np.ndarray], number: int) -> bool:
+def _doubtful(clip: Clip, painted: Mapping[int, np.ndarray], number: int) -> bool:
     """Whether background seems to be painted; not asked where the frames around are painted too."""
     if number - 1 in painted and number + 1 in painted:
         return False
@@ -184,7 +136,7 @@ def _doubtful(clip: _Clip, painted: Mapping[int, np.ndarray], number: int) -> bo
     return seems_background(clip.small[number], own, mask)
 
 
-def _correct(clip: _Clip, number: int, mask: np.ndarray, marks: np.ndarray) -> np.ndarray:
+def _correct(clip: Clip, number: int, mask: np.ndarray, marks: np.ndarray) -> np.ndarray:
     """A mask [h, w] bool, corrected by marks [h, w] int8; what is far from them keeps its bits."""
     size = clip.small.shape[1:3]
     before = shrink(mask.astype(np.float32), size) > 0.5
@@ -206,19 +158,13 @@ def _goes_on(
     """Whether a previous result had the same painted masks, and no other marks than these."""
     return (
         previous.painted.keys() == starts.keys()
-        and all(_same(previous.painted[number], mask) for number, mask in starts.items())
-        and all(_same(marks.get(number), mark) for number, mark in previous.marks.items())
+        and all(same(previous.painted[number], mask) for number, mask in starts.items())
+        and all(same(marks.get(number), mark) for number, mark in previous.marks.items())
     )
 
 
-def _around(number: int, starts: Iterable[int], count: int) -> list[int]:
-    """The frames before and after one, up to the next painted ones, without it."""
-    (span,) = (s for s in _spans(starts) if number in _between(s, count))
-    return [other for other in _between(span, count) if other != number]
-
-
 def _carry_on(
-    clip: _Clip,
+    clip: Clip,
     tracked: Tracked,
     number: int,
     after: np.ndarray,
@@ -231,13 +177,13 @@ def _carry_on(
     changed = dilate(differs, size[0] * _RIM)
     tracked.masks[number], tracked.confidence[number] = after, 1
     start = shrink(after.astype(np.float32), size) > 0.5
-    others = _around(number, tracked.painted, len(clip.small))
+    others = around(number, tracked.painted, len(clip.small))
     for direction, numbers in (
         ("forwards", [n for n in others if n > number]),
         ("backwards", [n for n in others if n < number][::-1]),
     ):
         along = [number, *numbers]
-        soft = _pursue(clip, start, along, direction, on_frame, kept).soft
+        soft = follow_mask(clip, start, along, direction, on_frame, kept).soft
         region = changed.astype(np.float32)
         for (before, other), mask in zip(itertools.pairwise(along), soft[1:], strict=True):
             region = sample(region, clip.alignment.shift(other, before).place, outside="zero")
@@ -247,43 +193,7 @@ def _carry_on(
     clip.alignment.forget()
 
 
-def _follow(
-    clip: _Clip,
-    starts: Mapping[int, np.ndarray],
-    previous: Tracked | None,
-    on_frame: Callable[[], None],
-    kept: Kept,
-) -> Tracked:
-    """Masks for all frames from masks [h, w] bool of some."""
-    reduced_starts = {
-        number: shrink(mask.astype(np.float32), clip.small.shape[1:3]) > 0.5
-        for number, mask in starts.items()
-        if mask.any()
-    }
-    for number, mask in reduced_starts.items():
-        if not mask.any():
-            raise InputError(f"painted frame {number}: what is painted is too small to track")
-    result = np.zeros((len(clip.small), *clip.size), bool)
-    confidence = np.zeros(len(clip.small), np.float32)
-    for number, mask in starts.items():
-        result[number], confidence[number] = mask, 1
-    new = _new_spans(starts, previous)
-    for span in _spans(starts):
-        inner = _between(span, len(clip.small))
-        if span not in new and previous is not None:
-            result[inner], confidence[inner] = previous.masks[inner], previous.confidence[inner]
-        elif not reduced_starts.keys() & {*span}:
-            confidence[inner] = 1  # absent, as was said
-        elif inner:
-            soft, found = _track_span(clip, reduced_starts, span, on_frame, kept)
-            clip.alignment.forget()
-            confidence[inner] = found
-            for number, mask in zip(inner, soft, strict=True):
-                result[number] = enlarge(mask.astype(np.float32), clip.size) > 0.5
-    return Tracked(result, confidence, dict(sorted(starts.items())), clip.digest)
-
-
-def _check_previous(previous: Tracked | None, clip: _Clip) -> None:
+def _check_previous(previous: Tracked | None, clip: Clip) -> None:
     if previous is None:
         return
     shape = (len(clip.small), *clip.size)
@@ -297,97 +207,3 @@ def _check_previous(previous: Tracked | None, clip: _Clip) -> None:
             "the previous result was tracked in other frames: give the result of the same clip, or "
             "none"
         )
-
-
-Span = tuple[int | None, int | None]
-
-
-def _spans(numbers: Iterable[int]) -> list[Span]:
-    """Stretches between painted frames; None at the ends of the clip."""
-    ends: list[int | None] = [None, *sorted(numbers), None]
-    return list(itertools.pairwise(ends))
-
-
-def _between(span: Span, count: int) -> list[int]:
-    begin, end = span
-    return list(range(0 if begin is None else begin + 1, count if end is None else end))
-
-
-def _shows(starts: Mapping[int, np.ndarray], end: int | None) -> bool:
-    """Whether the object is painted at the end of a stretch."""
-    return end is not None and bool(starts[end].any())
-
-
-def _new_spans(starts: Mapping[int, np.ndarray], previous: Tracked | None) -> list[Span]:
-    """The stretches that are not as in a previous result."""
-    return [
-        span
-        for span in _spans(starts)
-        if previous is None
-        or span not in _spans(previous.painted)
-        or not all(
-            _same(previous.painted[number], starts[number]) for number in span if number is not None
-        )
-    ]
-
-
-def _same(one: np.ndarray | None, other: np.ndarray) -> bool:
-    return one is not None and np.array_equal(one, other)
-
-
-def _track_span(
-    clip: _Clip,
-    painted: Mapping[int, np.ndarray],
-    span: Span,
-    on_frame: Callable[[], None],
-    kept: Kept,
-) -> tuple[Iterator[np.ndarray], np.ndarray]:
-    """Soft masks [H, W] and confidence [n] of the frames between two painted ones.
-
-    `painted` has no mask where the object is absent.
-    """
-    inner = _between(span, len(clip.small))
-    begin, end = span
-    weights, found = [], []
-    for start, numbers in ((begin, inner), (end, inner[::-1])):
-        if start is None or start not in painted:  # the end of the clip, or the object is absent
-            continue
-        mask = painted[start]
-        direction = "forwards" if start == begin else "backwards"
-        one = _pursue(clip, mask, [start, *numbers], direction, on_frame, kept)
-        order = slice(1, None) if start == begin else slice(None, 0, -1)
-        found.append(Pursued(one.soft[order], one.likeness[order]))
-        distance = np.abs(np.array(inner) - start)
-        weights.append(found[-1].likeness / distance)
-    weight = np.stack(weights) / np.maximum(np.sum(weights, axis=0), 1e-6)
-    like = (weight * np.stack([one.likeness for one in found])).sum(axis=0)
-    return _mean(weight, [one.soft for one in found]), like**_SHARPNESS
-
-
-def _mean(weight: np.ndarray, parts: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
-    """The mean [H, W] float32 of each frame's soft masks, parts [n, H, W], weights [parts, n]."""
-    for number, shares in enumerate(weight.T):
-        soft = np.stack([part[number] for part in parts]).astype(np.float32)
-        yield (shares[:, None, None] * soft).sum(axis=0).astype(np.float32)
-
-
-def _pursue(
-    clip: _Clip,
-    mask: np.ndarray,
-    numbers: list[int],
-    direction: str,
-    on_frame: Callable[[], None],
-    kept: Kept,
-) -> Pursued:
-    """Follows a mask [H, W] bool of the first frame through the others."""
-    piece = Piece(mask, numbers[0], clip.small, clip.alignment.flow)
-    return pursue(
-        clip.small, clip.alignment, mask, numbers, piece, on_frame=on_frame, kept=kept,
-        name=_name(clip, numbers[0], mask, direction),
-    )  # fmt: skip
-
-
-def _name(clip: _Clip, start: int, mask: np.ndarray, direction: str) -> str:
-    """A digest of all that following a mask depends on."""
-    said = f"{FORMAT} {cv2.__version__} {clip.digest} {mask.shape} {start} {direction} "
-    return hashlib.sha256(said.encode() + np.packbits(mask).tobytes()).hexdigest()[:32]

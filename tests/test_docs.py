@@ -81,6 +81,11 @@ MAKING = [case for case in ALL if case[1][0] == "make"]
 SCRIPTS = [case for case in ALL if any(word.endswith(".py") for word in case[1][1:2])]
 
 
+def field_of(flag: str) -> str:
+    """`loss.flow` of `--config.loss.flow=0`."""
+    return flag.removeprefix("--config.").partition("=")[0]
+
+
 def test_there_are_commands_to_check():
     """The patterns above still find what they look for."""
     readme = [words for path, words in ALL if path.name == "README.md"]
@@ -129,8 +134,17 @@ def test_scripts_exist_and_know_their_flags():
     def check(case):
         script, words = case[1][1], case[1][2:]
         assert (ROOT / script).is_file()
-        known = set(re.findall(r'add_argument\(\s*"(--[a-z][\w-]*)"', (ROOT / script).read_text()))
-        assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known
+        text = (ROOT / script).read_text()
+        known = set(re.findall(r'add_argument\(\s*"(--[a-z][\w-]*)"', text))
+        if "engines.add_flags" in text:
+            engines = (ROOT / "vidprior/batch/engines.py").read_text()
+            known |= set(re.findall(r'add\("(--[a-z]+)"', engines))
+        flags = [word for word in words if word.startswith("--")]
+        if "_command.overrides" in text:
+            fields = [flag for flag in flags if flag.startswith("--config.")]
+            check_overrides(load("base"), [field_of(flag) for flag in fields])
+            flags = [flag for flag in flags if flag not in fields]
+        assert {flag.partition("=")[0] for flag in flags} <= known
 
     assert_each(check, SCRIPTS, name=name)
 

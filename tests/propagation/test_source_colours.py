@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from vidprior.imaging import geometry
-from vidprior.propagation.source_colours import Detail, add_detail, trace_frame
+from vidprior.propagation.source_colours import Detail, add_detail, coherence, trace_frame
 from vidprior.types import Origins, Propagated
 
 SOURCE, SIZE = (120, 200), (60, 100)
@@ -168,5 +168,45 @@ def test_a_frame_is_traced_by_its_own_rows():
     assert found.frame[2, 2:4, 0].tolist() == [3, 4]
     assert found.place[2, 2:4, 0].tolist() == [[6, 7], [8, 9]]
     assert (found.frame >= 0).sum() == 2
-    assert np.allclose(found.share, 1)
     assert trace_frame(propagated._replace(origins=None), hole, 2, np.ones((4, 5))) is None
+
+
+def row_of_origins(frames, columns, weights=None):
+    """A hole of one row, from column 1 on, and the origins of its pixels."""
+    frame = np.array(frames, np.int32)
+    place = np.zeros((*frame.shape, 2), np.float32)
+    place[..., 0] = columns
+    weight = np.ones(frame.shape) if weights is None else np.array(weights)
+    hole = np.zeros((3, len(frame) + 2), bool)
+    hole[1, 1:-1] = True
+    return Origins(frame, place, weight.astype(np.float32)), hole
+
+
+def test_coherence_by_hand():
+    """Pixels 1 to 5: 1 and 2 from one place, 3 and 4 by half, 5 from another frame."""
+    frames = [[7, -1], [7, -1], [7, 8], [7, 8], [9, -1]]
+    columns = [[11, 0], [12.5, 0], [30, 33], [20, 34], [15, 0]]
+    weights = [[2, 0], [2, 0], [3, 1], [3, 1], [4, 0]]
+    found = coherence(*row_of_origins(frames, columns, weights))
+    assert found[1, 1:6].tolist() == [1, 0.5, 0.125, 0.125, 0]
+    assert (np.delete(found, 1, axis=0) == 1).all()
+
+
+def test_a_pixel_alone_is_coherent():
+    assert coherence(*row_of_origins([[3]], [[20]])).min() == 1
+
+
+@pytest.mark.parametrize(("chaos", "shown"), [(0.0, 1.0), (20.0, 0.0)])
+def test_detail_is_shown_where_neighbours_come_from_one_place(chaos, shown):
+    random = np.random.default_rng(0)
+    hole = np.zeros((1, 30, 40), bool)
+    hole[0, 5:25, 5:35] = True
+    y, x = np.nonzero(hole[0])
+    place = np.stack([x + 9, y], axis=-1)[:, None] + chaos * random.random((len(y), 1, 2))
+    origins = Origins(
+        np.zeros((len(y), 1), np.int32), place.astype(np.float32), np.ones((len(y), 1), np.float32)
+    )
+    nothing = np.zeros(hole.shape, np.float16)
+    propagated = Propagated(np.zeros((*hole.shape, 3), np.uint8), nothing, hole & False, origins)
+    found = trace_frame(propagated, hole, 0, np.ones(hole.shape[1:]))
+    np.testing.assert_allclose(found.share[hole[0]], shown, atol=0.01)

@@ -31,6 +31,10 @@ _LEAST = 0.01
 _KNOWN = 0.999
 # Displacements that differ by less belong to one surface, in pixels at training size.
 _ALIKE = 0.75
+# Coherence below which no detail is shown, and above which all is.
+_COHERENT = (0.3, 0.6)
+# Standard deviation of its mean, in pixels at training size.
+_FEW = 1.5
 # Standard deviation of the colour correction, in pixels at training size.
 _CORRECTION = 0.7
 # Distance over which the correction at the border falls to 1 / e, relative to the height of the
@@ -63,7 +67,8 @@ def trace_frame(
       propagated: of the clip.
       hole: [T, H, W] bool.
       number: of the frame in the clip; origins use the same numbers.
-      share: [H, W] in [0, 1], weight of propagated pixels in the result.
+      share: [H, W] in [0, 1], weight of propagated pixels in the result. It is lowered where the
+        origins of neighbours lie all over the clip: their colours would be confetti.
     """
     if propagated.origins is None:
         return None
@@ -76,9 +81,46 @@ def trace_frame(
     place = np.zeros((*missing.shape, kept, 2), np.float32)
     weight = np.zeros((*missing.shape, kept), np.float32)
     frame[missing], place[missing], weight[missing] = origins
+    share = share * _fade(coherence(origins, missing), missing)
     # At source size the hole may extend beyond the hole at training size.
     around = normalized_blur(share.astype(np.float32)[..., None], missing, 1.0)[..., 0]
     return Detail(frame, place, weight, np.where(missing, share, around).astype(np.float32))
+
+
+def coherence(origins: Origins, missing: np.ndarray) -> np.ndarray:
+    """How far neighbours come from one place.
+
+    Args:
+      origins: of the n pixels of a frame's hole, M each.
+      missing: [H, W] bool, the hole.
+
+    Returns:
+      [H, W] float32 in [0, 1]: of a pixel's neighbours in the hole, the mean share of its weight
+      that comes from a frame of theirs with a displacement alike; 1 without any, and outside.
+    """
+    frame, place, weight = origins
+    y, x = np.nonzero(missing)
+    row = np.full(np.add(missing.shape, 2), -1)
+    row[1:-1, 1:-1][missing] = np.arange(len(y))
+    moved = place - np.stack([x, y], axis=-1)[:, None]
+    alike, total = np.zeros(len(y)), np.zeros(len(y))
+    for down, right in ((d, r) for d in (0, 1, 2) for r in (0, 1, 2) if (d, r) != (1, 1)):
+        near = row[y + down, x + right]
+        same = (frame[:, :, None] == frame[near][:, None]) & (frame[:, :, None] >= 0)
+        apart = np.abs(moved[:, :, None] - moved[near][:, None]).max(axis=-1)
+        shared = (weight * (same & (apart < _ALIKE)).any(axis=-1)).sum(axis=-1)
+        alike += np.where(near >= 0, shared, 0)
+        total += np.where(near >= 0, weight.sum(axis=-1), 0)
+    result = np.ones(missing.shape, np.float32)
+    result[missing] = np.divide(alike, total, out=np.ones_like(alike), where=total > 0)
+    return result
+
+
+def _fade(coherent: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """[H, W] in [0, 1]: 0 where hardly a neighbour agrees, on average over a few pixels."""
+    mean = normalized_blur(coherent[..., None], missing, _FEW)[..., 0]
+    low, high = _COHERENT
+    return np.clip((mean - low) / (high - low), 0, 1)
 
 
 def add_detail(

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import ScalarFormatter
 
 from vidprior.evaluation.convergence import means
 
@@ -103,7 +104,8 @@ def quality_against_visits(
                 ax.plot([stage["visits"] for stage in stages], values, color=colour, alpha=0.3)
             mean = means(runs, measure)
             ax.plot(list(mean), list(mean.values()), color=colour, linewidth=2, label=name)
-        ax.set_xscale("log")
+        ax.set_xscale("log", base=2)
+        ax.xaxis.set_major_formatter(ScalarFormatter())
         _label(ax, "times that a frame was trained on", measure)
     axes[0].legend()
     return figure

@@ -22,6 +22,7 @@ NOT_RUN = {
     ".venv-pwcnet/bin/python": "wants PyTorch; third_party/pwcnet_torch/tests runs it",
     ".venv/bin/python tools/benchmark.py": "wants PyTorch; test_benchmark.py runs it without",
     "python tools/gpu_report.py": "wants a GPU and PyTorch; test_gpu_report.py runs it without",
+    ".venv/bin/python tools/convergence.py": "takes an hour; test_convergence_command.py runs it",
     ".venv/bin/python tools/figures.py similarity": "wants five scales; "
     "test_figures_command.py runs it",
     ".venv/bin/python -m pip install": "fetches packages",

@@ -45,7 +45,7 @@ def lay_out(folder, command):
         (folder / name).symlink_to("clip.mp4")
     for name in ("m1", "m2", "m3", "m4", "m5", "MASK"):
         (folder / name).symlink_to("masks")
-    for name in ("c", "tennis", "bmx-trees"):
+    for name in ("c", "tennis", "bmx-trees", "goat", "camel"):
         (folder / name).symlink_to(".")
 
 

@@ -19,10 +19,11 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import _batch
 import _command
 
 from vidprior import console
-from vidprior.batch import conduct, engines, manifest
+from vidprior.batch import engines, manifest
 from vidprior.batch.job import Job
 from vidprior.errors import InputError
 from vidprior.evaluation import ablation, compose, protocols, tables
@@ -164,20 +165,7 @@ def run_missing(
     if not asked:
         return
     engines.check_flags(flags)
-    folder = flags.output.absolute() / "batch"
-    with conduct.locked(folder):
-        jobs = conduct.conduct(
-            asked,
-            engines.open_engine(flags, folder / "logs"),
-            output=folder,
-            scratch="",
-            retry_failed=True,
-            about={"set": str(flags.set)},
-            on_done=done,
-        )
-    failed = [job for job in jobs if job.state == "failed"]
-    if failed:
-        raise InputError(f"{failed[0].row.name}: {failed[0].error} ({len(failed)} runs failed)")
+    _batch.run(asked, flags, folder=flags.output.absolute() / "batch", on_done=done)
 
 
 def write(

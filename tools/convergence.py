@@ -17,10 +17,12 @@ import sys
 import time
 from typing import Any
 
+import _batch
 import _command
 
 from vidprior import console
-from vidprior.batch import conduct, engines, manifest
+from vidprior.batch import engines, manifest
+from vidprior.batch.job import Job
 from vidprior.errors import InputError
 from vidprior.evaluation import ablation, compose, convergence, protocols, tables
 from vidprior.run.workdir import write_json
@@ -135,24 +137,11 @@ def run_stage(flags: argparse.Namespace, chosen: list[Cell], cells: list[Cell]) 
         rows.append(row)
     owners = {row.name: cell for row, cell in zip(rows, chosen, strict=True)}
 
-    def done(job: Any) -> None:
+    def done(job: Job) -> None:
         owners[job.row.name].add(job.row.workdir, job.seconds)
         write_curves(flags.output, cells)
 
-    folder = flags.output.absolute() / "batch"
-    with conduct.locked(folder):
-        jobs = conduct.conduct(
-            rows,
-            engines.open_engine(flags, folder / "logs"),
-            output=folder,
-            scratch="",
-            retry_failed=True,
-            about={"set": str(flags.set)},
-            on_done=done,
-        )
-    failed = [job for job in jobs if job.state == "failed"]
-    if failed:
-        raise InputError(f"{failed[0].row.name}: {failed[0].error} ({len(failed)} runs failed)")
+    _batch.run(rows, flags, folder=flags.output.absolute() / "batch", on_done=done)
 
 
 def write_curves(folder: pathlib.Path, cells: list[Cell]) -> None:

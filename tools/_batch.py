@@ -7,6 +7,20 @@ from collections.abc import Callable, Sequence
 from vidprior.batch import conduct, engines, manifest
 from vidprior.batch.job import Job
 from vidprior.errors import InputError
+from vidprior.evaluation import ablation
+
+
+def row(run: ablation.Run, clip: ablation.BenchmarkClip, *, number: int) -> manifest.Row:
+    """The row of a batch that makes a run of a clip."""
+    folder = clip.folder.absolute()
+    return manifest.Row(
+        number=number,
+        name=run.name,
+        video=str(folder / "frames"),
+        mask=str(folder / "masks"),
+        workdir=str(run.workdir),
+        flags=run.flags,
+    )
 
 
 def run(

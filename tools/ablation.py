@@ -140,14 +140,7 @@ def run_missing(
     owners, left = {}, {}
     for number, (system, clip) in enumerate(missing):
         for run in ablation.runs(system, clip, output=flags.output.absolute()):
-            row = manifest.Row(
-                number=len(asked) + 1,
-                name=run.name,
-                video=str(clip.folder.absolute() / "frames"),
-                mask=str(clip.folder.absolute() / "masks"),
-                workdir=str(run.workdir),
-                flags=run.flags,
-            )
+            row = _batch.row(run, clip, number=len(asked) + 1)
             try:
                 manifest.check(row, asked)
             except InputError as error:

@@ -83,15 +83,8 @@ class Cell:
         workdir = run.workdir / f"seed{self.seed}"
         if convergence.begins_anew(self.system):
             workdir = workdir / f"passes{self.passes()}"
-        folder = self.clip.folder.absolute()
-        return manifest.Row(
-            number=number,
-            name=f"{self.name} {self.passes()}",
-            video=str(folder / "frames"),
-            mask=str(folder / "masks"),
-            workdir=str(workdir),
-            flags=run.flags,
-        )
+        run = run._replace(name=f"{self.name} {self.passes()}", workdir=workdir)
+        return _batch.row(run, self.clip, number=number)
 
     def add(self, workdir: str, seconds: float) -> None:
         """Measures the stage that has ended."""
@@ -144,6 +137,13 @@ def run_stage(flags: argparse.Namespace, chosen: list[Cell], cells: list[Cell]) 
     _batch.run(rows, flags, folder=flags.output.absolute() / "batch", on_done=done)
 
 
+def by_system(
+    cells: list[Cell], systems: list[ablation.System]
+) -> list[tuple[ablation.System, list[Cell]]]:
+    """The cells of each system."""
+    return [(s, [cell for cell in cells if cell.system.name == s.name]) for s in systems]
+
+
 def write_curves(folder: pathlib.Path, cells: list[Cell]) -> None:
     """Writes curves.json."""
     found = {cell.name: cell.stages for cell in cells if cell.stages}
@@ -157,21 +157,23 @@ def write(folder: pathlib.Path, cells: list[Cell], systems: list[ablation.System
 
     write_curves(folder, cells)
     curves = {
-        system.name: {cell.name: cell.stages for cell in cells if cell.system.name == system.name}
-        for system in systems
+        system.name: {cell.name: cell.stages for cell in own}
+        for system, own in by_system(cells, systems)
     }
     figures.quality_against_visits(curves, SHOWN).savefig(folder / "curves.png", dpi=100)
 
 
 def table(cells: list[Cell], systems: list[ablation.System]) -> str:
     """A row for each system: the last stage that all its cells reached."""
+    from vidprior.evaluation import figures
+
     rows = []
-    for system in systems:
-        own = {cell.name: cell.stages for cell in cells if cell.system.name == system.name}
-        found = {name: convergence.means(own, name) for name in SHOWN}
+    for system, own in by_system(cells, systems):
+        stages = {cell.name: cell.stages for cell in own}
+        found = {name: figures.mean_over_runs(stages, name) for name in SHOWN}
         if found["psnr_hole"]:
             last = max(found["psnr_hole"])
-            rising = sum(cell.rises() for cell in cells if cell.system.name == system.name)
+            rising = sum(cell.rises() for cell in own)
             rows.append((system.name, [last, rising, *(found[name].get(last) for name in SHOWN)]))
     return tables.format_table(("visits", "rising", *SHOWN), rows)
 

@@ -88,6 +88,21 @@ def clip(once, command):
     )
 
 
+@pytest.fixture
+def compose(command, clip, tmp_path):
+    """Composes from the clip with known answer at 48x32; returns the folder."""
+
+    def run(kind, name, *words):
+        given = [kind, "--background", clip.truth_folder, "--masks", clip.masks_folder, *words,
+                 "--size=48x32", f"--output={tmp_path / name}"]  # fmt: skip
+        tool = [sys.executable, str(ROOT / "tools/compose.py")]
+        made = command.execute([*tool, *map(str, given)])
+        assert made.returncode == 0, made.stderr
+        return tmp_path / name
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def trained(once, command, clip):
     """The work directory of an uninterrupted run of `TINY`. Not to be changed."""

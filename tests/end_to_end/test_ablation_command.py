@@ -15,13 +15,9 @@ SHRUNK = (*(flag for flag in SMALLEST if "video." not in flag), "--size=48x32")
 
 
 @pytest.fixture
-def composed(command, clip, tmp_path):
-    words = ["set", "--background", clip.truth_folder, "--masks", clip.masks_folder,
-             clip.masks_folder / "00005.png", "--masks-per-background=2", "--frames=6",
-             "--size=48x32", f"--output={tmp_path / 'set'}"]  # fmt: skip
-    made = command.execute([sys.executable, str(ROOT / "tools/compose.py"), *map(str, words)])
-    assert made.returncode == 0, made.stderr
-    return tmp_path / "set"
+def composed(compose, clip):
+    other = clip.masks_folder / "00005.png"
+    return compose("set", "set", other, "--masks-per-background=2", "--frames=6")
 
 
 @pytest.mark.long

@@ -13,13 +13,8 @@ SHRUNK = [flag for flag in SMALLEST if "video." not in flag and "schedule." not 
 
 
 @pytest.fixture
-def composed(command, clip, tmp_path):
-    words = ["clip", "--background", clip.truth_folder, "--masks", clip.masks_folder,
-             "--start=0", "--mask-start=0", "--frames=4", "--size=48x32",
-             f"--output={tmp_path / 'clip'}"]  # fmt: skip
-    made = command.execute([sys.executable, str(ROOT / "tools/compose.py"), *map(str, words)])
-    assert made.returncode == 0, made.stderr
-    return tmp_path / "clip"
+def composed(compose):
+    return compose("clip", "clip", "--start=0", "--mask-start=0", "--frames=4")
 
 
 @pytest.mark.long

@@ -48,13 +48,3 @@ def test_stages_are_fields_of_their_configuration(system):
 )
 def test_when_a_curve_rises(curve, rising):
     assert convergence.rises(curve) == rising
-
-
-def test_means_are_of_what_all_cells_reached():
-    cells = {
-        "a": [{"visits": 1, "m": 1.0}, {"visits": 2, "m": 3.0}, {"visits": 4, "m": 9.0}],
-        "b": [{"visits": 1, "m": 3.0}, {"visits": 2, "m": 4.0}, {"visits": 4, "m": None}],
-    }
-    assert convergence.means(cells, "m") == {1: 2.0, 2: 3.5}
-    assert convergence.means({}, "m") == {}
-    assert convergence.means({"a": [], "b": cells["b"]}, "m") == {}

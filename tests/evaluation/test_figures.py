@@ -57,6 +57,16 @@ def test_clips_of_equal_complexity_share_a_threshold():
     assert (thresholds.tolist(), means.tolist()) == ([1, 2], [20, 25])
 
 
+def test_means_are_of_what_all_cells_reached():
+    cells = {
+        "a": [{"visits": 1, "m": 1.0}, {"visits": 2, "m": 3.0}, {"visits": 4, "m": 9.0}],
+        "b": [{"visits": 1, "m": 3.0}, {"visits": 2, "m": 4.0}, {"visits": 4, "m": None}],
+    }
+    assert figures.mean_over_runs(cells, "m") == {1: 2.0, 2: 3.5}
+    assert figures.mean_over_runs({}, "m") == {}
+    assert figures.mean_over_runs({"a": [], "b": cells["b"]}, "m") == {}
+
+
 def test_quality_against_visits_draws_runs_and_their_mean():
     stages = [{"visits": 100, "m": 20.0}, {"visits": 200, "m": 22.0}]
     longer = [*({**stage, "m": stage["m"] + 2} for stage in stages), {"visits": 400, "m": 30.0}]

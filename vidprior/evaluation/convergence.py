@@ -6,7 +6,7 @@ number of passes; a pass visits each frame about `UPDATES` times.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from vidprior import configuration
@@ -70,25 +70,6 @@ def rises(curve: Sequence[float], *, gain: float = LEAST_GAIN, patience: int = P
         else:
             since += 1
     return since < patience
-
-
-def means(cells: Mapping[str, Sequence[Mapping[str, Any]]], measure: str) -> dict[int, float]:
-    """The mean over cells at each number of visits that all of them reached.
-
-    Args:
-      cells: the stages of each clip and seed of a system: `visits` and measures, None for one that
-        the clip does not have.
-      measure: its name.
-
-    Returns:
-      {visits: mean}, ascending.
-    """
-    curves = [
-        {int(stage["visits"]): stage[measure] for stage in stages if stage[measure] is not None}
-        for stages in cells.values()
-    ]
-    shared = set.intersection(*(set(curve) for curve in curves)) if curves else set()
-    return {at: sum(curve[at] for curve in curves) / len(curves) for at in sorted(shared)}
 
 
 def _windows(frames: int) -> int:

@@ -13,8 +13,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import ScalarFormatter
 
-from vidprior.evaluation.convergence import means
-
 # Axis labels of measures.
 LABELS = {
     "psnr_full": "PSNR, full frame (dB)",
@@ -102,13 +100,34 @@ def quality_against_visits(
             for stages in runs.values():
                 values = [stage[measure] for stage in stages]
                 ax.plot([stage["visits"] for stage in stages], values, color=colour, alpha=0.3)
-            mean = means(runs, measure)
+            mean = mean_over_runs(runs, measure)
             ax.plot(list(mean), list(mean.values()), color=colour, linewidth=2, label=name)
         ax.set_xscale("log", base=2)
         ax.xaxis.set_major_formatter(ScalarFormatter())
         _label(ax, "times that a frame was trained on", measure)
     axes[0].legend()
     return figure
+
+
+def mean_over_runs(
+    runs: Mapping[str, Sequence[Mapping[str, Any]]], measure: str
+) -> dict[int, float]:
+    """The mean over runs at each number of visits that all of them reached.
+
+    Args:
+      runs: the stages of each clip and seed of a system: `visits` and measures, None for one that
+        the clip does not have.
+      measure: its name.
+
+    Returns:
+      {visits: mean}, ascending.
+    """
+    curves = [
+        {int(stage["visits"]): stage[measure] for stage in stages if stage[measure] is not None}
+        for stages in runs.values()
+    ]
+    shared = set.intersection(*(set(curve) for curve in curves)) if curves else set()
+    return {at: sum(curve[at] for curve in curves) / len(curves) for at in sorted(shared)}
 
 
 def mean_above(

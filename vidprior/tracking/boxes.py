@@ -8,7 +8,7 @@ from vidprior.errors import InputError
 from vidprior.io.footage import Footage
 from vidprior.tracking.alignment import Alignment
 from vidprior.tracking.given import enlarge, reduced, shrink
-from vidprior.tracking.marks import shrink_marks
+from vidprior.tracking.marks import box_slices, shrink_marks
 from vidprior.tracking.start import NEAR, find_object, own_motion
 
 Box = tuple[float, float, float, float]
@@ -30,9 +30,7 @@ def box_masks(boxes: Mapping[int, Box], count: int, size: tuple[int, int]) -> np
     masks = np.zeros((count, *size), bool)
     for frame, mask in enumerate(masks):
         left, top, width, height = (float(np.interp(frame, numbers, side)) for side in sides)
-        rows = slice(max(0, round(top)), max(0, round(top + height)))
-        columns = slice(max(0, round(left)), max(0, round(left + width)))
-        mask[rows, columns] = True
+        mask[box_slices((left, top, width, height))] = True
     return masks
 
 

@@ -1,22 +1,24 @@
-"""Keeps what was tracked, so that an interrupted command goes on, and a correction needs less.
+"""Keeps what was tracked, so that an interrupted command resumes, and a correction needs less.
 
 A file holds how far a mask was followed from one frame in one direction: the masks, and the state
 of the tracker after the last one. Its name is a digest of all that they depend on.
 """
 
 import pathlib
-import zipfile
-import zlib
 from collections.abc import Mapping
 
 import numpy as np
 
+from vidprior.errors import InputError
 from vidprior.io.files import replacing
+from vidprior.io.npz import load_all
 
 # Changes with how masks are followed, so that older states are not taken for newer ones.
 FORMAT = 1
 # A state is written after so many frames.
 EVERY = 20
+# A state that would take more memory is not read.
+_MOST_BYTES = 2**30
 
 
 class Kept:
@@ -34,9 +36,8 @@ class Kept:
         path = self._folder / f"{name}.npz"
         self._used.add(path)
         try:
-            with np.load(path, allow_pickle=False) as stored:
-                return {key: stored[key] for key in stored.files}
-        except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error):
+            return load_all(path, max_bytes=_MOST_BYTES)
+        except InputError:
             return {}
 
     def save(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:

@@ -29,6 +29,13 @@ _WEIGHT = 0.5
 Place = tuple[float, float] | tuple[float, float, float, float]
 
 
+def box_slices(box: tuple[float, float, float, float]) -> tuple[slice, slice]:
+    """The rows and columns of a box (left, top, width, height), without what lies before 0."""
+    left, top, width, height = box
+    rows = slice(max(0, round(top)), max(0, round(top + height)))
+    return rows, slice(max(0, round(left)), max(0, round(left + width)))
+
+
 def draw_marks(places: Sequence[tuple[int, Place]], size: tuple[int, int]) -> np.ndarray:
     """Draws points and boxes.
 
@@ -49,9 +56,7 @@ def draw_marks(places: Sequence[tuple[int, Place]], size: tuple[int, int]) -> np
             cv2.circle(drawn, centre, radius, 1, -1)
             marks[drawn > 0] = kind
         else:
-            left, top, width, height = place
-            rows = slice(max(0, round(top)), max(0, round(top + height)))
-            marks[rows, max(0, round(left)) : max(0, round(left + width))] = kind
+            marks[box_slices(place)] = kind
     return marks
 
 

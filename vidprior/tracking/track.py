@@ -100,7 +100,7 @@ def track(
     tracked = follow(clip, starts, previous, on_frame, kept)
     for number, mark in left.items():
         after = _correct(clip, number, tracked.masks[number], mark)
-        _carry_on(clip, tracked, number, after, on_frame, kept)
+        _propagate_correction(clip, tracked, number, after, on_frame, kept)
     for number, mark in (marks or {}).items():
         if number not in starts:
             masks = tracked.masks
@@ -163,7 +163,7 @@ def _goes_on(
     )
 
 
-def _carry_on(
+def _propagate_correction(
     clip: Clip,
     tracked: Tracked,
     number: int,

@@ -35,6 +35,14 @@ def test_beyond_the_sides_is_the_edge_or_zero():
     assert beyond[1] == pytest.approx(IMAGE[4, 6] / 2)
 
 
+def test_a_list_of_points_may_be_of_any_length():
+    places = np.random.default_rng(1).uniform(0, 4, (70_000, 1, 2)).astype(np.float32)
+    found = sample(IMAGE, places)
+    assert found.shape == (70_000, 1, 3)
+    assert np.array_equal(found[-5:], sample(IMAGE, places[-5:]))
+    assert np.array_equal(found, sample(IMAGE, places.reshape(700, 100, 2)).reshape(-1, 1, 3))
+
+
 def test_the_nearest_known_pixel_fills_all_others():
     values = np.array([[[1, 2], [0, 0], [0, 0], [5, 6]], [[0, 0], [0, 0], [0, 0], [0, 0]]])
     known = values.any(axis=-1)

@@ -47,6 +47,18 @@ def test_the_mask_follows_a_shape_that_changes(clip):
     assert found.weakest is None
 
 
+def test_an_object_that_covers_most_of_a_tall_picture_is_followed():
+    random = np.random.default_rng(1)
+    ground, skin = (
+        cv2.GaussianBlur(random.integers(*range_, (384, 216, 3), np.uint8), (0, 0), 2)
+        for range_ in ((0, 120), (130, 256))
+    )
+    truth = np.zeros((2, 384, 216), bool)
+    truth[0, 30:350, 20:170] = truth[1, 30:350, 24:174] = True  # more than 2**15 pixels
+    frames = np.where(truth[..., None], np.stack([skin, np.roll(skin, 4, axis=1)]), ground)
+    assert overlaps(track(frames, {0: truth[0]}).masks, truth).min() > 0.95
+
+
 def test_the_same_bits_again_and_frames_may_come_one_by_one(clip):
     frames, truth = clip
     one, other = track(frames, {4: truth[4]}), track(iter(frames), {4: truth[4]})

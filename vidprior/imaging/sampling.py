@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 
 _BORDERS = {"edge": cv2.BORDER_REPLICATE, "zero": cv2.BORDER_CONSTANT}
+# OpenCV samples at fewer rows of places at a time than a short integer counts.
+_MOST_ROWS = 2**15 - 2
 
 
 def grid(rows: slice, columns: slice) -> np.ndarray:
@@ -28,7 +30,7 @@ def sample(
 
     Args:
       image: [H, W, ...] uint8 or float32.
-      places: [h, w, 2] float32.
+      places: [h, w, 2] float32; any number of rows, such as a list of points [n, 1, 2].
       cubic: interpolate between 16 pixels instead of 4.
       outside: values outside the picture: its 'edge' repeated, or 'zero'.
 
@@ -36,8 +38,11 @@ def sample(
       [h, w, ...], of the picture's dtype.
     """
     method = cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR
-    x, y = places[..., 0], places[..., 1]
-    return cv2.remap(image, x, y, method, borderMode=_BORDERS[outside])
+    parts = [
+        cv2.remap(image, part[..., 0], part[..., 1], method, borderMode=_BORDERS[outside])
+        for part in np.split(places, range(_MOST_ROWS, len(places), _MOST_ROWS))
+    ]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def fill_nearest(values: np.ndarray, known: np.ndarray) -> np.ndarray:

@@ -57,7 +57,8 @@ def stop_before_training(command, clip, workdir, number):
     return code, told
 
 
-@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("seed", [0, 1])
 def test_a_killed_run_goes_on_to_the_same_bits(seed, trained, command, clip, tmp_path):
     moment = random.Random(seed)
     reached = moment.choice([8, 10, 16, 20])

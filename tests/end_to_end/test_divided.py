@@ -291,6 +291,7 @@ def test_a_small_hole_is_trained_on_at_the_source_s_resolution(command, large, t
     assert_one_error(refused, "the truth is 80x60, the source was 160x120")
 
 
+@pytest.mark.long
 def test_segments_that_are_seen_otherwise_are_blended_too(command, large, tmp_path):
     """Each around its own part of the path, at its own scale."""
     workdir = tmp_path / "run"

@@ -197,6 +197,7 @@ def rerun_with_learning_rate(command, clip, workdir, value, *overrides):
     return command(*TINY, *clip.inputs, f"--workdir={workdir}", rate, *overrides)
 
 
+@pytest.mark.long
 def test_a_diverging_run_stops_and_its_last_good_checkpoint_renders(
     trained, command, clip, copy_of_trained
 ):

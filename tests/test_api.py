@@ -17,10 +17,10 @@ T, SIZE = 7, (40, 60)
 
 
 def tiny(**fields):
-    """One pass over a clip of seven frames at 32x48: five updates."""
+    """One pass over a clip of seven frames at 32x48: five updates, of a network without scales."""
     config = load("dip_vid")
     config.video.height, config.video.width, config.mask.dilate = 32, 48, 2
-    config.model.channels = (8,)
+    config.model.channels = ()
     config.window.length = 3
     config.schedule.num_passes = config.schedule.updates_per_window = 1
     config.render.feather = 2.0

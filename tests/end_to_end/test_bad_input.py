@@ -105,7 +105,7 @@ def test_video_that_breaks_off(refuses, cut_video):
 def test_video_that_breaks_off_is_used_when_asked(command, clip, cut_video, tmp_path):
     workdir = tmp_path / "run"
     inputs = (f"--video={cut_video}", f"--mask={clip.masks_folder}", f"--workdir={workdir}")
-    command.succeed("--config=dip_vid", *SMALLEST, *inputs, "--config.video.allow_truncated=True")
+    command.succeed("--config=propagate", *SMALLEST, *inputs, "--config.video.allow_truncated=True")
     result = pictures(workdir / "result")
     assert 2 <= len(result) < NUM_FRAMES
     shown = np.stack(list(result.values()))

@@ -35,8 +35,9 @@ pytestmark = pytest.mark.slow
 ENDS = (6, 19, 20)
 PARTS = ("000000-000006", "000006-000014", "000011-000019", "000019-000020")
 TRAINED = PARTS[1:]
+SHALLOW = (*TINY, "--config.model.channels=(8,)")
 DIVIDED = (
-    *TINY,
+    *SHALLOW,
     "--config.video.split_at_cuts=True",
     "--config.video.max_segment_frames=8",
     "--config.video.segment_overlap=2",
@@ -119,7 +120,7 @@ def test_holes_are_filled_and_nothing_else_has_changed(divided, film):
 def test_a_part_is_what_a_run_of_its_frames_alone_would_be(command, divided, film, tmp_path):
     """Bit for bit: so nothing comes from beyond a cut."""
     alone = ("--config.video.start=6", "--config.video.stop=14")
-    command.succeed(*TINY, *film.inputs, *alone, f"--workdir={tmp_path / 'alone'}")
+    command.succeed(*SHALLOW, *film.inputs, *alone, f"--workdir={tmp_path / 'alone'}")
     part = shutil.copytree(divided / "parts" / PARTS[1], tmp_path / "part")
     command.succeed("--mode=render", f"--workdir={part}")
     assert_same_run(tmp_path / "alone", part)
@@ -149,9 +150,8 @@ def assert_same_divided_run(first, second):
         assert metrics(one) == metrics(other)
 
 
-@pytest.mark.parametrize(
-    "number", [pytest.param(signal.SIGKILL, marks=pytest.mark.long), signal.SIGINT]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_run_that_is_stopped_in_its_second_segment_goes_on_to_the_same_bits(
     number, command, divided, film, tmp_path
 ):
@@ -172,7 +172,9 @@ def test_a_run_that_is_stopped_in_its_second_segment_goes_on_to_the_same_bits(
     assert_same_divided_run(divided, workdir)
 
 
-def test_what_is_finished_can_be_rendered_before_the_rest(command, divided, film, tmp_path):
+def test_what_is_finished_can_be_rendered_before_the_rest_is_fitted(
+    command, divided, film, tmp_path
+):
     copy = shutil.copytree(divided, tmp_path / "run")
     shutil.rmtree(copy / "parts" / PARTS[3] / "checkpoints")
     before = contents(copy)
@@ -184,6 +186,10 @@ def test_what_is_finished_can_be_rendered_before_the_rest(command, divided, film
     refused = command("--mode=render", f"--workdir={copy}")
     assert_one_error(refused, f"{PARTS[3]} has no checkpoint: nothing was trained yet")
     assert pictures(copy / "result").keys() == whole.keys()
+    (copy / "parts" / PARTS[3] / "metrics.jsonl").unlink()
+    shutil.rmtree(copy / "result")
+    assert "resuming" in command.succeed(*DIVIDED, *film.inputs, f"--workdir={copy}").stderr
+    assert_same_divided_run(divided, copy)
 
 
 def test_an_older_state_of_every_part_is_rendered(command, divided, tmp_path):
@@ -285,6 +291,7 @@ def test_a_small_hole_is_trained_on_at_the_source_s_resolution(command, large, t
     assert_one_error(refused, "the truth is 80x60, the source was 160x120")
 
 
+@pytest.mark.long
 def test_segments_that_are_seen_otherwise_are_blended_too(command, large, tmp_path):
     """Each around its own part of the path, at its own scale."""
     workdir = tmp_path / "run"

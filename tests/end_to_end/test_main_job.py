@@ -132,6 +132,7 @@ def test_the_run_says_where_the_result_is_and_what_it_runs_on(trained):
     assert "WARNING" not in told
 
 
+@pytest.mark.long
 def test_the_same_command_gives_the_same_bits(trained, real_command, clip, tmp_path):
     """Also from a folder of images instead of a video of the same frames, and a hash seed apart."""
     inputs = (f"--video={clip.frames_folder}", f"--mask={clip.masks_folder}")
@@ -139,6 +140,7 @@ def test_the_same_command_gives_the_same_bits(trained, real_command, clip, tmp_p
     assert_same_run(trained, tmp_path / "again")
 
 
+@pytest.mark.long
 def test_summaries_tell_what_metrics_and_previews_do(command, clip, tmp_path):
     workdir = tmp_path / "run"
     decays = ("--config.optimizer.lr_schedule=cosine", "--config.log.tensorboard=True")
@@ -355,6 +357,7 @@ def test_a_shipped_configuration_is_found_by_path_and_by_name(command):
         assert finished.stderr == "error: --video is missing\n"
 
 
+@pytest.mark.long
 def test_a_published_network_is_imported_rendered_and_exported(command, trained, clip, tmp_path):
     """What a run exports renders to the same frames elsewhere, and comes out the same."""
     exported, again = tmp_path / "net.npz", tmp_path / "again.npz"

@@ -127,8 +127,8 @@ def laid_out(once, command):
 
 # Pages that many long commands are typed from; their flags and files are checked by test_docs.py.
 LONG = (
-    "batch", "evaluation", "flows", "long_clips", "masks", "outpainting", "quality", "references",
-    "results", "weights",
+    "README", "batch", "evaluation", "flows", "long_clips", "masks", "outpainting", "quality",
+    "references", "results", "weights",
 )  # fmt: skip
 
 

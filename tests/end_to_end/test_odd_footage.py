@@ -14,14 +14,17 @@ from vidprior.io import footage, images
 pytestmark = pytest.mark.slow
 
 COUNT, SIZE = 9, (64, 96)
+PLAIN = ("--config=propagate", *SMALLEST, "--config.video.crop=frame")
 
 
 def moving_picture(size=SIZE, count=COUNT):
-    """[T, H, W, 3]: smooth, unlike in every frame, and without any symmetry."""
+    """[T, H, W, 3]: unlike in every frame, without any symmetry; `boxes` are white."""
     y, x = np.mgrid[: size[0], : size[1]]
-    return np.stack(
+    frames = np.stack(
         [np.stack([x + 2 * t, 2 * y + t, x + y + 3 * t], axis=-1) % 200 for t in range(count)]
     ).astype(np.uint8)
+    frames[boxes(size, count) > 0] = 255
+    return frames
 
 
 def boxes(size=SIZE, count=COUNT):
@@ -73,7 +76,7 @@ def inpaint(command, tmp_path):
             images.write_frames(masks, boxes(size, count))
         inputs = (f"--video={video}", f"--mask={masks}", f"--workdir={workdir}")
         lossless = "--config.render.format=ffv1"
-        finished = command.succeed("--config=dip_vid", *SMALLEST, *inputs, lossless, *options)
+        finished = command.succeed(*PLAIN, *inputs, lossless, *options)
         return types.SimpleNamespace(
             workdir=workdir,
             frames=footage.read_frames(workdir / "result.mkv").frames,
@@ -171,10 +174,12 @@ def test_a_video_that_does_not_begin_with_a_key_frame(inpaint, tmp_path):
             if packet.size and number > 0:
                 packet.stream = copied
                 rest.mux(packet)
-    made = inpaint(cut)
+    masks = tmp_path / "masks"
+    images.write_frames(masks, boxes(count=14)[5:])
+    made = inpaint(cut, masks=masks)
     assert "the 4 frames before it cannot be decoded, and are left out" in made.told
     frames = footage.read_frames(whole).frames[5:]
-    assert_only_the_hole_differs(made.frames, frames, boxes() > 0)
+    assert_only_the_hole_differs(made.frames, frames, boxes(count=14)[5:] > 0)
 
 
 # Masks of another number, rate or size
@@ -198,7 +203,7 @@ def test_masks_that_do_not_fit_name_both(command, mask_video, tmp_path):
     video = encode(tmp_path / "a.mp4", moving_picture())
     inputs = (f"--video={video}", f"--mask={mask_video}", f"--workdir={tmp_path / 'run'}")
     assert_one_error(
-        command("--config=dip_vid", *SMALLEST, *inputs),
+        command(*PLAIN, *inputs),
         f"{mask_video} has 5 masks of 48x32 at 12.5 frames/s",
         f"{video} has 9 frames of 96x64 at 25 frames/s",
         "--config.mask.fit=True",
@@ -220,7 +225,7 @@ def test_masks_are_fitted_when_asked_and_stay_so(inpaint, command, mask_video, t
     inputs = (f"--video={video}", f"--mask={mask_video}", f"--workdir={made.workdir}")
     lossless = "--config.render.format=ffv1"
     fit = "--config.mask.fit=True"
-    resumed = command.succeed("--config=dip_vid", *SMALLEST, *inputs, lossless, fit)
+    resumed = command.succeed(*PLAIN, *inputs, lossless, fit)
     assert "resuming" in resumed.stderr
-    refused = command("--config=dip_vid", *SMALLEST, *inputs, lossless, "--config.mask.fit=False")
+    refused = command(*PLAIN, *inputs, lossless, "--config.mask.fit=False")
     assert_one_error(refused, "5 masks", "--config.mask.fit=True")

@@ -49,6 +49,7 @@ def test_propagated_pixels_alone_need_no_training(command, clip, tmp_path):
     np.testing.assert_array_equal(rendered(run), expected)
 
 
+@pytest.mark.long
 def test_propagated_pixels_are_targets_and_are_blended(command, clip, trained, tmp_path):
     run = tmp_path / "run"
     words = (

@@ -57,7 +57,8 @@ def stop_before_training(command, clip, workdir, number):
     return code, told
 
 
-@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("seed", [0, 1])
 def test_a_killed_run_goes_on_to_the_same_bits(seed, trained, command, clip, tmp_path):
     moment = random.Random(seed)
     reached = moment.choice([8, 10, 16, 20])
@@ -196,6 +197,7 @@ def rerun_with_learning_rate(command, clip, workdir, value, *overrides):
     return command(*TINY, *clip.inputs, f"--workdir={workdir}", rate, *overrides)
 
 
+@pytest.mark.long
 def test_a_diverging_run_stops_and_its_last_good_checkpoint_renders(
     trained, command, clip, copy_of_trained
 ):

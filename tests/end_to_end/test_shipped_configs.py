@@ -59,7 +59,7 @@ def vgg_weights(tmp_path):
 
 
 # What others differ from little, or what takes long.
-OFTEN = ("flow", "footage", "propagate")
+OFTEN = ("footage", "propagate")
 
 
 @pytest.mark.parametrize(
@@ -257,6 +257,7 @@ def test_pwcnet_that_cannot_be_run(command, clip, pwcnet, tmp_path):
     assert_last_error(finished, str(tmp_path / "python"), "cannot be run")
 
 
+@pytest.mark.long
 def test_a_flow_file_takes_the_place_of_any_estimator(command, clip, trained, tmp_path):
     """PWC-Net need not be there, and the same flow gives the same bits."""
     workdir = tmp_path / "run"

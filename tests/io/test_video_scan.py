@@ -263,7 +263,7 @@ def test_alpha_that_does_not_vary_is_no_mask(tmp_path):
 # ---- found by torture ----
 
 
-@pytest.mark.parametrize("claimed", [13_172_742, 2**31 - 1])
+@pytest.mark.parametrize("claimed", [pytest.param(13_172_742, marks=pytest.mark.long), 2**31 - 1])
 def test_a_header_that_announces_millions_of_frames(tmp_path, claimed):
     """It took half a minute, and memory for the times of all of them."""
     path = encode(tmp_path / "a.mp4", moving_picture(6))

@@ -81,7 +81,7 @@ def test_convolution_is_that_of_a_loop_over_places(shape, kernel, stride):
     weight = random.normal(size=(*kernel, 3, 2)).astype(np.float32)
     bias = random.normal(size=2).astype(np.float32)
     conv = layers.Conv(features=2, kernel_size=kernel, stride=stride)
-    result = conv.apply({"params": {"kernel": weight, "bias": bias}}, jnp.asarray(x))
+    result = jax.jit(conv.apply)({"params": {"kernel": weight, "bias": bias}}, x)
     expected = slow_conv(x.astype(np.float64), weight, bias, stride)
     assert result.shape == expected.shape
     assert np.allclose(result, expected, atol=1e-4)
@@ -104,7 +104,7 @@ def test_joining_is_convolving_both_side_by_side(skip, deeper, kernel, backend, 
     bias = random.normal(size=4).astype(np.float32)
     conv = layers.JoiningConv(features=4, kernel_size=kernel)
     params = {"params": {"kernel": weight, "bias": bias}}
-    result = conv.apply(params, jnp.asarray(skip), jnp.asarray(deeper))
+    result = jax.jit(conv.apply)(params, skip, deeper)
     both = np.concatenate([skip, deeper.repeat(2, axis=-3).repeat(2, axis=-2)], axis=-1)
     assert np.allclose(result, slow_conv(both.astype(np.float64), weight, bias, 1), atol=1e-4)
 
@@ -131,7 +131,7 @@ def test_convolution_computes_in_its_dtype():
 
 def normalise(x, scale, bias, slope=1.0):
     params = {"scale": jnp.asarray(scale), "bias": jnp.asarray(bias)}
-    return layers.BatchNorm(slope=slope).apply({"params": params}, jnp.asarray(x))
+    return jax.jit(layers.BatchNorm(slope=slope).apply)({"params": params}, jnp.asarray(x))
 
 
 def test_batch_norm_by_hand():
@@ -160,7 +160,7 @@ def test_batch_norm_of_parts_is_that_of_both_side_by_side():
     params = {"scale": random.random(5, np.float32), "bias": random.random(5, np.float32)}
     above = deeper.repeat(2, axis=1).repeat(2, axis=2)
     both = normalise(np.concatenate([skip, above], axis=-1), **params)
-    parts = layers.BatchNorm().apply({"params": params}, jnp.asarray(skip), jnp.asarray(deeper))
+    parts = jax.jit(layers.BatchNorm().apply)({"params": params}, skip, deeper)
     assert np.allclose(parts[0], both[..., :2], atol=1e-5)
     # Every pixel four times: the same mean and variance.
     assert np.allclose(layers.upsample(parts[1]), both[..., 2:], atol=1e-5)

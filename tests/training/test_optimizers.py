@@ -1,5 +1,7 @@
 """Adam, and Muon, which orthogonalises what changes a kernel."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,7 +22,9 @@ ADAM = {"b1": 0.9, "b2": 0.999, "eps": 1e-8}
 def first_change(kind, gradient, *, rate=0.5, **fields):
     """How the first update changes parameters that have a gradient."""
     made = optimizers.make_optimizer(kind, rate, **{**ADAM, **fields})
-    return made.update(gradient, made.init(gradient), gradient)[0]
+    return jax.jit(lambda gradient: made.update(gradient, made.init(gradient), gradient)[0])(
+        gradient
+    )
 
 
 def layer(gradient, name="deepen_0", leaf="kernel"):
@@ -31,7 +35,7 @@ def test_adam_is_adam_with_its_fields():
     gradient = layer([[1.0, -3.0]])
     changed = first_change("adam", gradient, b1=0.8, b2=0.9, eps=1e-3)
     reference = optax.adam(0.5, b1=0.8, b2=0.9, eps=1e-3)
-    expected = reference.update(gradient, reference.init(gradient))[0]
+    expected = jax.jit(reference.update)(gradient, reference.init(gradient))[0]
     assert jax.tree.all(jax.tree.map(np.array_equal, changed, expected))
 
 
@@ -69,9 +73,9 @@ def test_orthogonalised_together_as_each_alone(dtype, within):
         left, values, right = np.linalg.svd(random.normal(size=shape), full_matrices=False)
         values = 1.0 / np.arange(1, len(values) + 1) ** 2
         matrices.append(jnp.asarray(left * values @ right, jnp.float32))
-    found = optimizers.orthogonalise_together(matrices, dtype=dtype)
+    found = jax.jit(functools.partial(optimizers.orthogonalise_together, dtype=dtype))(matrices)
     for matrix, together in zip(matrices, found, strict=True):
-        alone = optimizers.orthogonalise(matrix)
+        alone = jax.jit(optimizers.orthogonalise)(matrix)
         assert together.shape == matrix.shape
         assert together.dtype == jnp.float32
         assert np.linalg.norm(together - alone) < within * np.linalg.norm(alone)

@@ -33,12 +33,10 @@ def step():
 
 
 @pytest.fixture(scope="module")
-def states(clip):
+def states(random_params):
     """Networks of different parameters."""
     return [
-        train_step.init_state(
-            GENERATOR.init(jax.random.key(seed), clip.noise[:1])["params"], optimizer=OPTIMIZER
-        )
+        train_step.init_state(random_params(GENERATOR, seed=seed), optimizer=OPTIMIZER)
         for seed in range(NETWORKS)
     ]
 

@@ -97,6 +97,9 @@ terms_of = jax.jit(
 )
 
 
+consistency_loss = jax.jit(losses.consistency_loss)
+
+
 def random_prediction():
     random = np.random.default_rng(4)
     return Prediction(
@@ -125,7 +128,7 @@ def test_terms_compare_each_pair_with_its_own_flow(clip, listed, index):
         error = host.flow_known[pair][..., None] * (flow - host.flow[pair] / scale)
         squares.append(error**2)
         consistency.append(
-            losses.consistency_loss(
+            consistency_loss(
                 image[None, j],
                 image[None, i],
                 scale * flow[None],
@@ -241,7 +244,7 @@ def test_scanned_updates_are_single_updates(random_params, clip, listed, channel
 
 @pytest.mark.parametrize("refused", [False, True])
 def test_one_graph_is_tried_and_dropped_where_it_is_refused(
-    refused, clip, listed, caplog, monkeypatch
+    refused, clip, listed, random_params, caplog, monkeypatch
 ):
     """Here a compiler that does not know the options refuses; a CPU takes no notice of them."""
     if refused:
@@ -252,7 +255,7 @@ def test_one_graph_is_tried_and_dropped_where_it_is_refused(
     step = train_step.make_train_step(
         generator=generator, optimizer=optimizer, weights={"image": 1.0}
     )
-    params = jax.jit(generator.init)(jax.random.key(0), clip.noise[:LENGTH])["params"]
+    params = random_params(generator)
     order = windows.select(listed, np.array([0, 29, 29, 13]))
     plain, graph = (
         train_step.Fit(step, length=2, one_graph=one_graph) for one_graph in (False, True)

@@ -201,8 +201,12 @@ def _at_hand(task: Task) -> Iterator[Task]:
         if folder.is_dir():
             storage.store_folder(folder, url)
 
-    with _now_and_then(write_back):
-        yield dataclasses.replace(task, workdir=str(folder))
+    try:
+        with _now_and_then(write_back):
+            yield dataclasses.replace(task, workdir=str(folder))
+    except BaseException:  # stopped or failed: what is saved is of use elsewhere
+        _unless_refused(write_back)
+        raise
     write_back()
 
 
@@ -213,10 +217,7 @@ def _now_and_then(act: Callable[[], None]) -> Iterator[None]:
 
     def work() -> None:
         while not ended.wait(SYNC_EVERY):
-            try:
-                act()
-            except InputError as error:
-                log.warning(str(error))
+            _unless_refused(act)
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
@@ -225,6 +226,13 @@ def _now_and_then(act: Callable[[], None]) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
+
+
+def _unless_refused(act: Callable[[], None]) -> None:
+    try:
+        act()
+    except InputError as error:
+        log.warning(str(error))
 
 
 def _end_with_stdin() -> None:

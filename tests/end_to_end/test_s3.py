@@ -85,7 +85,7 @@ def by_hand(real_command, clip, tmp_path_factory):
     """The same from files, to files."""
     folder = tmp_path_factory.mktemp("hand")
     rows = [trained_row(clip, "one"), trained_row(clip, "film", *FILM)]
-    real_command.succeed("batch", write(folder, rows), f"--output={folder / 'out'}")
+    real_command.succeed("batch", write(folder, rows), f"--output={folder / 'out'}", timeout=900)
     return folder / "out/runs"
 
 
@@ -107,13 +107,13 @@ def test_a_batch_of_a_bucket_is_run_once(real_command, clip, by_hand, bucket, tm
         "batch", write(tmp_path, rows_at(clip, "runs")), f"--output={tmp_path / 'out'}",
         f"--scratch={tmp_path / 'scratch'}", "--processes=2",
     )  # fmt: skip
-    real_command.succeed(*asked)
+    real_command.succeed(*asked, timeout=900)
     assert_same_bits(by_hand, bucket, "runs", tmp_path)
     before = {
         path: info["LastModified"] for path, info in bucket.find("films", detail=True).items()
     }
     logs = contents(tmp_path / "out/logs")
-    again = real_command.succeed(*asked)
+    again = real_command.succeed(*asked, timeout=900)
     assert "2 of 2 rows are done or failed before" in again.stderr
     assert contents(tmp_path / "out/logs") == logs
     after = {path: info["LastModified"] for path, info in bucket.find("films", detail=True).items()}
@@ -147,7 +147,7 @@ def test_a_batch_that_was_stopped_goes_on_on_another_machine(
     assert saved
     shutil.rmtree(tmp_path / "scratch")
     second = (f"--output={tmp_path / 'elsewhere'}", f"--scratch={tmp_path / 'other'}")
-    told = real_command.succeed(*asked, *second)
+    told = real_command.succeed(*asked, *second, timeout=900)
     logs = [path.read_text() for path in (tmp_path / "elsewhere/logs").iterdir()]
     assert any("resum" in log for log in logs), (told.stderr, logs)
     assert_same_bits(by_hand, bucket, "later", tmp_path)

@@ -92,7 +92,8 @@ def run(task: Task) -> dict[str, Any]:
 
     Returns:
       Its report: `segments`, a list of [start, stop, bytes] to fit, of a run that was divided;
-      `needs`, bytes, if more memory must be set aside first; `measures`, of a row with truth.
+      `needs`, bytes, if more memory must be set aside first; `predicted`, bytes, of a run that
+      was not divided; `measures`, of a row with truth.
 
     Raises:
       InputError, NonFiniteLoss, Interrupted: as the command.
@@ -112,6 +113,8 @@ class _Later(Exception):
 def _begin(task: Task) -> dict[str, Any]:
     from vidprior.batch import needs
 
+    predicted = {}
+
     def stop_if_divided(split: Sequence["Segment"]) -> None:
         todo = []
         for segment in split:
@@ -123,9 +126,10 @@ def _begin(task: Task) -> dict[str, Any]:
             raise _Later({"segments": todo})
         if task.granted is not None and todo[0][2] > task.granted:
             raise _Later({"needs": todo[0][2]})
+        predicted["predicted"] = todo[0][2]
 
     try:
-        return _finish(task, on_prepared=stop_if_divided)
+        return _finish(task, on_prepared=stop_if_divided) | predicted
     except _Later as later:
         return later.report
 
@@ -268,6 +272,7 @@ def main() -> int:
         code, report = 1, {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
     if "error" in report:
         print(f"error: {report['error']}", file=sys.stderr)
+    report["peak"] = runtime.peak_resident()
     path.write_text(json.dumps(report))
     return code
 

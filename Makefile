@@ -13,6 +13,8 @@ APP_STAMP := $(APP_VENV)/.installed
 APP_TEST_STAMP := $(APP_VENV)/.installed-to-test
 TORCH_VENV := .venv-pwcnet
 TORCH_STAMP := $(TORCH_VENV)/.installed
+S3_PACKAGES := .venv-s3
+S3_STAMP := $(S3_PACKAGES)/.installed
 GPU_VENV := .venv-gpu
 GPU_STAMP := $(GPU_VENV)/.installed
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -q
@@ -21,7 +23,7 @@ CODE := vidprior configs tools tests third_party docs setup.py
 # One process for each processor: XLA uses several threads only in long stretches.
 WORKERS ?= auto
 
-.PHONY: help env app test-app test-app-short browser demo test test-all test-lowest parity \
+.PHONY: help env app test-app test-app-short test-s3 browser demo test test-all test-lowest parity \
 	parity-strict lint fast-test test-torch gpu-check gpu-check-short pwcnet-env vgg16-weights \
 	torture torture-short clean
 
@@ -31,6 +33,7 @@ help:
 	@echo "make app            the page in a browser, in its own environment $(APP_VENV)"
 	@echo "make test-app       the tests of the page, in a headless Chromium"
 	@echo "make test-app-short the way through the page alone; a part of make test-all"
+	@echo "make test-s3        a batch whose data lie in S3, a local server; a part of make test-all"
 	@echo "make test-all       all tests, also long ones, with more examples"
 	@echo "make test-lowest    a smoke test with the lowest versions that setup.py promises"
 	@echo "make parity         compare with numbers of the published code, if they are available"
@@ -96,6 +99,19 @@ test: lint
 test-all: $(STAMP)
 	VIDPRIOR_TEST_EVERYTHING=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --ignore=tests/parity -m ""
 	$(MAKE) test-app-short
+	$(MAKE) test-s3
+
+# The client of S3 needs an older python-dateutil than the rest is tested with, so it lies with the
+# server's packages in a folder of its own, which comes before the environment's.
+$(S3_STAMP): $(STAMP) constraints-s3.txt
+	rm -rf $(S3_PACKAGES) && mkdir $(S3_PACKAGES)
+	sed '/^python-dateutil==/d' constraints.txt > $(S3_PACKAGES)/constraints.txt
+	$(PIP) --target $(S3_PACKAGES) s3fs moto flask flask-cors \
+		-c $(S3_PACKAGES)/constraints.txt -c constraints-s3.txt
+	touch $@
+
+test-s3: $(S3_STAMP)
+	PYTHONPATH=$(CURDIR)/$(S3_PACKAGES) $(BIN)/python -m pytest tests/end_to_end/test_s3.py -m ""
 
 # Without the packages of the development environment, as for who installs vidprior alone.
 test-lowest: $(LOWEST_STAMP)

@@ -17,6 +17,8 @@ APP = ["gradio>=6.31,<7"]
 FIGURES = ["jinja2>=3.1,<4", "matplotlib>=3.9,<4"]
 # For a batch on a cluster, and for data at URLs.
 RAY = ["fsspec>=2024.2", "ray>=2.40,<3"]
+# For data in S3. Not among the tests' requirements: it needs python-dateutil below 3.
+S3 = ["s3fs>=2024.2"]
 # For TensorBoard.
 TENSORBOARD = ["tensorboard>=2.18,<3"]
 
@@ -54,6 +56,7 @@ setup(
         "app": APP,
         "figures": FIGURES,
         "ray": RAY,
+        "s3": S3,
         "tensorboard": TENSORBOARD,
         "cuda": ["jax[cuda12]>=0.9,<0.12"],  # drivers made for CUDA 13 run it too
         "cuda12": ["jax[cuda12]>=0.9,<0.12"],

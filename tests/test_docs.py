@@ -5,6 +5,9 @@ import re
 import shlex
 from unittest import mock
 
+import jsonschema
+import pytest
+import yaml
 from helpers import assert_each
 
 import vidprior
@@ -120,6 +123,18 @@ def test_flags_and_fields_exist():
                 assert flag != "config" or (ROOT / value).is_file()
 
     assert_each(check, TRAINING, name=name)
+
+
+def test_the_cluster_of_the_manual_passes_the_schema_of_ray_up():
+    """As `ray up` reads it, with the defaults of its provider."""
+    util = pytest.importorskip("ray.autoscaler._private.util", reason="Ray is not installed")
+    blocks = FENCE.findall((ROOT / "docs/use/batch.md").read_text())
+    found = [yaml.safe_load(text) for language, text in blocks if language == "yaml"]
+    (cluster,) = (one for one in found if "cluster_name" in one)
+    util.validate_config(util.prepare_config(cluster))
+    cluster["available_node_types"]["gpu"]["max_worker"] = 8
+    with pytest.raises(jsonschema.ValidationError, match="max_worker"):
+        util.validate_config(util.prepare_config(cluster))
 
 
 def test_make_targets_exist():

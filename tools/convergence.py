@@ -5,7 +5,8 @@ r"""Table 1 of the paper for longer and longer training: quality against updates
 
 Trains DIP, DIP-Vid, DIP-Vid-3DCN and DIP-Vid-Flow on every clip of the set (tools/compose.py),
 first for one pass, then for two, four and so on: until the PSNR in the hole has stopped rising, or
-no stage may begin any more. Overrides apply to all systems. Rerun the command to go on.
+no stage may begin any more. Overrides apply to all systems. Rerun the command to go on; another
+set or other systems may be added, but a curve does not go on with another configuration or clip.
 
 The output folder contains curves.json, curves.png, runs/ (work directories) and batch/ (logs).
 """
@@ -64,6 +65,7 @@ class Cell:
         self.system, self.clip, self.seed = system, clip, seed
         self.name = f"{system.name} on {clip.folder.absolute().name} seed {seed}"
         self.stages: list[dict[str, Any]] = []
+        self.identity = ablation.identity_of(system, clip, _PROTOCOL)
 
     def passes(self) -> int:
         """Of the next stage."""
@@ -100,28 +102,66 @@ def draw(flags: argparse.Namespace) -> None:
     """Runs stage by stage; writes the curves after each."""
     engines.check_flags(flags)
     systems = ablation.choose_systems(flags.systems, flags.overrides)
+    for system in systems:
+        convergence.check_system(system)
     clips = [ablation.read_clip(folder) for folder in compose.list_clips(flags.set)]
     # All systems of a clip and seed are next to each other, so that they get equally far.
     cells = [Cell(s, clip, seed) for seed in range(flags.seeds) for clip in clips for s in systems]
-    stored = flags.output / "curves.json"
-    before = json.loads(stored.read_text())["cells"] if stored.exists() else {}
-    for cell in cells:
-        cell.stages = before.get(cell.name, [])
+    others = take_up(flags.output / "curves.json", cells)
     end = time.monotonic() + 60 * flags.minutes
     while time.monotonic() < end:
         waiting = [c for c in cells if c.rises() and c.passes() <= flags.most_passes]
         if not waiting:
             break
         fewest = min(cell.passes() for cell in waiting)
-        run_stage(flags, [cell for cell in waiting if cell.passes() == fewest], cells)
+        run_stage(flags, [cell for cell in waiting if cell.passes() == fewest], cells, others)
     if not any(cell.stages for cell in cells):
         raise InputError("nothing is finished yet: give more --minutes")
-    write(flags.output, cells, systems)
+    write(flags.output, cells, systems, others)
     print(table(cells, systems))
     print(f"curves: {flags.output / 'curves.png'}")
 
 
-def run_stage(flags: argparse.Namespace, chosen: list[Cell], cells: list[Cell]) -> None:
+def take_up(stored: pathlib.Path, cells: list[Cell]) -> dict[str, Any]:
+    """Gives cells their stages of before; returns the stored cells that are not among them.
+
+    Raises:
+      InputError: the file cannot be read, or a cell was run with something else.
+    """
+    try:
+        before = dict(json.loads(stored.read_text())["cells"]) if stored.exists() else {}
+        known = {
+            name: (dict(about["identity"]), list(about["stages"])) for name, about in before.items()
+        }
+    except OSError as error:
+        raise InputError(f"{stored}: cannot be read ({error.strerror})") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(
+            f"{stored}: does not say what its curves were run with; choose another --output"
+        ) from error
+    for cell in cells:
+        identity, cell.stages = known.get(cell.name, (cell.identity, []))
+        if identity != cell.identity:
+            raise InputError(
+                f"{stored}: {cell.name} was run with another "
+                f"{first_difference(identity, cell.identity)}: choose another --output"
+            )
+    names = [cell.name for cell in cells]
+    return {name: about for name, about in before.items() if name not in names}
+
+
+def first_difference(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """The first entry that differs, in words; within `overrides`, the first field."""
+    name = next(key for key in {**before, **now} if before.get(key) != now.get(key))
+    told = [about.get(name, "not given") for about in (before, now)]
+    if all(isinstance(value, dict) for value in told):
+        return first_difference(*told)
+    return f"{name}: {told[0]}, now {told[1]}"
+
+
+def run_stage(
+    flags: argparse.Namespace, chosen: list[Cell], cells: list[Cell], others: dict[str, Any]
+) -> None:
     """Runs the next stage of some cells as one batch."""
     rows: list[manifest.Row] = []
     for number, cell in enumerate(chosen, start=1):
@@ -132,7 +172,7 @@ def run_stage(flags: argparse.Namespace, chosen: list[Cell], cells: list[Cell]) 
 
     def done(job: Job) -> None:
         owners[job.row.name].add(job.row.workdir, job.seconds)
-        write_curves(flags.output, cells)
+        write_curves(flags.output, cells, others)
 
     _batch.run(rows, flags, folder=flags.output.absolute() / "batch", on_done=done)
 
@@ -144,18 +184,24 @@ def by_system(
     return [(s, [cell for cell in cells if cell.system.name == s.name]) for s in systems]
 
 
-def write_curves(folder: pathlib.Path, cells: list[Cell]) -> None:
-    """Writes curves.json."""
-    found = {cell.name: cell.stages for cell in cells if cell.stages}
+def write_curves(folder: pathlib.Path, cells: list[Cell], others: dict[str, Any]) -> None:
+    """Writes curves.json, with cells of earlier calls."""
+    own = {c.name: {"identity": c.identity, "stages": c.stages} for c in cells if c.stages}
+    found = {**own, **others}
     protocol = {"name": _PROTOCOL.name, "parameters": _PROTOCOL.parameters()}
     write_json(folder / "curves.json", tables.to_json({"protocol": protocol, "cells": found}))
 
 
-def write(folder: pathlib.Path, cells: list[Cell], systems: list[ablation.System]) -> None:
+def write(
+    folder: pathlib.Path,
+    cells: list[Cell],
+    systems: list[ablation.System],
+    others: dict[str, Any],
+) -> None:
     """Writes curves.json and curves.png."""
     from vidprior.evaluation import figures
 
-    write_curves(folder, cells)
+    write_curves(folder, cells, others)
     curves = {
         system.name: {cell.name: cell.stages for cell in own}
         for system, own in by_system(cells, systems)

@@ -131,10 +131,17 @@ def peak_memory() -> int | None:
     import jax
 
     stats = jax.devices()[0].memory_stats() or {}
-    if "peak_bytes_in_use" in stats:
-        return stats["peak_bytes_in_use"]
+    return stats.get("peak_bytes_in_use") or peak_resident()
+
+
+def peak_resident() -> int | None:
+    """Peak resident memory of this process in bytes; None if unknown (Windows)."""
     if sys.platform == "win32":
         return None
+    if sys.platform == "linux":  # `ru_maxrss` begins there with that of the process before exec
+        status = pathlib.Path("/proc/self/status").read_text()
+        (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+        return 1024 * int(line.split()[1])
     import resource
 
     unit = 1 if sys.platform == "darwin" else 1024

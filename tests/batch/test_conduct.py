@@ -169,6 +169,20 @@ def test_memory_that_is_not_there_is_told_and_what_is_there_is_set_aside(rows, t
     assert len(granted["b"]) == 1
 
 
+def test_memory_that_was_predicted_and_taken_is_recorded(rows, tmp_path):
+    def answer(unit):
+        if unit.task.name == "b":
+            return {"predicted": 2 * GIB, "peak": GIB}
+        if unit.task.kind == "begin" and unit.task.name == "a":
+            return {"segments": [[0, 5, 3 * GIB], [4, 9, GIB]], "peak": GIB // 2}
+        return {"peak": {"fit": 2 * GIB, "finish": GIB, "begin": None}[unit.task.kind]}
+
+    run(rows, Paper(answer), tmp_path)
+    stored = {n: json.loads((tmp_path / f"rows/{n}.json").read_text()) for n in "abc"}
+    found = {name: (about["predicted"], about["peak"]) for name, about in stored.items()}
+    assert found == {"a": (3 * GIB, 2 * GIB), "b": (2 * GIB, GIB), "c": (None, None)}
+
+
 def test_what_is_missing_fails_by_itself(rows, tmp_path):
     gone = [rows[0], rows[1]._replace(video=str(tmp_path / "gone")), rows[2]]
     jobs = run(gone, Paper(fine), tmp_path)

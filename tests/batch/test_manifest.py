@@ -2,6 +2,7 @@
 
 import json
 
+import fsspec
 import pytest
 
 from vidprior.batch import manifest
@@ -52,9 +53,30 @@ def test_a_glob_makes_a_row_of_each_match(folder):
 
 
 def test_urls_and_absolute_paths_stay(folder):
-    fields = ONE | {"video": "s3://bucket/clip.mp4", "workdir": "gs://b/out", "truth": "/"}
-    (row,) = read(folder, json.dumps([fields]))
-    assert (row.video, row.workdir, row.truth) == ("s3://bucket/clip.mp4", "gs://b/out", "/")
+    video = f"file://{folder}/shots/x/clip.mp4"
+    given = {"video": video, "workdir": "memory://b/out", "truth": "/", "reference": "memory://r"}
+    fsspec.filesystem("memory").pipe_file("/r/1.png", b"")
+    (row,) = read(folder, json.dumps([ONE | given]))
+    assert {name: getattr(row, name) for name in given} == given
+
+
+def test_a_glob_finds_urls(folder):
+    fields = {"video": f"file://{folder}/shots/*/clip.mp4", "name": "{parent}", "config": "fast"}
+    fields |= {"mask": f"file://{folder}/masks/{{parent}}.png", "workdir": "memory://b/{parent}"}
+    rows = read(folder, json.dumps([fields]))
+    assert [row.name for row in rows] == ["x", "y"]
+    assert [row.video for row in rows] == [f"file://{folder}/shots/{n}/clip.mp4" for n in "xy"]
+    assert [row.workdir for row in rows] == ["memory://b/x", "memory://b/y"]
+
+
+def test_a_storage_that_refuses_is_told_once(folder):
+    """Not for each row: the answer would be the same."""
+    (folder / "none").touch()
+    row = ONE | {"workdir": f"file://{folder}/none/runs/a"}
+    with pytest.raises(InputError) as caught:
+        read(folder, json.dumps([row, row | {"name": "b", "workdir": row["workdir"] + "b"}]))
+    assert str(caught.value).startswith(f"file://{folder}/none/runs: cannot be written (")
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_a_cell_that_is_empty_is_not_given(folder):

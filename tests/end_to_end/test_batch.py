@@ -5,10 +5,12 @@ import os
 import pathlib
 import shutil
 import signal
+import sys
 import time
 
 import pytest
 from harness import (
+    ROOT,
     TINY,
     assert_one_error,
     assert_same_arrays,
@@ -169,6 +171,24 @@ def test_a_killed_worker_and_a_killed_batch_end_in_the_same_bits(
     retried = [json.loads(path.read_text())["retried"] for path in (output / "rows").iterdir()]
     assert sum(retried) >= 1 or len(retried) == 2
     assert_same_bits(by_hand, output / "runs")
+
+
+@pytest.mark.long
+def test_a_row_takes_the_memory_that_is_predicted(real_command, tmp_path):
+    """Not more, and at least half of it; compiled anew, as on another machine."""
+    tool = [sys.executable, ROOT / "tools/make_demo_clip.py", f"--output={tmp_path / 'clip'}"]
+    made = real_command.execute([*tool, "--frames=5", "--height=96", "--width=160"])
+    assert made.returncode == 0, made.stderr
+    row = {
+        "video": str(tmp_path / "clip/frames"), "mask": str(tmp_path / "clip/masks"),
+        "name": "demo", "config": "demo", "config.schedule.num_passes": 1,
+        "config.schedule.windows_per_pass": 2,
+    }  # fmt: skip
+    env = real_command.environment | {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled")}
+    asked = ("batch", write(tmp_path, [row]), f"--output={tmp_path / 'out'}")
+    real_command.succeed(*asked, env=env, timeout=900)
+    told = json.loads((tmp_path / "out/rows/demo.json").read_text())
+    assert told["peak"] <= told["predicted"] <= 2 * told["peak"]
 
 
 @pytest.mark.long

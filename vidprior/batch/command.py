@@ -47,6 +47,12 @@ def main(arguments: Sequence[str]) -> int:
         if not word.startswith("--config.") or "=" not in word:
             raise InputError(f"unknown flag {word}: see vidprior batch --help")
     engines.check_flags(flags)
+    for what, given in (("the manifest", flags.manifest), ("--output", flags.output)):
+        if given and storage.is_url(given):
+            raise InputError(
+                f"{given}: {what} lies on this machine; its rows name URLs, such as "
+                f"workdir: s3://bucket/runs/{{stem}}"
+            )
     # Here, since what they import would take half a second of every help and every slip.
     from vidprior.batch import conduct, manifest, summary
     from vidprior.evaluation import protocols

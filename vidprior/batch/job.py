@@ -30,6 +30,8 @@ class Job:
       retried: units that were begun again after they were killed.
       measures: where there is truth.
       error: the one line of its failure.
+      predicted: bytes of memory that its largest unit was predicted to take.
+      peak: bytes that a unit took at most; None: none told.
     """
 
     row: Row
@@ -41,6 +43,8 @@ class Job:
     retried: int = 0
     measures: Mapping[str, Any] | None = None
     error: str | None = None
+    predicted: int | None = None
+    peak: int | None = None
 
     def record(self) -> dict[str, Any]:
         """What is written about it."""
@@ -78,6 +82,8 @@ class Job:
         """
         unit, report = outcome.unit, outcome.report
         self.seconds += outcome.seconds
+        self.peak = max(self.peak or 0, report.get("peak") or 0) or None
+        self.predicted = report.get("predicted", self.predicted)
         if outcome.died and unit.attempt < RETRIES and self.state == "running":
             self.retried += 1
             task = dataclasses.replace(unit.task, patience=PATIENCE)
@@ -93,7 +99,7 @@ class Job:
         if "segments" in report:
             found = report["segments"]
             self.segments, self.segments_done = len(found), 0
-            self._largest = max(size for _, _, size in found)
+            self.predicted = self._largest = max(size for _, _, size in found)
             return self._granted([self._fit(unit, *segment) for segment in found], limit)
         if unit.task.kind == "fit":
             self.segments_done += 1

@@ -78,7 +78,8 @@ def read(
       config: for rows without one.
 
     Raises:
-      InputError: the file cannot be read, or rows are wrong: a line for each of them.
+      InputError: the file cannot be read, or rows are wrong: a line for each of them; or a
+        storage does not answer.
     """
     rows: list[Row] = []
     errors: list[str] = []
@@ -89,6 +90,8 @@ def read(
                 row = _row(one, number, output=output, flags=flags, config=config)
                 check(row, rows)
                 rows.append(row)
+        except storage.Unreachable:  # and so would be the other rows
+            raise
         except InputError as error:
             errors.append(f"row {number}: {error}")
     if errors:
@@ -166,13 +169,11 @@ def _checked(fields: Any) -> dict[str, Any]:
 def _expanded(given: dict[str, Any], *, folder: pathlib.Path) -> Iterator[dict[str, Any]]:
     """The rows that a row with a glob stands for; otherwise the row. Paths are absolute."""
     video = storage.absolute(given["video"], folder)
-    found = [video]
-    if not storage.is_url(video) and glob.has_magic(video) and not os.path.exists(video):
-        found = sorted(glob.glob(video, recursive=True))
-        if not found:
-            raise InputError(f"nothing matches {video}")
-        if "workdir" in given and "{" not in given["workdir"]:
-            raise InputError("with a glob, workdir needs {stem} or {parent}")
+    found = _matches(video)
+    if not found:
+        raise InputError(f"nothing matches {video}")
+    if found != [video] and "workdir" in given and "{" not in given["workdir"]:
+        raise InputError("with a glob, workdir needs {stem} or {parent}")
     for match in found:
         path = pathlib.PurePath(match)
         parts = {"{stem}": path.stem, "{parent}": path.parent.name}
@@ -187,9 +188,18 @@ def _expanded(given: dict[str, Any], *, folder: pathlib.Path) -> Iterator[dict[s
         for name in _PATHS:
             if name in one:
                 one[name] = storage.absolute(one[name], folder)
-        if "reference" in one:
+        if "reference" in one and not storage.is_url(one["reference"]):
             one["reference"] = reference_files.absolute(one["reference"], folder)
         yield one
+
+
+def _matches(video: str) -> list[str]:
+    """The paths or URLs that a glob stands for; without one, the path itself."""
+    if not glob.has_magic(video):
+        return [video]
+    if storage.is_url(video):
+        return storage.matches(video)
+    return [video] if os.path.exists(video) else sorted(glob.glob(video, recursive=True))
 
 
 def _row(
@@ -227,6 +237,7 @@ def check(row: Row, before: Sequence[Row]) -> None:
 
     Raises:
       InputError: a file or a protocol does not exist, or the configuration is not valid.
+      Unreachable: a storage does not answer, or refuses what will be written.
     """
     from vidprior.run import validate
     from vidprior.run.source import outpaints
@@ -239,13 +250,16 @@ def check(row: Row, before: Sequence[Row]) -> None:
             )
         if other.workdir == row.workdir:
             raise InputError(f"the workdir is that of row {other.number}: {row.workdir}")
-    for what, path in (("video", row.video), ("mask", row.mask), ("truth", row.truth)):
-        if path and not storage.is_url(path) and not os.path.exists(path):
+    needed = [("video", row.video), ("mask", row.mask), ("truth", row.truth)]
+    references = reference_files.paths(row.reference) if row.reference else []
+    needed += [("reference", path) for path in references]
+    for what, path in needed:
+        if path and storage.is_url(path):
+            storage.require(path)
+        elif path and not os.path.exists(path):
             raise InputError(f"the {what} does not exist: {path}")
-    if row.reference:
-        for path in reference_files.paths(row.reference):
-            if not os.path.exists(path):
-                raise InputError(f"the reference does not exist: {path}")
+    if storage.is_url(row.workdir):
+        storage.require_writable(row.workdir.rstrip("/").rpartition("/")[0])
     protocols.find(row.protocol)
     request = command_line.parse(["vidprior", *row.flags])
     assert request.config is not None

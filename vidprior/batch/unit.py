@@ -92,7 +92,8 @@ def run(task: Task) -> dict[str, Any]:
 
     Returns:
       Its report: `segments`, a list of [start, stop, bytes] to fit, of a run that was divided;
-      `needs`, bytes, if more memory must be set aside first; `measures`, of a row with truth.
+      `needs`, bytes, if more memory must be set aside first; `predicted`, bytes, of a run that
+      was not divided; `measures`, of a row with truth.
 
     Raises:
       InputError, NonFiniteLoss, Interrupted: as the command.
@@ -112,6 +113,8 @@ class _Later(Exception):
 def _begin(task: Task) -> dict[str, Any]:
     from vidprior.batch import needs
 
+    predicted = {}
+
     def stop_if_divided(split: Sequence["Segment"]) -> None:
         todo = []
         for segment in split:
@@ -123,9 +126,10 @@ def _begin(task: Task) -> dict[str, Any]:
             raise _Later({"segments": todo})
         if task.granted is not None and todo[0][2] > task.granted:
             raise _Later({"needs": todo[0][2]})
+        predicted["predicted"] = todo[0][2]
 
     try:
-        return _finish(task, on_prepared=stop_if_divided)
+        return _finish(task, on_prepared=stop_if_divided) | predicted
     except _Later as later:
         return later.report
 
@@ -201,8 +205,12 @@ def _at_hand(task: Task) -> Iterator[Task]:
         if folder.is_dir():
             storage.store_folder(folder, url)
 
-    with _now_and_then(write_back):
-        yield dataclasses.replace(task, workdir=str(folder))
+    try:
+        with _now_and_then(write_back):
+            yield dataclasses.replace(task, workdir=str(folder))
+    except BaseException:  # stopped or failed: what is saved is of use elsewhere
+        _unless_refused(write_back)
+        raise
     write_back()
 
 
@@ -213,10 +221,7 @@ def _now_and_then(act: Callable[[], None]) -> Iterator[None]:
 
     def work() -> None:
         while not ended.wait(SYNC_EVERY):
-            try:
-                act()
-            except InputError as error:
-                log.warning(str(error))
+            _unless_refused(act)
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
@@ -225,6 +230,13 @@ def _now_and_then(act: Callable[[], None]) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
+
+
+def _unless_refused(act: Callable[[], None]) -> None:
+    try:
+        act()
+    except InputError as error:
+        log.warning(str(error))
 
 
 def _end_with_stdin() -> None:
@@ -260,6 +272,7 @@ def main() -> int:
         code, report = 1, {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
     if "error" in report:
         print(f"error: {report['error']}", file=sys.stderr)
+    report["peak"] = runtime.peak_resident()
     path.write_text(json.dumps(report))
     return code
 

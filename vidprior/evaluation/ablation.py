@@ -215,7 +215,7 @@ def row(
             painted = footage.read_frames(piece.workdir / "result").frames
             result[piece.frames.start : piece.frames.stop] = painted
     measures = protocols.measure(protocol, clip.truth, result, clip.masks)
-    identity, name = _identity(system, clip, protocol), clip.folder.absolute().name
+    identity, name = identity_of(system, clip, protocol), clip.folder.absolute().name
     made = {"system": system.name, "clip": name, "identity": identity, "measures": measures}
     write_json(_file(system, clip, output), tables.to_json(made))
     return measures
@@ -232,7 +232,7 @@ def finished_row(
     path = _file(system, clip, output)
     try:
         made = json.loads(path.read_text())
-        if made["identity"] != _identity(system, clip, protocol):
+        if made["identity"] != identity_of(system, clip, protocol):
             return None
         return _infinite(dict(made["measures"]))
     except FileNotFoundError:
@@ -302,8 +302,10 @@ def _file(system: System, clip: BenchmarkClip, output: pathlib.Path) -> pathlib.
     return output / "rows" / system.name / f"{clip.folder.absolute().name}.json"
 
 
-def _identity(system: System, clip: BenchmarkClip, protocol: protocols.Protocol) -> dict[str, Any]:
-    """What a row depends on, after a round trip through JSON."""
+def identity_of(
+    system: System, clip: BenchmarkClip, protocol: protocols.Protocol
+) -> dict[str, Any]:
+    """What the measures of a system on a clip depend on, after a round trip through JSON."""
     identity = {
         "config": system.config,
         "overrides": dict(system.overrides),

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from vidprior import configuration
+from vidprior.errors import InputError
 from vidprior.evaluation.ablation import System
 
 # Updates of a window, and frames of a window (Section 3.4 of the paper).
@@ -18,6 +19,11 @@ UPDATES, WINDOW = 100, 5
 LEAST_GAIN = 0.1
 # Stages without such a gain until a curve counts as flat.
 PATIENCE = 2
+# What a stage decides.
+FIELDS = (
+    "window.length", "schedule.windows_per_pass", "schedule.updates_per_window",
+    "schedule.num_passes", "schedule.median_window",
+)  # fmt: skip
 
 
 def visits(passes: int, *, frames: int) -> int:
@@ -41,13 +47,21 @@ def stage(system: System, passes: int, *, frames: int) -> dict[str, Any]:
     """
     if begins_anew(system):
         return {"schedule.updates_per_window": visits(passes, frames=frames)}
-    return {
-        "window.length": min(WINDOW, frames),
-        "schedule.windows_per_pass": _windows(frames),
-        "schedule.updates_per_window": UPDATES,
-        "schedule.num_passes": passes,
-        "schedule.median_window": "last",
-    }
+    values = (min(WINDOW, frames), _windows(frames), UPDATES, passes, "last")
+    return dict(zip(FIELDS, values, strict=True))
+
+
+def check_system(system: System) -> None:
+    """Refuses a system that cannot be trained by stages.
+
+    Raises:
+      InputError: it divides the clip, or sets a field that a stage decides.
+    """
+    if system.window is not None:
+        raise InputError(f"system {system.name}: stages train on whole clips: leave out its window")
+    taken = [field for field in FIELDS if field in system.overrides]
+    if taken:
+        raise InputError(f"system {system.name}: each stage sets {taken[0]}: leave it out")
 
 
 def begins_anew(system: System) -> bool:

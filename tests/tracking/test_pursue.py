@@ -5,8 +5,9 @@ from unittest import mock
 import cv2
 import numpy as np
 
-from vidprior.tracking.alignment import Alignment
-from vidprior.tracking.pursue import pursue
+from vidprior.tracking.alignment import Alignment, Shift
+from vidprior.tracking.appearance import Appearance, histogram
+from vidprior.tracking.pursue import _propagated, pursue
 
 T, H, W = 12, 90, 140
 
@@ -36,3 +37,26 @@ def test_the_shape_as_one_piece_stays_once_it_has_replaced_a_shrunk_mask():
     assert overlaps[shrunk] < 0.92
     assert shrunk < T - 3
     assert overlaps[shrunk + 1 :].min() > 0.97
+
+
+def test_what_moving_away_uncovers_is_not_propagated():
+    # Columns 10 to 19 move on by 6; the flow back from columns 10 to 15 does not know it.
+    places = np.stack(np.meshgrid(*[np.arange(40, dtype=np.float32)] * 2), axis=-1)
+    back, forth = places.copy(), places.copy()
+    back[:, 16:26, 0] -= 6
+    forth[:, 10:20, 0] += 6
+    soft = np.zeros((40, 40), np.float32)
+    soft[5:35, 10:20] = 1
+    still = np.zeros((40, 40), np.float32)
+    lab = np.full((40, 40, 3), 40, np.uint8)
+    lab[:, 16:26] = 200
+    ours = lab[..., 0] == 200
+    seen = Appearance(histogram(lab, ours), histogram(lab, ~ours))
+    shifts = Shift(back, still), Shift(forth, still)
+    found = np.zeros((40, 40), bool)
+    found[5:35, 16:26] = True
+    assert np.array_equal(_propagated(soft, *shifts, seen, lab), found)
+    # Of the object's colours, it may be a limb that the flow does not follow.
+    lab[:, 10:16] = 200
+    found[5:35, 10:16] = True
+    assert np.array_equal(_propagated(soft, *shifts, seen, lab), found)

@@ -10,16 +10,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vidprior.imaging.sampling import sample
-from vidprior.tracking.alignment import Alignment
+from vidprior.imaging.sampling import grid, sample
+from vidprior.tracking.alignment import Alignment, Shift
 from vidprior.tracking.anchor import Anchor
-from vidprior.tracking.appearance import Appearance, histogram, likeness, to_lab
+from vidprior.tracking.appearance import Appearance, histogram, likeness, log_ratio, to_lab
 from vidprior.tracking.keeping import EVERY, Kept
 from vidprior.tracking.rigid import Piece, move_mask
 from vidprior.tracking.segment import painted_votes, segment_frame, surroundings, whole_votes
 
 # Fewer pixels are no mask.
 _FEWEST = 10
+# Flow that leads there and back contradicts itself if it ends farther away than this, pixels. Such
+# pixels are propagated by their colours' leave alone, if this share of the mask is left.
+_CONSISTENT, _LEFT = 3.0, 0.3
 # Share by which each frame renews the colours.
 _RENEWAL = 0.15
 # The object moved as one piece, if its own confidence is so high, replaces a propagated mask that
@@ -100,7 +103,7 @@ def pursue(
             continue
         shift = alignment.shift(number, before)
         lab = to_lab(frames[number])
-        propagated = sample(soft, shift.place, outside="zero") > 0.5
+        propagated = _propagated(soft, shift, alignment.shift(before, number), seen, lab)
         motion, confidence = piece.follow(number)
         found = confidence > _CONFIDENT
         anchored = anchor.follow(lab, shift.place, motion if found else None)
@@ -140,6 +143,20 @@ def pursue(
         keep()
     count = len(numbers)
     return Pursued(np.stack(masks[:count]), np.array(likenesses[:count], np.float32))
+
+
+def _propagated(
+    soft: np.ndarray, back: Shift, forth: Shift, seen: Appearance, lab: np.ndarray
+) -> np.ndarray:
+    """[H, W] bool: the mask of the frame before, without what moving away has uncovered.
+
+    There flow has nothing to lead to, often leads to the object, and would leave a trail behind it.
+    """
+    mask: np.ndarray = sample(soft, back.place, outside="zero") > 0.5
+    pixels = grid(slice(0, mask.shape[0]), slice(0, mask.shape[1]))
+    away = np.linalg.norm(sample(forth.place, back.place) - pixels, axis=-1)
+    left = mask & ((away < _CONSISTENT) | (log_ratio(seen, lab) > 0))
+    return left if left.sum() > _LEFT * mask.sum() else mask
 
 
 def _like(first: Appearance, lab: np.ndarray, mask: np.ndarray) -> float:

@@ -64,7 +64,9 @@ def status(found: Mapping[str, Any], *, none: str = "not run yet") -> str:
         if left:
             facts.append(left)
             title = left if found["estimated"] else f"{title}, {left}"
-        line = ": ".join(filter(None, ["running", ", ".join(facts)]))
+        line = f"running: {', '.join(facts)}" if facts else "running"
+        if not facts and found["elapsed"]:  # nothing more is known
+            line = f"running for {duration(found['elapsed'])}"
     if state == "stopping":
         line, title = "stopping: saves its state; press Stop again to end it at once", "stopping"
     if state == "waiting" and found["ahead"] > 0:

@@ -100,7 +100,7 @@ class Controls:
         # What the editor has sent: the number of its frame, and its layers.
         self.painted_on = gr.Number(0, visible="hidden")
         self.layers = gr.File(file_count="multiple", visible="hidden")
-        with gr.Row():
+        with gr.Row(equal_height=True):
             self.track = gr.Button("Track through the clip", variant="primary", elem_id="track")
             self.stop_tracking = gr.Button("Stop tracking", elem_id="stop-tracking")
             self.weakest = gr.Button("Go to the weakest frame", elem_id="weakest")
@@ -124,7 +124,7 @@ class Controls:
                 self.given = gr.File(
                     label="Upload masks: images, a .zip of them, or a video",
                     file_count="multiple",
-                    height=110,
+                    height=150,
                     elem_id="given",
                 )
 
@@ -135,7 +135,7 @@ class Controls:
     def _choose(self) -> None:
         gr.Markdown("## 3. Choose")
         with gr.Row():
-            with gr.Column(min_width=280):
+            with gr.Column(scale=2, min_width=280):
                 self.kind = gr.Radio(
                     list(words.KINDS), value=words.KINDS[0], show_label=False, elem_id="kind"
                 )
@@ -146,7 +146,7 @@ class Controls:
                     self.invert = gr.Checkbox(
                         False, label="Masks show what to keep", elem_id="invert"
                     )
-            with gr.Column():
+            with gr.Column(scale=3, min_width=460):
                 self.plan = gr.HTML(elem_id="plan", padding=False)
         self.told_choose = gr.HTML(elem_id="told-choose")
 
@@ -169,9 +169,10 @@ class Controls:
                     elem_id="shell",
                 )
             self.preview = gr.Image(
-                label="Newest picture: green is shown by other frames, orange is guessed",
+                label="Green: from other frames, orange: guessed",
                 height=300,
                 elem_id="preview",
+                buttons=["download", "fullscreen"],
             )
 
     def _compare(self) -> None:
@@ -201,13 +202,13 @@ class Controls:
                     self.to_clean = gr.Button("Write the best frames to clean", elem_id="to-clean")
                     self.cleaning = gr.HTML(elem_id="cleaning")
                     self.frames = gr.File(
-                        label="Frames to clean", file_count="multiple", height=110, elem_id="frames"
+                        label="Frames to clean", file_count="multiple", height=150, elem_id="frames"
                     )
                 with gr.Column():
                     self.cleaned = gr.File(
                         label="Upload cleaned frames, under their names",
                         file_count="multiple",
-                        height=110,
+                        height=150,
                         elem_id="cleaned",
                     )
                     self.forget = gr.Button("Use no cleaned frames", elem_id="forget")

@@ -4,6 +4,7 @@ import json
 import os
 from fractions import Fraction
 
+import cv2
 import numpy as np
 import pytest
 
@@ -32,10 +33,17 @@ def do(clip, tmp_path):
     return Actions(tmp_path / "out", tmp_path / "footage", Jobs())
 
 
-def edited(mask):
-    layer = np.zeros((*mask.shape, 4), np.uint8)
-    layer[mask] = PAINT
-    return {"layers": [layer]}
+@pytest.fixture
+def edited(tmp_path):
+    """Writes a mask as the editor sends it: the files of its layers."""
+
+    def write(mask):
+        layer = np.zeros((*mask.shape, 4), np.uint8)
+        layer[mask] = PAINT
+        cv2.imwrite(str(tmp_path / "layer_0.png"), layer)
+        return [str(tmp_path / "layer_0.png")]
+
+    return write
 
 
 def square(left=5):
@@ -44,23 +52,23 @@ def square(left=5):
     return mask
 
 
-def test_what_is_painted_is_kept_and_what_is_only_shown_is_not(clip, do):
+def test_what_is_painted_is_kept_and_what_is_only_shown_is_not(clip, do, edited):
     name = clip.path.name
     images.write_frames(clip.path / "masks/ab", [np.uint8(255) * square(n) for n in range(COUNT)])
     (clip.path / "masks/ab.json").write_text('{"confidence": []}')
     shown = do.shown(clip, 2)
     assert (shown["layers"][0][..., 3] > 0).tolist() == square(2).tolist()
-    do.keep(name, 2, shown)
+    do.keep(name, 2, edited(square(2)))
     assert clip.paint_of(2) is None
     do.keep(name, 2, edited(square(3)))
     assert (clip.paint_of(2) == square(3)).all()
-    do.keep(name, 2, {"layers": []})  # the editor has nothing to tell
+    do.keep(name, 2, [])  # the editor has nothing to tell
     assert clip.paint_of(2) is not None
     do.unpaint(name, 2)
     assert clip.paint_of(2) is None
 
 
-def test_a_tracked_frame_that_is_erased_is_told_to_the_tracker(clip, do):
+def test_a_tracked_frame_that_is_erased_is_told_to_the_tracker(clip, do, edited):
     name, nothing = clip.path.name, np.zeros(SIZE, bool)
     clip.paint(0, square(0))
     assert do.keep(name, 2, edited(square(2))) == ""
@@ -82,11 +90,32 @@ def test_a_tracked_frame_that_is_erased_is_told_to_the_tracker(clip, do):
     assert (clip.shown_mask(2) == square(2)).all()  # tracked again, to be corrected
 
 
+def test_the_confidence_stays_while_corrections_are_painted(clip, do, edited):
+    name = clip.path.name
+    clip.paint(0, square(0))
+    assert do.state_of_tracking(name) == (
+        '<p class="state">not tracked yet: press Track</p>', "", "",
+    )  # fmt: skip
+    masks = clip.masks()
+    images.write_frames(masks, [np.uint8(255) * square(n) for n in range(COUNT)])
+    masks.with_suffix(".json").write_text('{"confidence": [1, 1, 0.9, 0.2, 0.9, 1]}')
+    line, strip, ready = do.state_of_tracking(name)
+    assert "tracked" in line
+    assert strip.count("<i ") == COUNT
+    assert ready == str(masks)
+    do.keep(name, 3, edited(square(4)))
+    line, again, ready = do.state_of_tracking(name)
+    assert "painted since the last tracking: press Track" in line
+    assert again == strip
+    assert ready == ""
+    assert do.weakest(name) == 3
+
+
 @pytest.mark.parametrize(
     ("number", "mask", "told"),
     [(0, np.ones((4, 4), bool), "another size"), (COUNT, square(), "no frame")],
 )
-def test_paintings_that_do_not_fit_are_refused(clip, do, number, mask, told):
+def test_paintings_that_do_not_fit_are_refused(clip, do, edited, number, mask, told):
     with pytest.raises(InputError, match=told):
         do.keep(clip.path.name, number, edited(mask))
 

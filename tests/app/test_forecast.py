@@ -97,7 +97,7 @@ def test_a_clip_that_is_too_short_to_train_on_is_told_so(tmp_path):
 
 RUNNING = {
     "state": "running", "progress": None, "left": "", "estimated": True, "ahead": 0, "error": None,
-    "seconds": 0.0,
+    "seconds": 0.0, "elapsed": 0.0,
 }  # fmt: skip
 
 
@@ -105,6 +105,7 @@ RUNNING = {
     ("changed", "line", "title"),
     [
         ({}, ">running<", "running"),
+        ({"elapsed": 42.3}, "running for 42 s", "running"),
         ({"left": "about 9 s left"}, "running: about 9 s left", "about 9 s left"),
         (
             {"progress": ("training", 40, 160), "left": "2 min left", "estimated": False},

@@ -70,7 +70,8 @@ def test_the_five_steps(page, folder, pictures):
     assert mask.sum() > 2 * RADIUS**2
 
     # A tracked mask that is shown to be corrected is not painted as long as it is not.
-    go_to(page, 14)
+    page.locator("#strip i").nth(14).click()
+    sync_api.expect(page.locator("#shown input")).to_have_value("14")
     go_to(page, 12)
     assert [file.name for file in kept.parent.iterdir()] == [kept.name]
 

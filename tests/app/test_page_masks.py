@@ -37,6 +37,32 @@ def test_tracking_is_stopped_and_goes_on(page, folder):
     wait_for(page, "#tracking", "done")
 
 
+def test_a_painted_mask_is_erased(page, folder):
+    open_clip(page, "demo/frames")
+    wait_for(page, "#facts", FACTS)
+    page.wait_for_selector("#editor canvas")
+    page.wait_for_timeout(1500)
+    go_to(page, 5)
+    paint(page, BALL, RADIUS + 2)
+    wait_until(page, lambda: list(folder.glob("out/frames-*/painted/000005.png")))
+    (kept,) = folder.glob("out/frames-*/painted/000005.png")
+    before = images.read_image(kept)[..., 0] > 127
+    page.click("#editor [aria-label=Erase]")
+    x, y = BALL
+    paint(page, (x + RADIUS + 4, y), 7)  # on the right of it
+
+    def erased():
+        mask = images.read_image(kept)[..., 0] > 127
+        return mask.any() and mask.nonzero()[1].max() < before.nonzero()[1].max() - 4
+
+    wait_until(page, erased)
+    after = images.read_image(kept)[..., 0] > 127
+    assert not (after & ~before).any()
+    assert (after[:, : int(x)] == before[:, : int(x)]).all()
+    page.click("#unpaint")
+    wait_until(page, lambda: not kept.exists())
+
+
 def test_masks_that_do_not_fit_are_told_in_the_page(page, folder):
     upload_masks(page, sorted((folder / "demo/masks").glob("*.png"))[:5])
     wait_for(page, "#told-paint .error", "5")

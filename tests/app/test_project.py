@@ -1,6 +1,9 @@
 """Clips, paths and commands of the page, without a browser."""
 
 import json
+import os
+import pathlib
+import shutil
 import sys
 import time
 
@@ -49,6 +52,38 @@ def test_only_names_of_projects_are_found(clip, tmp_path, name):
     with pytest.raises(InputError, match="no clip is open"):
         project.find(tmp_path / "out", name)
     assert project.find(tmp_path / "out", clip.path.name).video == clip.video
+
+
+def test_a_clip_is_opened_once_until_it_changes(clip, monkeypatch):
+    count = []
+    real = project.open_footage
+    monkeypatch.setattr(project, "open_footage", lambda path: count.append(path) or real(path))
+    folder = pathlib.Path(clip.video)
+    for _ in range(2):
+        assert project.find(clip.path.parent, clip.path.name).footage.count == 3
+    images.write_image(folder / "000003.png", np.zeros((*SIZE, 3), np.uint8))
+    os.utime(folder, ns=(1, 1))
+    assert clip.footage.count == 4
+    assert len(count) == 2
+    shutil.rmtree(folder)
+    with pytest.raises(InputError):
+        _ = clip.footage
+
+
+def test_the_picture_of_a_frame_is_made_anew_when_the_clip_changes(clip):
+    folder = pathlib.Path(clip.video)
+    for grey, later in ((255, 0), (0, 10)):
+        images.write_frames(folder, [np.full((*SIZE, 3), grey, np.uint8)] * 3)
+        changed = time.time() - 20 + later
+        os.utime(folder, (changed, changed))
+        assert (images.read_image(clip.picture(1)) == grey).all()
+        made = clip.picture(1).stat().st_mtime_ns
+        assert clip.picture(1).stat().st_mtime_ns == made
+        os.utime(clip.picture(1), (changed + 5, changed + 5))
+
+
+def test_the_brush_fits_the_frame():
+    assert [words.brush_size((height, 2 * height)) for height in (96, 480, 1080)] == [12, 20, 45]
 
 
 def test_paint_is_stored_and_removed(painted):

@@ -2,6 +2,7 @@
 
 import pathlib
 import shutil
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from vidprior.app import show, uploads, words
 from vidprior.app.jobs import Jobs
 from vidprior.app.project import GIVEN, SOURCES, Project
 from vidprior.errors import InputError
+from vidprior.io import images
 from vidprior.tracking.boxes import box_masks, object_in_box
 
 # Paint: magenta, which few footage has, half transparent.
@@ -44,24 +46,29 @@ class Actions:
         """A frame for the editor; over it what is painted, or else the mask, to correct."""
         mask = project.shown_mask(number)
         layers = [] if mask is None else [_layer(mask)]
-        return {"background": project.frame(number), "layers": layers, "composite": None}
+        return {"background": str(project.picture(number)), "layers": layers, "composite": None}
 
-    def keep(self, name: str | None, number: int, edited: dict[str, Any] | None) -> str:
-        """Stores what is painted in the editor, if it differs from what it was given.
+    def keep(self, name: str | None, number: int, layers: Sequence[str] | None) -> str:
+        """Stores what is painted on a frame, if it differs from what the editor was given.
+
+        Args:
+          name: of the clip.
+          number: of the frame.
+          layers: files of the editor's layers; none if it has nothing to tell.
 
         Returns:
           What has to be said of it, or nothing.
         """
-        if name is None or edited is None or not edited.get("layers"):
+        if name is None or not layers:
             return ""
         project, number = self.find(name), int(number)
         height, width = project.footage.size
-        layers = [np.asarray(layer) for layer in edited["layers"]]
-        if any(layer.shape != (height, width, 4) for layer in layers):
+        painted = [_painted(pathlib.Path(file)) for file in layers]
+        if any(part.shape != (height, width) for part in painted):
             raise InputError(f"the painting has another size than the clip, {width}x{height}")
         if not 0 <= number < project.footage.count:
             raise InputError(f"there is no frame {number}")
-        mask = np.any([layer[..., 3] > 0 for layer in layers], axis=0)
+        mask = np.any(painted, axis=0)
         before = project.shown_mask(number)
         if np.array_equal(mask, np.zeros_like(mask) if before is None else before):
             return ""
@@ -69,8 +76,8 @@ class Actions:
         if mask.any() or project.paint_of(number) is None or project.chosen["masks"] != SOURCES[0]:
             return ""
         return (
-            f"frame {number}: the object is not here, nor behind it until a frame where you paint "
-            f"it again: press Track"
+            f"frame {number}: the object is not here, nor in the frames beyond, until one in which "
+            f"you paint it again: press Track"
         )
 
     def paint_box(self, name: str, number: int, text: str, *, find_object: bool) -> None:
@@ -134,7 +141,10 @@ class Actions:
             return '<p class="state">uploaded masks</p>', "", f"{masks}"
         found = self._jobs.status(masks)
         ready = f"{masks}" if found["state"] in ("done", "none") and masks.is_dir() else ""
-        return show.status(found), show.strip(project.confidence()), ready
+        confidence = project.confidence()
+        fresh = "painted since the last tracking" if confidence else "not tracked yet"
+        line = show.status(found, none=f"{fresh}: press Track" if not ready else "tracked")
+        return line, show.strip(confidence), ready
 
     def weakest(self, name: str) -> int:
         """The frame that is tracked worst."""
@@ -147,6 +157,14 @@ class Actions:
         """The masks in one file."""
         masks = self.find(name).ready_masks()
         return shutil.make_archive(str(masks), "zip", masks)
+
+
+def _painted(file: pathlib.Path) -> np.ndarray:
+    """Where a layer is painted, [h, w] bool."""
+    pixels = images.read_pixels(file)
+    if pixels.alpha is None:
+        return np.ones(pixels.colours.shape[:2], bool)
+    return np.asarray(pixels.alpha > 0)
 
 
 def _layer(mask: np.ndarray) -> np.ndarray:

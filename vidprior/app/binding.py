@@ -12,6 +12,13 @@ import gradio as gr
 from vidprior.app import show
 from vidprior.errors import InputError
 
+# Number of the frame and layers of the editor; none if it shows another frame meanwhile.
+SEND_LAYERS = """(shown, edited) => {
+  keeping = false;
+  const now = +document.querySelector('#shown input').value;
+  return [shown, now === shown ? edited?.layers ?? [] : []];
+}"""
+
 # New values, by control.
 Answer = dict[Any, Any]
 
@@ -35,6 +42,9 @@ def bind(
       line: the control that shows its errors.
       clears: whether the line is emptied where there is none; not by what nobody pressed.
       options: of the event.
+
+    Returns:
+      The bound event, whose `then` takes what follows it.
     """
 
     def guarded(*arguments: Any) -> Answer:
@@ -44,4 +54,39 @@ def bind(
         except InputError as error:
             return {line: show.told(str(error), error=True)}
 
-    return event(guarded, inputs, [*dict.fromkeys([*outputs, line])], **options)
+    outputs = [*dict.fromkeys([*outputs, line])]
+    return event(guarded, inputs, outputs, **progress_on(line), **options)
+
+
+def bind_painted(
+    event: Callable[..., Any],
+    controls: Any,
+    handler: Callable[..., Answer | None],
+    inputs: list[Any],
+    outputs: list[Any],
+    line: Any,
+    **options: Any,
+) -> Any:
+    """Binds a handler that takes clip, frame and files of its painting before its inputs.
+
+    The browser writes the painting into a control of files first: the editor is input of no event
+    that the server sees, or it would show its progress.
+
+    Args:
+      event: of a control.
+      controls: of the page.
+      handler, inputs, outputs, line, options: as in `bind`.
+    """
+    c = controls
+    sent = event(None, [c.shown, c.editor], [c.painted_on, c.layers], js=SEND_LAYERS)
+    given = [c.name, c.painted_on, c.layers, *inputs]
+    return bind(sent.then, handler, given, outputs, line, **options)
+
+
+def progress_on(line: Any) -> dict[str, Any]:
+    """The option of every event: Gradio shows its progress on a line.
+
+    A control that shows progress is read whenever any event begins or ends, the timer's too, and
+    so is an input of an event that has ended: the editor would send its pictures all the time.
+    """
+    return {"show_progress_on": [line]}

@@ -3,8 +3,9 @@
 import functools
 import os
 
+from vidprior.app.project import opened
 from vidprior.imaging.shots import find_shots
-from vidprior.io.footage import Footage, open_footage
+from vidprior.io.footage import Footage
 
 # Cuts are looked for in so many frames; a longer clip would take minutes.
 _MOST = 3000
@@ -33,7 +34,7 @@ def describe_cuts(video: str) -> str:
 
 @functools.lru_cache(maxsize=64)
 def _cuts(video: str, _: int) -> str:
-    footage = open_footage(video)
+    footage = opened(video)
     seen = min(footage.count, _MOST)
     cuts = [start for start, _ in find_shots(footage.part(0, seen).frames())[1:]]
     named = ", ".join(map(str, cuts[:12])) + (", ..." if len(cuts) > 12 else "")

@@ -14,9 +14,10 @@ import numpy as np
 
 from vidprior import command_line, runtime
 from vidprior.app import jobs, views
+from vidprior.app.project import opened
 from vidprior.imaging.geometry import MASK_THRESHOLD
 from vidprior.io import images
-from vidprior.io.footage import Footage, open_footage
+from vidprior.io.footage import Footage
 from vidprior.propagation.mask_case import MaskCase, judge_mask
 
 # Seconds to start and end; for a pixel of all frames, propagated at training size; and for a
@@ -106,7 +107,7 @@ def judge(video: str, masks: pathlib.Path, invert: bool) -> MaskCase | None:
     Raises:
       InputError: a file cannot be read.
     """
-    footage, files = open_footage(video), images.list_images(masks)
+    footage, files = opened(video), images.list_images(masks)
     count = min(len(files), footage.count)
     chosen = np.unique(np.linspace(0, count - 1, _LOOKED_AT).astype(int)).tolist()
     height, width = footage.size

@@ -93,7 +93,8 @@ class Jobs:
         """Words, state, progress, time left and error of a command.
 
         States are waiting, running, stopping, stopped, failed and done, and none if it never ran.
-        `left` is a text, or empty; `estimated` says whether it comes from the estimate.
+        `left` is a text, or empty; `estimated` says whether it comes from the estimate; `elapsed`
+        are the seconds since it began, while it runs.
         """
         found = read(target)
         if target not in self._states and found["state"] in ACTIVE:
@@ -102,8 +103,9 @@ class Jobs:
         found["progress"] = process.progress(log)
         told = re.findall(r"^[^\n:]+: \d+/\d+, .*?([^,\n]+) left", process.tail(log), re.MULTILINE)
         found["left"], found["estimated"] = (f"{told[-1].strip()} left" if told else ""), not told
+        found["elapsed"] = time.monotonic() - self._began if target == self._current else 0.0
         if target == self._current and found["estimate"] and not told:
-            left = found["estimate"] * found["speed"] - (time.monotonic() - self._began)
+            left = found["estimate"] * found["speed"] - found["elapsed"]
             found["left"] = f"about {duration(left)} left" if left > 0 else "longer than estimated"
         found["error"] = process.last_error(log) if found["state"] == "failed" else None
         found["ahead"] = sum(state in ACTIVE for state in self._states.values()) - 1

@@ -9,9 +9,6 @@ from vidprior.app.actions import PAINT
 from vidprior.app.project import SOURCES
 from vidprior.app.runs import VIEWS
 
-# Pixels of the frame.
-BRUSH = 12
-
 
 class Controls:
     """Makes all controls, in an open `gradio.Blocks`; `wiring` says what they do."""
@@ -23,8 +20,8 @@ class Controls:
           footage: folder in which typed paths may lie.
         """
         self.name = gr.State(None)
-        # The frame in the editor. It travels with the painting, as a state of the server would not.
-        self.shown = gr.Number(0, visible="hidden")
+        # The frame in the editor, a control, so that the browser knows it.
+        self.shown = gr.Number(0, visible="hidden", elem_id="shown")
         self.ready, self.sent = gr.State(""), gr.State({})
         self._open(footage)
         with gr.Column(visible=False) as self.steps:
@@ -35,19 +32,26 @@ class Controls:
         self.timer = gr.Timer(1.0)
 
     def _open(self, footage: pathlib.Path) -> None:
+        gr.Markdown("Takes objects out of a video.", elem_id="about")
         gr.Markdown("## 1. Open a clip")
         with gr.Row():
-            self.upload = gr.File(label="Upload a video", height=140, elem_id="upload")
-            with gr.Column():
+            self.upload = gr.File(
+                label="Upload a video", height=168, min_width=240, elem_id="upload"
+            )
+            with gr.Column(min_width=240):
                 self.path = gr.Textbox(
                     label="or its path, a video or a folder of frames",
                     info=f"in {footage}",
                     elem_id="path",
                 )
                 self.open = gr.Button("Open", elem_id="open")
-                self.before = gr.Dropdown(
-                    [], label="or one that was opened before", elem_id="before"
-                )
+            self.before = gr.Dropdown(
+                [],
+                label="or one that was opened before",
+                elem_id="before",
+                visible=False,
+                min_width=240,
+            )
         self.told_open = gr.HTML(elem_id="told-open")
         self.facts = gr.Markdown(elem_id="facts")
         self.cuts = gr.Markdown(elem_id="cuts")
@@ -56,17 +60,25 @@ class Controls:
         gr.Markdown("## 2. Paint what is to go, and track it")
         with gr.Row():
             self.frame = gr.Slider(
-                0, 1, 0, step=1, label="Frame (arrow keys)", elem_id="frame", scale=4
+                0,
+                1,
+                0,
+                step=1,
+                label="Frame (arrow keys)",
+                elem_id="frame",
+                scale=4,
+                buttons=[],
             )
             self.brush = gr.Slider(
                 2,
                 100,
-                BRUSH,
+                words.BRUSH,
                 step=1,
                 label="Brush ([ and ])",
                 elem_id="brush",
                 scale=2,
                 min_width=240,
+                buttons=[],
             )
         self.strip = gr.HTML(elem_id="strip")
         red, green, blue, alpha = PAINT
@@ -76,8 +88,8 @@ class Controls:
             sources=(),
             transforms=(),
             layers=False,
-            brush=self.brush_of(BRUSH),
-            eraser=gr.Eraser(default_size=BRUSH),
+            brush=self.brush_of(words.BRUSH),
+            eraser=gr.Eraser(default_size=words.BRUSH),
             show_label=False,
             format="png",
             elem_id="editor",
@@ -85,11 +97,14 @@ class Controls:
         )
         # Pressed after each stroke. Events of the editor would send it at each move of the mouse.
         self.kept = gr.Button("Keep", visible="hidden", elem_id="keep")
-        with gr.Row():
+        # What the editor has sent: the number of its frame, and its layers.
+        self.painted_on = gr.Number(0, visible="hidden")
+        self.layers = gr.File(file_count="multiple", visible="hidden")
+        with gr.Row(equal_height=True):
             self.track = gr.Button("Track through the clip", variant="primary", elem_id="track")
             self.stop_tracking = gr.Button("Stop tracking", elem_id="stop-tracking")
             self.weakest = gr.Button("Go to the weakest frame", elem_id="weakest")
-            self.unpaint = gr.Button("Clear this frame", elem_id="unpaint")
+            self.unpaint = gr.Button("Discard this painting", elem_id="unpaint")
         self.tracking = gr.HTML(elem_id="tracking")
         self.told_paint = gr.HTML(elem_id="told-paint")
         with gr.Accordion("Boxes and uploaded masks", open=False, elem_id="more-masks"):
@@ -109,7 +124,7 @@ class Controls:
                 self.given = gr.File(
                     label="Upload masks: images, a .zip of them, or a video",
                     file_count="multiple",
-                    height=110,
+                    height=150,
                     elem_id="given",
                 )
 
@@ -120,7 +135,7 @@ class Controls:
     def _choose(self) -> None:
         gr.Markdown("## 3. Choose")
         with gr.Row():
-            with gr.Column(min_width=280):
+            with gr.Column(scale=2, min_width=280):
                 self.kind = gr.Radio(
                     list(words.KINDS), value=words.KINDS[0], show_label=False, elem_id="kind"
                 )
@@ -131,7 +146,7 @@ class Controls:
                     self.invert = gr.Checkbox(
                         False, label="Masks show what to keep", elem_id="invert"
                     )
-            with gr.Column():
+            with gr.Column(scale=3, min_width=460):
                 self.plan = gr.HTML(elem_id="plan", padding=False)
         self.told_choose = gr.HTML(elem_id="told-choose")
 
@@ -141,7 +156,7 @@ class Controls:
             self.start = gr.Button("Start or resume", variant="primary", elem_id="start")
             self.stop = gr.Button("Stop", elem_id="stop")
         self.told_run = gr.HTML(elem_id="told-run")
-        with gr.Row():
+        with gr.Row(visible=False) as self.of_run:
             with gr.Column():
                 self.run = gr.Dropdown([], label="Run", elem_id="run")
                 self.state = gr.HTML(elem_id="run-state")
@@ -154,13 +169,19 @@ class Controls:
                     elem_id="shell",
                 )
             self.preview = gr.Image(
-                label="Newest picture: green is shown by other frames, orange is guessed",
+                label="Green: from other frames, orange: guessed",
                 height=300,
                 elem_id="preview",
+                buttons=["download", "fullscreen"],
             )
 
     def _compare(self) -> None:
         gr.Markdown("## 5. Compare")
+        gr.Markdown("The result of a run is shown here.", elem_id="no-result")
+        with gr.Column(visible=False) as self.of_result:
+            self._result()
+
+    def _result(self) -> None:
         self.view = gr.Radio(list(VIEWS), value=VIEWS[0], show_label=False, elem_id="view")
         self.slider = gr.ImageSlider(label="This frame", elem_id="compare", max_height=560)
         self.told_compare = gr.HTML(elem_id="told-compare")
@@ -181,13 +202,13 @@ class Controls:
                     self.to_clean = gr.Button("Write the best frames to clean", elem_id="to-clean")
                     self.cleaning = gr.HTML(elem_id="cleaning")
                     self.frames = gr.File(
-                        label="Frames to clean", file_count="multiple", height=110, elem_id="frames"
+                        label="Frames to clean", file_count="multiple", height=150, elem_id="frames"
                     )
                 with gr.Column():
                     self.cleaned = gr.File(
                         label="Upload cleaned frames, under their names",
                         file_count="multiple",
-                        height=110,
+                        height=150,
                         elem_id="cleaned",
                     )
                     self.forget = gr.Button("Use no cleaned frames", elem_id="forget")

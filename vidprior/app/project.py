@@ -6,6 +6,7 @@ painted/         what is painted, one image for each frame: 000012.png
 given/ID/        uploaded masks; given/ID.corrected/ those that were painted over
 masks/ID/        tracked or corrected masks; ID is a digest of what they were made from
 cleaned/ID/      uploaded reference frames
+pictures/        frames that were looked at, for the browser
 runs/KIND-ID/    work directories; ID is a digest of masks and options
 runs/KIND-ID.*   .log and .job.json: output and state of the run's process
 to_clean/        the same of the processes that write reference frames
@@ -16,9 +17,11 @@ Names come from digests, so the same choices find the same run, which then resum
 import functools
 import hashlib
 import json
+import os
 import pathlib
 import re
 import shutil
+import threading
 from collections.abc import Iterator
 
 import numpy as np
@@ -33,6 +36,9 @@ from vidprior.io.footage import Footage, open_footage
 BOXES, GIVEN = "boxes around it, moved evenly", "uploaded masks"
 SOURCES = ("track what is painted", BOXES, GIVEN)
 
+# Held by what writes the picture of a frame, which two tabs may ask for.
+_DRAWING = threading.Lock()
+
 
 class Project:
     """The folder of one clip."""
@@ -45,14 +51,14 @@ class Project:
         self.to_clean = path / "to_clean"
         self.runs = path / "runs"
 
-    @functools.cached_property
+    @property
     def footage(self) -> Footage:
         """The clip.
 
         Raises:
           InputError: it cannot be read any more.
         """
-        return open_footage(self.video)
+        return opened(self.video)
 
     @property
     def video(self) -> str:
@@ -65,6 +71,14 @@ class Project:
     def frame(self, number: int) -> np.ndarray:
         """A frame [h, w, 3] uint8 RGB."""
         return next(iter(self.footage.part(number, number + 1).frames()))
+
+    def picture(self, number: int) -> pathlib.Path:
+        """The file of a frame for the browser: it is made once, and takes less time than a PNG."""
+        file = self.path / "pictures" / f"{number:06d}.jpg"
+        with _DRAWING:
+            if not file.exists() or file.stat().st_mtime <= os.stat(self.video).st_mtime:
+                images.write_image(file, self.frame(number))
+        return file
 
     @property
     def chosen(self) -> dict[str, str]:
@@ -137,10 +151,13 @@ class Project:
         chosen = self.chosen
         if chosen["masks"] == GIVEN:
             return read_mask(self.given / (chosen["given"] or "none") / mask_name(number))
+        newest = self._newest_track()
+        return None if newest is None else read_mask(newest / f"{number:05d}.png")
+
+    def _newest_track(self) -> pathlib.Path | None:
         tracked = [file.with_suffix("") for file in (self.path / "masks").glob("*.json")
                    if not file.name.endswith(".job.json")]  # fmt: skip
-        newest = max(tracked, key=lambda folder: folder.stat().st_mtime, default=None)
-        return None if newest is None else read_mask(newest / f"{number:05d}.png")
+        return max(tracked, key=lambda folder: folder.stat().st_mtime, default=None)
 
     def masks(self) -> pathlib.Path:
         """The folder of masks of what is painted or given, whether or not they are there yet.
@@ -177,12 +194,32 @@ class Project:
         return masks
 
     def confidence(self) -> list[float]:
-        """The confidence of each tracked mask; empty if they are not tracked yet."""
+        """The confidence of each mask that is shown: tracked from what is painted, or before."""
         try:
-            values = json.loads(self.masks().with_suffix(".json").read_text())["confidence"]
+            masks = self.masks()
+            found = masks if masks.with_suffix(".json").exists() else self._newest_track() or masks
+            values = json.loads(found.with_suffix(".json").read_text())["confidence"]
             return [float(value) for value in values]
         except (OSError, InputError, ValueError, KeyError, TypeError):
             return []
+
+
+def opened(video: str) -> Footage:
+    """Footage of a path. It is kept, since a video is decoded to its end to be opened.
+
+    Raises:
+      InputError: it cannot be read.
+    """
+    try:
+        changed = os.stat(video).st_mtime_ns
+    except OSError:
+        return open_footage(video)  # tells why it cannot
+    return _opened(video, changed)
+
+
+@functools.lru_cache(maxsize=32)
+def _opened(video: str, _: int) -> Footage:
+    return open_footage(video)
 
 
 def mask_name(number: int) -> str:

@@ -12,7 +12,6 @@ from vidprior.app.project import Project
 from vidprior.errors import InputError
 from vidprior.imaging.geometry import MASK_THRESHOLD
 from vidprior.io import images
-from vidprior.io.footage import open_footage
 
 VIEWS = ("before and after", "hole, magnified", "difference", "slice over time")
 # Frames of a slice over time, on each side of the one that is shown.
@@ -106,7 +105,7 @@ class Runs:
             raise InputError("this run has no result yet")
         project, number = self._find(name), int(number)
         size = project.footage.size
-        rendered = open_footage(result)
+        rendered = projects.opened(result)
         if view == "slice over time":
             first = max(0, number - _SLICE)
             stop = min(project.footage.count, rendered.count, number + _SLICE + 1)

@@ -15,9 +15,9 @@ _GIB = 2**30
 # A smaller share is told as "less than 1%".
 _LEAST = 0.01
 _SAYS = {
-    "quick look": "small, for a look",
-    "propagate": "copies other frames",
-    "footage": "also trains",
+    "quick look": "small, to judge the masks",
+    "propagate": "copies from other frames",
+    "footage": "also trains for the rest",
 }
 
 
@@ -28,7 +28,12 @@ def strip(confidence: Sequence[float]) -> str:
         f'hsl({120 * min(1, max(0, value)):.0f} 70% 45%)"></i>'
         for number, value in enumerate(confidence)
     )
-    return f'<div class="strip" role="img" aria-label="confidence of each frame">{cells}</div>'
+    if not cells:
+        return ""
+    return (
+        f'<div class="strip" role="img" aria-label="confidence of each frame">{cells}</div>'
+        f'<p class="note">Confidence of each frame, red to green: click to go there.</p>'
+    )
 
 
 def told(text: str, *, error: bool = False) -> str:
@@ -39,12 +44,17 @@ def told(text: str, *, error: bool = False) -> str:
     return f'<p class="told {kind}" role="{role}">{html.escape(text)}</p>'
 
 
-def status(found: Mapping[str, Any]) -> str:
-    """The state of a command in a line; with its share and time left, for the page's title."""
+def status(found: Mapping[str, Any], *, none: str = "not run yet") -> str:
+    """The state of a command in a line; with its share and time left, for the page's title.
+
+    Args:
+      found: as `Jobs.status` tells it.
+      none: what is told of one that never ran.
+    """
     state, left = found["state"], found["left"]
     line, title = state, ""
     if state == "none":
-        return '<p class="state">not run yet</p>'
+        return f'<p class="state">{html.escape(none)}</p>'
     if state in ("running", "stopping"):
         facts, title = [], "running"
         if found["progress"]:
@@ -54,7 +64,9 @@ def status(found: Mapping[str, Any]) -> str:
         if left:
             facts.append(left)
             title = left if found["estimated"] else f"{title}, {left}"
-        line = ": ".join(filter(None, ["running", ", ".join(facts)]))
+        line = f"running: {', '.join(facts)}" if facts else "running"
+        if not facts and found["elapsed"]:  # nothing more is known
+            line = f"running for {duration(found['elapsed'])}"
     if state == "stopping":
         line, title = "stopping: saves its state; press Stop again to end it at once", "stopping"
     if state == "waiting" and found["ahead"] > 0:
@@ -105,7 +117,7 @@ def forecasts(told: Mapping[str, Told], case: MaskCase | None, *, free: int | No
 
 def _case(case: MaskCase | None) -> str:
     if case is None:
-        return "Which share of the hole no frame shows is told when there are masks."
+        return "With masks, this tells how much of the hole no frame shows."
     mask = "moves" if case.mask_moves else "stands still"
     if case.scene_moves is None or case.shown is None:
         return f"The mask {mask}; the camera's motion was not found."

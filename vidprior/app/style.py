@@ -13,9 +13,13 @@ CSS = """
 .prose .plan tr th:first-child, .prose .plan tr:first-child th { font-weight: 600 }
 .prose .plan, .prose .plan tr { border: 0 }
 .plan td + td { white-space: nowrap } .prose .plan .why { white-space: normal }
-[id^=told-]:not(:has(p)), #tracking:not(:has(p)), #cleaning:not(:has(p)), #cuts:not(:has(p)),
-#facts:not(:has(p)), #strip:not(:has(i)), #run-state:not(:has(p)) { display: none }
+[id^=told-]:not(:has(p, .wrap:not(.hide))), :is(#tracking, #cleaning, #cuts, #facts,
+#run-state):not(:has(p)), #strip:not(:has(i)) { display: none }
 .plan .tight { color: #d33; font-weight: 600 }
+.gradio-container:has(#view) #no-result { display: none }
+#editor :is([aria-label="Clear canvas"], .half-container + .half-container) { display: none }
+#cuts { margin-top: -12px }
+#strip i { cursor: pointer }
 #shell { max-height: 200px !important; overflow: auto; flex-grow: 0 !important }
 #preview img { width: 100%; height: 100%; object-fit: contain; padding-top: 28px }
 .note { opacity: .75; margin: 2px 0 } .case { margin: 2px 0 }
@@ -23,16 +27,33 @@ CSS = """
 """
 
 # Keys, unless somebody types: arrows change the frame, brackets the brush, space plays the
-# result. What is painted is kept when the button is released. The share of the run that is done and
+# result, and a click on the strip of confidence goes to its frame. What is painted is kept when the
+# button is released. The share of the run that is done and
 # the time left stand in the title.
 HEAD = """
 <script>
-function change(where, step) {
+function change(where, step, from) {
   const number = document.querySelector(where + ' input[type=number]');
   if (!number) return;
-  number.value = Math.min(+number.max, Math.max(+number.min, +number.value + step));
+  number.value = Math.min(+number.max, Math.max(+number.min, (from ?? +number.value) + step));
   number.dispatchEvent(new Event('input', {bubbles: true}));
   number.dispatchEvent(new Event('blur', {bubbles: true}));
+}
+// A stroke is kept before the frame changes, or it would be taken off with it.
+addEventListener('click', event => {
+  const cell = event.target.closest('#strip i');
+  const number = cell && [...cell.parentNode.children].indexOf(cell);
+  if (cell) whenKept(() => change('#frame', 0, number));
+});
+let painting = false, keeping = false;
+function keep() {
+  if (keeping !== 'waits') return;
+  keeping = 'sends';
+  document.querySelector('#keep')?.click();
+}
+function whenKept(act) {
+  keep();
+  keeping ? setTimeout(act, 300) : act();
 }
 addEventListener('keydown', event => {
   if (event.ctrlKey || event.altKey || event.metaKey) return;
@@ -42,7 +63,7 @@ addEventListener('keydown', event => {
   }[event.key];
   if (moves) {
     event.preventDefault();
-    change(...moves);
+    whenKept(() => change(...moves));
   }
   const video = document.querySelector('#result video');
   if (event.key === ' ' && video && !event.target.closest('button')) {
@@ -50,12 +71,15 @@ addEventListener('keydown', event => {
     video.paused ? video.play() : video.pause();
   }
 });
-let painting = false;
 addEventListener('pointerdown', event => {
   painting = !!event.target.closest('#editor');
+  if (!painting) keep();
 }, true);
 addEventListener('pointerup', () => {
-  if (painting) setTimeout(() => document.querySelector('#keep')?.click(), 200);
+  if (painting) {
+    keeping = 'waits';
+    setTimeout(keep, 200);
+  }
   painting = false;
 }, true);
 setInterval(() => {

@@ -2,19 +2,23 @@
 
 import functools
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
 
-from vidprior.app import facts, show
+from vidprior.app import facts, show, words
 from vidprior.app.actions import Actions
-from vidprior.app.binding import Answer, bind
+from vidprior.app.binding import Answer, bind, bind_painted, progress_on
 from vidprior.app.jobs import Jobs
 from vidprior.app.layout import Controls
 from vidprior.app.project import Project
 from vidprior.app.runs import Runs
 from vidprior.app.wiring_runs import RunWiring
 from vidprior.errors import InputError
+
+# Files of the editor's layers.
+Layers = list[str] | None
 
 
 def build(root: pathlib.Path, *, footage: pathlib.Path, jobs: Jobs) -> gr.Blocks:
@@ -25,39 +29,53 @@ def build(root: pathlib.Path, *, footage: pathlib.Path, jobs: Jobs) -> gr.Blocks
       footage: folder in which typed paths may lie.
       jobs: the queue.
     """
-    with gr.Blocks(title="vidprior", analytics_enabled=False, fill_width=True) as page:
-        wired = _Wiring(Controls(footage), Actions(root, footage, jobs), Runs(root, jobs))
-        page.load(wired.open_newest, None, wired.of_clip)
+    # The pictures that the browser sent are removed after a day.
+    with gr.Blocks(
+        title="vidprior", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)
+    ) as page:
+        _Wiring(page, Controls(footage), Actions(root, footage, jobs), Runs(root, jobs))
     return page
 
 
 class _Wiring:
-    def __init__(self, controls: Controls, do: Actions, runs: Runs):
+    def __init__(self, page: gr.Blocks, controls: Controls, do: Actions, runs: Runs):
         self._c, self._do, self._runs = c, _, _ = controls, do, runs
         self.of_clip = [
-            c.name, c.shown, c.sent, c.facts, c.cuts, c.steps, c.frame, c.editor, c.run, c.before,
-            c.slider, c.video, c.masks, c.way, c.told_paint, c.told_choose, c.told_run,
-            c.told_compare, c.told_clean, c.plan, c.preview, c.frames,
+            c.name, c.shown, c.sent, c.facts, c.cuts, c.steps, c.frame, c.brush, c.editor, c.run,
+            c.before, c.slider, c.video, c.masks, c.way, c.told_paint, c.told_choose, c.told_run,
+            c.told_compare, c.told_clean, c.plan, c.preview, c.frames, c.of_run, c.of_result,
         ]  # fmt: skip
-        self._open()
+        self._open(page, RunWiring(c, do, runs))
         self._paint()
-        RunWiring(c, do, runs)
 
     # Step 1
 
-    def _open(self) -> None:
+    def _open(self, page: gr.Blocks, of_runs: RunWiring) -> None:
         c, do = self._c, self._do
-        for event, handler, given in (
-            (c.open.click, lambda text: self._reset(do.open_path(text)), c.path),
-            (c.path.submit, lambda text: self._reset(do.open_path(text)), c.path),
-            (c.upload.upload, lambda file: self._reset(do.open_upload(file)), c.upload),
-            (c.before.input, lambda name: self._reset(do.find(name)), c.before),
+        for event, find, given in (
+            (c.open.click, do.open_path, c.path),
+            (c.path.submit, do.open_path, c.path),
+            (c.upload.upload, do.open_upload, c.upload),
+            (c.before.input, do.find, c.before),
         ):
-            bind(event, handler, [given], self.of_clip, c.told_open)
-        # A clip that was opened is looked through, which may take a while.
+            open_found = functools.partial(self._open_found, find)
+            self._bind_opening(event, open_found, [c.name, given], of_runs)
+        self._bind_opening(page.load, self._open_newest, [c.name], of_runs)
+
+    def _bind_opening(
+        self, event: Any, handler: Callable[..., Answer], given: list[Any], of_runs: RunWiring
+    ) -> None:
+        c = self._c
+        # One by one, so that the clip stays that was asked for last.
+        opened = bind(
+            event, handler, given, self.of_clip, c.told_open,
+            concurrency_id="open", concurrency_limit=1,
+        )  # fmt: skip
+        # What takes longer follows.
+        of_runs.foretell_on(opened.then)
         bind(
-            c.facts.change,
-            lambda name: {c.cuts: facts.describe_cuts(do.find(name).video)} if name else {},
+            opened.then,
+            lambda name: {c.cuts: facts.describe_cuts(self._do.find(name).video)} if name else {},
             [c.name],
             [c.cuts],
             c.told_open,
@@ -65,15 +83,22 @@ class _Wiring:
             show_progress="hidden",
         )
 
-    def open_newest(self) -> Answer:
-        """A page that was closed finds its clip again."""
-        names = self._do.names()
-        try:
-            return self._reset(self._do.find(names[0])) if names else gr.skip()
-        except InputError:  # it was moved or removed
-            return {self._c.before: gr.update(choices=names)}
+    def _open_found(
+        self, find: Callable[[str], Project], open_before: str | None, given: str
+    ) -> Answer:
+        return self._reset(find(given), open_before)
 
-    def _reset(self, project: Project) -> Answer:
+    def _open_newest(self, open_before: str | None) -> Answer:
+        """A page that was closed finds its clip again; one that was opened meanwhile stays."""
+        names = self._do.names()
+        if open_before or not names:
+            return {}
+        try:
+            return self._reset(self._do.find(names[0]), None)
+        except InputError:  # it was moved or removed
+            return {self._c.before: gr.update(choices=names, visible=True)}
+
+    def _reset(self, project: Project, open_before: str | None) -> Answer:
         c, name = self._c, project.path.name
         made = self._runs.names(name)
         empty = [c.cuts, c.told_paint, c.told_choose, c.told_run, c.told_compare, c.told_clean]
@@ -82,18 +107,22 @@ class _Wiring:
             c.shown: 0,
             c.sent: {},
             c.facts: facts.describe(project.footage),
-            c.steps: gr.update(visible=True),
+            # Once: the editor is read with them, and might show again what it showed before.
+            c.steps: gr.skip() if open_before else gr.update(visible=True),
             c.frame: gr.update(value=0, maximum=max(1, project.footage.count - 1)),
+            c.brush: words.brush_size(project.footage.size),
             c.editor: self._do.shown(project, 0),
             c.run: gr.update(choices=made, value=made[0] if made else None),
-            c.before: gr.update(choices=self._do.names(), value=name),
+            c.before: gr.update(choices=self._do.names(), value=name, visible=True),
             c.way: project.chosen["masks"],
             c.slider: None,
             c.video: None,
             c.preview: None,
             c.frames: None,
             c.masks: gr.update(visible=False, value=None),
-            c.plan: self._runs.foretell(name, c.grow.value, False),
+            c.plan: "",
+            c.of_run: gr.update(visible=bool(made)),
+            c.of_result: gr.update(visible=False),
             **dict.fromkeys(empty, ""),
         }
 
@@ -101,19 +130,18 @@ class _Wiring:
 
     def _paint(self) -> None:
         c, do = self._c, self._do
-        here = [c.name, c.shown, c.editor]
-        moved = [c.name, c.shown, c.frame, c.editor, c.run, c.view]
+        moved = [c.name, c.shown, c.frame, c.run, c.view]
         views = [c.shown, c.editor, c.slider]
 
-        def track(name: str, number: int, edited: Any) -> None:
-            do.keep(name, number, edited)
+        def track(name: str, number: int, layers: Layers) -> None:
+            do.keep(name, number, layers)
             do.track(name)
 
-        def keep(name: str, number: int, edited: Any) -> Answer:
-            return {c.told_paint: show.told(do.keep(name, number, edited))}
+        def keep(name: str, number: int, layers: Layers) -> Answer:
+            return {c.told_paint: show.told(do.keep(name, number, layers))}
 
-        def box(name: str, number: int, edited: Any, text: str, find: bool) -> Answer:
-            do.keep(name, number, edited)
+        def box(name: str, number: int, layers: Layers, text: str, find: bool) -> Answer:
+            do.keep(name, number, layers)
             do.paint_box(name, number, text, find_object=find)
             return {c.editor: do.shown(do.find(name), int(number))}
 
@@ -141,13 +169,13 @@ class _Wiring:
             return {c.editor: do.shown(project, int(number))}
 
         under = c.told_paint
-        for event in (c.frame.release, c.frame.input):
-            bind(
-                event, self._go, moved, views, under,
-                trigger_mode="always_last", show_progress="hidden",
-            )  # fmt: skip
         bind(
-            c.kept.click, keep, here, [], under,
+            functools.partial(gr.on, [c.frame.release, c.frame.input]),
+            self._go, moved, views, under,
+            trigger_mode="always_last", show_progress="hidden",
+        )  # fmt: skip
+        bind_painted(
+            c.kept.click, c, keep, [], [], under,
             trigger_mode="always_last", show_progress="hidden",
         )  # fmt: skip
         c.brush.change(
@@ -157,17 +185,17 @@ class _Wiring:
             c.brush,
             c.editor,
             show_progress="hidden",
+            **progress_on(under),
         )
-        bind(c.track.click, track, here, [], under)
+        bind_painted(c.track.click, c, track, [], [], under)
         bind(c.stop_tracking.click, do.stop_tracking, [c.name], [], under)
         weakest = lambda name: {c.frame: do.weakest(name)}  # noqa: E731
-        bind(c.weakest.click, weakest, [c.name], [c.frame], under).then(
-            self._go_quietly, moved, views
-        )
+        found = bind(c.weakest.click, weakest, [c.name], [c.frame], under)
+        bind(found.then, self._go, moved, views, under, clears=False)
         bind(c.unpaint.click, unpaint, [c.name, c.shown], [c.editor], under)
         for button, find in ((c.find_object, True), (c.paint_box, False)):
             paint = functools.partial(box, find=find)
-            bind(button.click, paint, [*here, c.box], [c.editor], under)
+            bind_painted(button.click, c, paint, [c.box], [c.editor], under)
         bind(c.way.input, choose, [c.name, c.way, c.shown], [c.editor], under)
         bind(c.given.upload, upload, [c.name, c.given, c.shown], [c.way, c.editor], under)
         bind(
@@ -175,20 +203,12 @@ class _Wiring:
             clears=False, show_progress="hidden",
         )  # fmt: skip
 
-    def _go(
-        self, name: str, old: int, new: float, edited: Any, run: str | None, view: str
-    ) -> Answer:
-        c, do = self._c, self._do
-        do.keep(name, old, edited)
-        project = do.find(name)
+    def _go(self, name: str, old: int, new: float, run: str | None, view: str) -> Answer:
+        c, project = self._c, self._do.find(name)
         number = min(max(0, int(new)), project.footage.count - 1)
-        answer = {c.shown: number, c.editor: do.shown(project, number)}
+        if number == old:  # told twice, as the slider is released
+            return {}
+        answer = {c.shown: number, c.editor: self._do.shown(project, number)}
         if self._runs.result(name, run):
             answer[c.slider] = self._runs.compare(name, run, number, view)
         return answer
-
-    def _go_quietly(self, *given: Any) -> Answer:
-        try:
-            return self._go(*given)
-        except InputError:  # told already
-            return gr.skip()

@@ -7,7 +7,7 @@ import gradio as gr
 
 from vidprior.app import show
 from vidprior.app.actions import Actions
-from vidprior.app.binding import Answer, bind
+from vidprior.app.binding import Answer, bind, bind_painted, progress_on
 from vidprior.app.layout import Controls
 from vidprior.app.runs import Runs
 from vidprior.errors import InputError
@@ -26,8 +26,21 @@ class RunWiring:
             [c.name, c.run, c.shown, c.view, c.sent],
             [
                 c.sent, c.tracking, c.strip, c.ready, c.state, c.command, c.preview, c.cleaning,
-                c.frames, c.slider, c.video, c.download,
+                c.frames, c.slider, c.video, c.download, c.of_result,
             ],
+            show_progress="hidden",
+            **progress_on(c.told_run),
+        )  # fmt: skip
+
+    def foretell_on(self, event: Any) -> None:
+        """Tells what each kind of run takes, at an event."""
+        c, runs = self._c, self._runs
+
+        def foretell(name: str | None, grow: float, invert: bool) -> Answer:
+            return {c.plan: runs.foretell(name, grow, invert)} if name else {}
+
+        bind(
+            event, foretell, [c.name, c.grow, c.invert], [c.plan], c.told_choose,
             show_progress="hidden",
         )  # fmt: skip
 
@@ -35,9 +48,6 @@ class RunWiring:
 
     def _run(self) -> None:
         c, runs = self._c, self._runs
-
-        def foretell(name: str, grow: float, invert: bool) -> Answer:
-            return {c.plan: runs.foretell(name, grow, invert)} if name else {}
 
         def selected(name: str, run: str) -> Answer:
             _, line, command = runs.state(name, run)
@@ -49,21 +59,21 @@ class RunWiring:
             )
 
         def start(
-            name: str, number: int, edited: Any, kind: str, grow: float, invert: bool
+            name: str, number: int, layers: list[str] | None, kind: str, grow: float, invert: bool
         ) -> Answer:
-            self._do.keep(name, number, edited)
+            self._do.keep(name, number, layers)
             chosen = runs.start(name, kind, grow, invert)
             choices = gr.update(choices=runs.names(name), value=chosen)
-            return {c.run: choices, c.sent: {}, c.preview: None, **selected(name, chosen)}
+            return {
+                c.run: choices, c.sent: {}, c.preview: None, c.of_run: gr.update(visible=True),
+                **selected(name, chosen),
+            }  # fmt: skip
 
-        chosen = [c.grow, c.invert]
         for event in (c.ready.change, c.grow.change, c.invert.change):
-            bind(
-                event, foretell, [c.name, *chosen], [c.plan], c.told_choose, show_progress="hidden"
-            )
-        bind(
-            c.start.click, start, [c.name, c.shown, c.editor, c.kind, *chosen],
-            [c.run, c.sent, c.preview, c.state, c.command], c.told_run,
+            self.foretell_on(event)
+        bind_painted(
+            c.start.click, c, start, [c.kind, c.grow, c.invert],
+            [c.run, c.sent, c.preview, c.state, c.command, c.of_run], c.told_run,
         )  # fmt: skip
         bind(
             c.stop.click, runs.stop, [c.name, c.run], [],
@@ -127,6 +137,8 @@ class RunWiring:
             # Not its path: the run may replace the file while the browser loads it.
             with contextlib.suppress(InputError):
                 answer[c.preview] = images.read_image(preview[0])
+        if "finished" in changed:
+            answer[c.of_result] = gr.update(visible=bool(changed["finished"]))
         if changed.get("finished"):
             result = runs.result(name, run)
             try:

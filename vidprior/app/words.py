@@ -10,6 +10,8 @@ from vidprior.app.project import BOXES, GIVEN, Project, digest
 from vidprior.errors import InputError
 from vidprior.imaging import geometry
 
+# The least radius of the brush at first.
+BRUSH = 12
 KINDS = ("quick look", "propagate", "footage")
 # Pixels of a frame at which a kind works.
 _PIXELS = {"quick look": 128 * 72, "propagate": 384 * 192, "footage": 384 * 192}
@@ -120,6 +122,11 @@ def read_box(text: str) -> tuple[float, float, float, float]:
     if not (np.isfinite([left, top, width, height]).all() and width > 0 and height > 0):
         raise InputError(f"{text}: width and height must be above 0")
     return left, top, width, height
+
+
+def brush_size(size: tuple[int, int]) -> int:
+    """The radius of the brush for frames of a size, in their pixels."""
+    return max(BRUSH, round(min(size) / 24))
 
 
 def working_size(size: tuple[int, int], pixels: int) -> tuple[int, int]:

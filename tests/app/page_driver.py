@@ -79,14 +79,25 @@ def go_to(page, number):
     page.wait_for_timeout(2000)
 
 
-def paint(page, centre, radius, *, size=(160, 96)):
-    """Moves the mouse over a disc of the frame, with the button pressed."""
+def editor_scale(page, size):
+    """The editor's box, and how much larger it shows a frame: in the middle, with margins."""
     page.locator("#editor").scroll_into_view_if_needed()
     box = page.locator("#editor canvas").first.bounding_box()
-    # The editor shows the frame in the middle, with a margin above and below.
-    scale = min(box["width"] / size[0], (box["height"] - 60) / size[1])
-    x = box["x"] + box["width"] / 2 + (centre[0] - size[0] / 2) * scale
-    y = box["y"] + box["height"] / 2 + (centre[1] - size[1] / 2) * scale
+    return box, min(box["width"] / size[0], (box["height"] - 60) / size[1])
+
+
+def on_screen(page, place, *, size=(160, 96)):
+    """Where a place of the frame is on the screen."""
+    box, scale = editor_scale(page, size)
+    x = box["x"] + box["width"] / 2 + (place[0] - size[0] / 2) * scale
+    y = box["y"] + box["height"] / 2 + (place[1] - size[1] / 2) * scale
+    return x, y
+
+
+def paint(page, centre, radius, *, size=(160, 96)):
+    """Moves the mouse over a disc of the frame, with the button pressed."""
+    _, scale = editor_scale(page, size)
+    x, y = on_screen(page, centre, size=size)
     reach = (radius - 6) * scale  # half a brush less
     page.mouse.move(x + reach, y)
     page.mouse.down()

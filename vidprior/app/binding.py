@@ -19,6 +19,14 @@ SEND_LAYERS = """(shown, edited) => {
   return [shown, now === shown ? edited?.layers ?? [] : []];
 }"""
 
+# Ends when the editor has been there for a second: it loses a layer that it is given with its first
+# picture, and then draws none at all.
+EDITOR_READY = """async () => {
+  const wait = (ms) => new Promise((done) => setTimeout(done, ms));
+  for (let i = 0; i < 300 && !document.querySelector('#editor canvas'); i++) await wait(100);
+  await wait(1000);
+}"""
+
 # New values, by control.
 Answer = dict[Any, Any]
 

@@ -9,7 +9,7 @@ import gradio as gr
 
 from vidprior.app import facts, show, words
 from vidprior.app.actions import Actions
-from vidprior.app.binding import Answer, bind, bind_painted, progress_on
+from vidprior.app.binding import EDITOR_READY, Answer, bind, bind_painted, progress_on
 from vidprior.app.jobs import Jobs
 from vidprior.app.layout import Controls
 from vidprior.app.project import Project
@@ -71,6 +71,11 @@ class _Wiring:
             event, handler, given, self.of_clip, c.told_open,
             concurrency_id="open", concurrency_limit=1,
         )  # fmt: skip
+        ready = opened.then(None, None, None, js=EDITOR_READY)
+        bind(
+            ready.then, self._show_layers, [c.name, c.shown], [c.editor], c.told_paint,
+            clears=False, show_progress="hidden",
+        )  # fmt: skip
         # What takes longer follows.
         of_runs.foretell_on(opened.then)
         bind(
@@ -111,7 +116,11 @@ class _Wiring:
             c.steps: gr.skip() if open_before else gr.update(visible=True),
             c.frame: gr.update(value=0, maximum=max(1, project.footage.count - 1)),
             c.brush: words.brush_size(project.footage.size),
-            c.editor: self._do.shown(project, 0),
+            # Layers have the canvas' size, not the picture's. They follow: see `EDITOR_READY`.
+            c.editor: gr.update(
+                value={**self._do.shown(project, 0), "layers": []},
+                canvas_size=project.footage.size[::-1],
+            ),
             c.run: gr.update(choices=made, value=made[0] if made else None),
             c.before: gr.update(choices=self._do.names(), value=name, visible=True),
             c.way: project.chosen["masks"],
@@ -125,6 +134,10 @@ class _Wiring:
             c.of_result: gr.update(visible=False),
             **dict.fromkeys(empty, ""),
         }
+
+    def _show_layers(self, name: str | None, number: int) -> Answer:
+        shown = self._do.shown(self._do.find(name), int(number)) if name else {}
+        return {self._c.editor: shown} if shown.get("layers") else {}
 
     # Step 2
 

@@ -117,7 +117,7 @@ def draw(flags: argparse.Namespace) -> None:
         run_stage(flags, [cell for cell in waiting if cell.passes() == fewest], cells, others)
     if not any(cell.stages for cell in cells):
         raise InputError("nothing is finished yet: give more --minutes")
-    write(flags.output, cells, systems, others)
+    draw_curves(flags.output, cells, systems)
     print(table(cells, systems))
     print(f"curves: {flags.output / 'curves.png'}")
 
@@ -192,16 +192,10 @@ def write_curves(folder: pathlib.Path, cells: list[Cell], others: dict[str, Any]
     write_json(folder / "curves.json", tables.to_json({"protocol": protocol, "cells": found}))
 
 
-def write(
-    folder: pathlib.Path,
-    cells: list[Cell],
-    systems: list[ablation.System],
-    others: dict[str, Any],
-) -> None:
-    """Writes curves.json and curves.png."""
+def draw_curves(folder: pathlib.Path, cells: list[Cell], systems: list[ablation.System]) -> None:
+    """Writes curves.png."""
     from vidprior.evaluation import figures
 
-    write_curves(folder, cells, others)
     curves = {
         system.name: {cell.name: cell.stages for cell in own}
         for system, own in by_system(cells, systems)

@@ -39,7 +39,7 @@ def test_the_shape_as_one_piece_stays_once_it_has_replaced_a_shrunk_mask():
     assert overlaps[shrunk + 1 :].min() > 0.97
 
 
-def test_what_moving_away_uncovers_is_not_propagated():
+def test_what_is_disoccluded_is_not_propagated():
     # Columns 10 to 19 move on by 6; the flow back from columns 10 to 15 does not know it.
     places = np.stack(np.meshgrid(*[np.arange(40, dtype=np.float32)] * 2), axis=-1)
     back, forth = places.copy(), places.copy()

@@ -46,7 +46,11 @@ class Actions:
         """A frame for the editor; over it what is painted, or else the mask, to correct."""
         mask = project.shown_mask(number)
         layers = [] if mask is None else [_layer(mask)]
-        return {"background": str(project.picture(number)), "layers": layers, "composite": None}
+        return {**self.bare(project, number), "layers": layers}
+
+    def bare(self, project: Project, number: int) -> dict[str, Any]:
+        """A frame for the editor, without paint."""
+        return {"background": str(project.picture(number)), "layers": [], "composite": None}
 
     def keep(self, name: str | None, number: int, layers: Sequence[str] | None) -> str:
         """Stores what is painted on a frame, if it differs from what the editor was given.

@@ -32,7 +32,7 @@ def strip(confidence: Sequence[float]) -> str:
         return ""
     return (
         f'<div class="strip" role="img" aria-label="confidence of each frame">{cells}</div>'
-        f'<p class="note">Confidence of each frame, red to green: click to go there.</p>'
+        '<p class="note">Confidence of each frame, red to green: click to go there.</p>'
     )
 
 

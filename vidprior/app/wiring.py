@@ -118,7 +118,7 @@ class _Wiring:
             c.brush: words.brush_size(project.footage.size),
             # Layers have the canvas' size, not the picture's. They follow: see `EDITOR_READY`.
             c.editor: gr.update(
-                value={**self._do.shown(project, 0), "layers": []},
+                value=self._do.bare(project, 0),
                 canvas_size=project.footage.size[::-1],
             ),
             c.run: gr.update(choices=made, value=made[0] if made else None),

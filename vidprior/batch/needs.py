@@ -51,12 +51,7 @@ def predict_bytes(config: ConfigDict, shape: tuple[int, int, int], source: tuple
         kept = sum(count / 4**scale for scale, count in enumerate(channels))
         total += _COMPILING + _CLIP * pixels + int(4 * _ACTIVATIONS * kept * window)
         if config.loss.perceptual:
-            total += _VGG * window + _kept_features(config.vgg.cache, pixels)
+            total += _VGG * window
+            if build.keeps_bytes(config, _FEATURES * pixels, runtime.machine_memory()):
+                total += _FEATURES * pixels
     return int(total)
-
-
-def _kept_features(cache: str, pixels: int) -> int:
-    """Bytes of the clip's VGG features where they are kept, see `build.keeps_features`."""
-    size, machine = _FEATURES * pixels, runtime.machine_memory()
-    by_size = machine is None or size <= build.FEATURES_SHARE * machine
-    return size if cache == "keep" or (cache == "auto" and by_size) else 0

@@ -117,11 +117,15 @@ def keeps_features(config: ConfigDict, features: Features, shape: tuple[int, ...
       features: VGG16.
       shape: [T, H, W] of the clip.
     """
+    described = jax.eval_shape(features, jax.ShapeDtypeStruct((*shape, 3), jnp.float32))
+    return keeps_bytes(config, resources.tree_bytes(described), runtime.memory_limit())
+
+
+def keeps_bytes(config: ConfigDict, size: int, available: int | None) -> bool:
+    """Whether VGG features of `size` bytes are kept, if `available` bytes of memory are known."""
     if config.vgg.cache != "auto":
         return bool(config.vgg.cache == "keep")
-    described = jax.eval_shape(features, jax.ShapeDtypeStruct((*shape, 3), jnp.float32))
-    available = runtime.memory_limit()
-    return available is None or resources.tree_bytes(described) <= FEATURES_SHARE * available
+    return available is None or size <= FEATURES_SHARE * available
 
 
 def prepared_clip(

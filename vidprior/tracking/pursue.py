@@ -20,8 +20,8 @@ from vidprior.tracking.segment import painted_votes, segment_frame, surroundings
 
 # Fewer pixels are no mask.
 _FEWEST = 10
-# Flow that leads there and back contradicts itself if it ends farther away than this, pixels. Such
-# pixels are propagated by their colours' leave alone, if this share of the mask is left.
+# Pixels whose forward and backward flow differ by more pixels than this are propagated only if they
+# have the object's colours; not where less than this share of the mask would be left.
 _CONSISTENT, _LEFT = 3.0, 0.3
 # Share by which each frame renews the colours.
 _RENEWAL = 0.15
@@ -148,9 +148,9 @@ def pursue(
 def _propagated(
     soft: np.ndarray, back: Shift, forth: Shift, seen: Appearance, lab: np.ndarray
 ) -> np.ndarray:
-    """[H, W] bool: the mask of the frame before, without what moving away has uncovered.
+    """[H, W] bool: the mask of the frame before, propagated, without what is disoccluded.
 
-    There flow has nothing to lead to, often leads to the object, and would leave a trail behind it.
+    Flow back from there has no true end; it often ends in the object, which then leaves a trail.
     """
     mask: np.ndarray = sample(soft, back.place, outside="zero") > 0.5
     pixels = grid(slice(0, mask.shape[0]), slice(0, mask.shape[1]))

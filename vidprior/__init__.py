@@ -12,11 +12,13 @@ __all__ = [
     "Result",
     "Tracked",
     "inpaint",
+    "soften",
     "track",
 ]
 
 if TYPE_CHECKING:
     from vidprior.api import Result, inpaint
+    from vidprior.tracking.edges import soften
     from vidprior.tracking.track import track
     from vidprior.tracking.tracked import Tracked
 
@@ -27,6 +29,10 @@ def __getattr__(name: str) -> Any:
         from vidprior.tracking import track as tracking
 
         return getattr(tracking, name)
+    if name == "soften":
+        from vidprior.tracking import edges
+
+        return edges.soften
     if name in __all__:
         from vidprior import api
 

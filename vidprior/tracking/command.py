@@ -18,6 +18,8 @@ and behind it there is none until the next painted frame. --object finds the obj
 frame, and tracks it; --point finds what moves by itself at a point, FRAME:X,Y. --box makes masks of
 the boxes themselves, interpolated linearly.
 
+--soft writes masks as alpha mattes: grey along the border, by the colours of the frame.
+
 Points also correct: --point marks what is missing in a frame's mask, --background what does not
 belong to it, a point or a box. The corrected mask is tracked as a painted one.
 """
@@ -40,6 +42,7 @@ from vidprior.io.footage import Footage, open_footage
 from vidprior.io.masks import read_mask_frames
 from vidprior.subcommand import Parser
 from vidprior.tracking.boxes import Box, box_masks, object_in_box
+from vidprior.tracking.edges import soften
 from vidprior.tracking.marks import BACKGROUND, OBJECT, Place, draw_marks
 from vidprior.tracking.track import track
 from vidprior.tracking.tracked import CONFIDENT, Tracked
@@ -63,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
     add("--background", action="append", default=[],
         help="FRAME:X,Y or FRAME:LEFT,TOP,WIDTH,HEIGHT without the object; repeatable")  # fmt: skip
     add("--box", action="append", default=[], help="FRAME:LEFT,TOP,WIDTH,HEIGHT; repeatable")
+    add("--soft", action="store_true", help="masks with soft edges, not with --box")
     return made
 
 
@@ -81,6 +85,8 @@ def main(arguments: Sequence[str]) -> int:
     for name in ("background", "absent"):
         if flags.box and getattr(flags, name):
             raise InputError(f"--{name} corrects what is tracked, not --box: leave one out")
+    if flags.box and flags.soft:
+        raise InputError("--soft follows the border of an object, not of --box: leave one out")
     footage = open_footage(flags.video)
     if flags.box:
         masks = box_masks(_read_boxes(flags.box, footage, "--box"), footage.count, footage.size)
@@ -105,7 +111,7 @@ def main(arguments: Sequence[str]) -> int:
             keep=flags.output.with_name(f"{flags.output.name}.state"),
             on_progress=functools.partial(_show, bar),
         )
-    _write(flags.output, footage, tracked)
+    _write(flags.output, footage, tracked, soft=flags.soft)
     return 0
 
 
@@ -189,8 +195,14 @@ def _read_marks(
     return {number: draw_marks(found, footage.size) for number, found in places.items()}
 
 
-def _write(output: pathlib.Path, footage: Footage, tracked: Tracked) -> None:
-    images.write_frames(output, (mask.astype(np.uint8) * 255 for mask in tracked.masks))
+def _write(
+    output: pathlib.Path, footage: Footage, tracked: Tracked, *, soft: bool = False
+) -> None:
+    if soft:
+        pairs = zip(tracked.masks, footage.frames(), strict=True)
+        images.write_frames(output, (soften(mask, frame) for mask, frame in pairs))
+    else:
+        images.write_frames(output, (mask.astype(np.uint8) * 255 for mask in tracked.masks))
     preview, values = output.with_suffix(".mp4"), output.with_suffix(".json")
     shown = (outline_hole(f, m) for f, m in zip(footage.frames(), tracked.masks, strict=True))
     video_writer.write_video(preview, shown, rate=footage.rate or Fraction(25))

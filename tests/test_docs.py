@@ -17,6 +17,7 @@ from vidprior.batch import command as batch_command
 from vidprior.configuration import check_overrides, find, load
 from vidprior.run.clip_file import PreparedClip
 from vidprior.tracking import command as track_command
+from vidprior.tracking import edges
 from vidprior.tracking import track as tracking
 from vidprior.training.train_step import TrainState
 from vidprior.types import Flows, Propagated
@@ -220,6 +221,7 @@ def test_the_python_of_the_manual_runs(monkeypatch, tmp_path):
     result = mock.create_autospec(vidprior.Result, instance=True)
     monkeypatch.setattr(vidprior, "inpaint", mock.create_autospec(api.inpaint, return_value=result))
     monkeypatch.setattr(vidprior, "track", mock.create_autospec(tracking.track))
+    monkeypatch.setattr(vidprior, "soften", mock.create_autospec(edges.soften))
     blocks = re.findall(
         r"```python\n(.*?)```", (ROOT / "docs/develop/python.md").read_text(), re.DOTALL
     )
@@ -227,7 +229,7 @@ def test_the_python_of_the_manual_runs(monkeypatch, tmp_path):
     for block in blocks:
         exec(block, names)
     assert vidprior.inpaint.call_count == vidprior.track.call_count == 2
-    assert result.save.call_count == 1
+    assert result.save.call_count == vidprior.soften.call_count == 1
 
 
 def test_make_help_names_targets_that_exist():

@@ -6,16 +6,19 @@ import re
 import shutil
 import subprocess
 import sys
+from fractions import Fraction
 from unittest import mock
 
 import cv2
 import numpy as np
 import pytest
 
+import vidprior
 from vidprior.errors import InputError
+from vidprior.imaging.dilation import dilate
 from vidprior.io import images
-from vidprior.io.footage import read_frames
-from vidprior.io.masks import read_mask_frames
+from vidprior.io.footage import open_footage, read_frames
+from vidprior.io.masks import read_mask_frames, read_masks
 from vidprior.tracking import command
 from vidprior.tracking.tracked import Tracked
 
@@ -141,6 +144,44 @@ def test_painted_background_is_told(clip, tmp_path, capsys):
     assert "warning" not in told
 
 
+def test_soft_masks_differ_at_the_border_alone(clip, tmp_path, capsys):
+    """Of painted frames too; preview and values do not change, and masks are read as before."""
+    folder, truth = clip
+    words = ("--video", folder / "frames", "--painted", f"3:{folder / 'painted3.png'}")
+    told = [run(capsys, *words, "--output", tmp_path / "hard"),
+            run(capsys, *words, "--output", tmp_path / "soft", "--soft")]  # fmt: skip
+    assert told[1] == told[0].replace("hard", "soft")
+    for end in (".mp4", ".json"):
+        assert (tmp_path / f"hard{end}").read_bytes() == (tmp_path / f"soft{end}").read_bytes()
+    footage = open_footage(folder / "frames")
+    hard, soft = (
+        read_masks(tmp_path / name, footage, rate=Fraction(25)) for name in ("hard", "soft")
+    )
+    assert soft.notes == ()
+    assert np.isin(hard.hole, (0, 255)).all()
+    assert np.array_equal(soft.hole[3], vidprior.soften(truth[3], list(footage.frames())[3]))
+    for one, other in zip(hard.hole > 127, soft.hole, strict=True):
+        assert set(np.unique(other)) - {0, 255}
+        band = dilate(one, 2) & dilate(~one, 2)
+        assert np.array_equal(other[~band] > 127, one[~band])
+        assert overlap(one, other > 127) > 0.9
+
+
+def test_soft_masks_are_written_one_by_one(tmp_path):
+    """Frames are not collected: each mask is a file before the next frame is asked for."""
+    written = []
+
+    def frames():
+        for _ in range(3):
+            written.append(len(list((tmp_path / "m").glob("*.png"))))
+            yield np.zeros((*SIZE, 3), np.uint8)
+
+    footage = mock.Mock(frames=frames, rate=None)
+    tracked = Tracked(np.zeros((3, *SIZE), bool), np.ones(3), {})
+    command._write(tmp_path / "m", footage, tracked, soft=True)
+    assert written == [0, 1, 2, 3, 3, 3]  # once for masks, once for the preview
+
+
 def test_the_earlier_name_is_the_same_command(clip):
     tool = pathlib.Path(__file__).parents[2] / "tools/make_mask.py"
     asked = [sys.executable, tool, "--video", clip[0] / "frames", "--output", "m"]
@@ -196,6 +237,7 @@ def test_what_is_told_of_the_confidence(confidence, says):
         (("--point", "0:1,2", "--background", "3:200,0,9,9"), "no mark lies in the picture"),
         (("--background", "0:1,2"), "give --box, or"),
         (("--box", "0:1,2,3,4", "--background", "0:1,2"), "leave one out"),
+        (("--box", "0:1,2,3,4", "--soft"), "--soft follows the border of an object"),
     ],
 )
 def test_what_cannot_be_used_is_one_line(clip, tmp_path, arguments, says):

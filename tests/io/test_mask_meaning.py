@@ -101,6 +101,15 @@ def test_values_that_fill_areas_are_labels_however_bright_another_is(tmp_path):
     assert np.array_equal(masks_of(tmp_path, [HOLE, faint]), [HOLE, HOLE])
 
 
+def test_a_soft_edge_along_the_border_of_the_picture_is_no_area(tmp_path):
+    """Two equal columns there; 3 x 3 pixels of one value would be an object."""
+    edge = np.zeros((12, 16), np.uint8)
+    edge[:, :7] = [94, 94, 255, 255, 200, 120, 60]
+    assert np.array_equal(masks_of(tmp_path, [edge]), [edge])
+    edge[:, 1:4] = 94
+    assert np.array_equal(masks_of(tmp_path, [edge])[0], np.where(edge > 0, 255, 0))
+
+
 def test_noise_of_a_video_saved_as_png_is_no_hole(tmp_path):
     rng = np.random.default_rng(0)
     noisy = np.where(BLOB, 251, 2) + rng.integers(-2, 3)

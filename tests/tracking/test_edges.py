@@ -31,7 +31,7 @@ def blend(alpha):
 
 
 def test_without_colours_the_border_is_averaged_twice():
-    """Windows of 5 columns: of 25 parts, 6, 10, 15 and 19 are object. Contrast makes 4/3 of that."""
+    """Windows of 5 columns: of 25 parts, 6, 10, 15 and 19 are object; then more contrast."""
     grey = np.full((*SIZE, 3), 90, np.uint8)
     alpha = soften(straight(20), grey, radius=2)
     expected = [255 * ((parts / 25 - 0.5) * 4 / 3 + 0.5) for parts in (6, 10, 15, 19)]
@@ -97,6 +97,14 @@ def test_the_band_is_bounded(mask, radius, seed):
     assert alpha.max(initial=0) == 255 * mask.any()
 
 
+def test_a_few_dark_greys_are_left_out():
+    """Here they would be 6 and 25: 0, 6, 25 and 255 are read as numbers of objects."""
+    mask = np.zeros(SIZE, bool)
+    mask[:, 20:22] = True
+    frame = np.where(mask[..., None], np.uint8(102), np.uint8([100] * 3))
+    assert np.array_equal(soften(mask, frame), mask * 255)
+
+
 @given(st.integers(0, 2**32 - 1), st.integers(1, 3))
 def test_soft_masks_are_not_taken_for_labels(seed, count):
     """Small clips of flat colours, with few values of alpha."""
@@ -131,6 +139,7 @@ def test_it_is_public():
         (np.zeros(SIZE, bool), np.zeros((*SIZE, 3), np.float32), 2),
         (np.zeros(SIZE, bool), np.zeros((*SIZE[::-1], 3), np.uint8), 2),
         (np.zeros(SIZE, bool), np.zeros((*SIZE, 3), np.uint8), 0),
+        (np.zeros((2, *SIZE), bool), np.zeros((2, *SIZE, 3), np.uint8), 2),
     ],
 )
 def test_what_cannot_be_used_is_one_line(mask, frame, radius):

@@ -195,9 +195,7 @@ def _read_marks(
     return {number: draw_marks(found, footage.size) for number, found in places.items()}
 
 
-def _write(
-    output: pathlib.Path, footage: Footage, tracked: Tracked, *, soft: bool = False
-) -> None:
+def _write(output: pathlib.Path, footage: Footage, tracked: Tracked, *, soft: bool = False) -> None:
     if soft:
         pairs = zip(tracked.masks, footage.frames(), strict=True)
         images.write_frames(output, (soften(mask, frame) for mask, frame in pairs))

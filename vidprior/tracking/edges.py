@@ -3,8 +3,8 @@
 Letters
     h, w  rows and columns of the frame     n  windows that contain object and background
 
-The guided filter (He, Sun, Tang: Guided Image Filtering, 2013) takes alpha as linear in colour within
-each small window, and averages what the windows say of a pixel.
+The guided filter (He, Sun, Tang: Guided Image Filtering, 2013) takes alpha as linear in colour
+within each small window, and averages what the windows say of a pixel.
 """
 
 import cv2
@@ -28,7 +28,7 @@ def soften(mask: np.ndarray, frame: np.ndarray, *, radius: int | None = None) ->
     Args:
       mask: [h, w] bool, True on the object.
       frame: [h, w, 3] uint8 RGB.
-      radius: width of the band on either side of the border, pixels, at least 1; None takes a
+      radius: width of the band on either side of the border, pixels, at least 1; None takes an
         80th of the height, at least 2.
 
     Returns:
@@ -38,7 +38,8 @@ def soften(mask: np.ndarray, frame: np.ndarray, *, radius: int | None = None) ->
     Raises:
       InputError: the arrays have other shapes or types, or `radius` is below 1.
     """
-    if mask.dtype != bool or frame.dtype != np.uint8 or frame.shape != (*mask.shape, 3):
+    fit = mask.ndim == 2 and frame.shape == (*mask.shape, 3)
+    if not fit or mask.dtype != bool or frame.dtype != np.uint8:
         raise InputError(
             f"mask is {mask.dtype} {mask.shape}, frame {frame.dtype} {frame.shape}: give [h, w] "
             f"bool and [h, w, 3] uint8"
@@ -84,7 +85,7 @@ def _guided_filter(values: np.ndarray, guide: np.ndarray, radius: int) -> np.nda
     centre, share = mean(guide), mean(values)
     mixed = np.abs(share - 0.5) < 0.5 - 1e-6  # elsewhere the slope is 0
     rows, columns = np.triu_indices(3)
-    products = mean(guide[..., rows] * guide[..., columns])[mixed]
+    products = mean(guide[..., rows] * guide[..., columns])[mixed]  # [n, 6]
     products -= centre[mixed][:, rows] * centre[mixed][:, columns]
     covariance = np.empty((len(products), 3, 3))
     covariance[:, rows, columns] = covariance[:, columns, rows] = products

@@ -41,6 +41,8 @@ def test_drift_of_the_flow_is_corrected(picture, painted):
         found = anchor.follow(to_lab(moved), pixels - np.float32([1.5, 0]), None)
         assert overlap(found.mask > 0.5, np.roll(painted, 2 * age, axis=1)) > 0.95
         assert found.trust[20:40, 40:60].mean() > 0.9
+        brought = found.lab[20:40, 40:60].astype(np.float32) - to_lab(moved)[20:40, 40:60]
+        assert np.abs(brought).mean() < 3
 
 
 def test_the_shape_as_one_piece_is_taken_where_flow_fails(picture, painted):
@@ -62,13 +64,14 @@ def test_votes_fade_and_widen():
     mask[:, 20:] = 1
     trust = np.ones_like(mask)
     trust[0] = 0
-    near, far = (painted_votes(Anchored(mask, trust), age) for age in (0, 25))
+    lab = np.zeros((*mask.shape, 3), np.uint8)
+    near, far = (painted_votes(Anchored(mask, trust, lab), age) for age in (0, 25))
     # exp(0) = 1, within a pixel of the border; 5 / e, within 1 + 0.2 * 25 = 6 pixels.
     np.testing.assert_allclose(near[4, [0, 18, 21, 39]], [-5, -5, 5, 5], atol=0.01)
     np.testing.assert_allclose(far[4, [0, 39]], [-5 / np.e, 5 / np.e], atol=0.01)
     assert 0 < far[4, 20] < 0.2 * 5 / np.e
     assert not near[0].any()
-    assert not painted_votes(Anchored(np.zeros_like(mask), trust), 3).any()
+    assert not painted_votes(Anchored(np.zeros_like(mask), trust, lab), 3).any()
 
 
 def test_a_shape_that_is_found_again_outvotes_colours():

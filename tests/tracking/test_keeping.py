@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from vidprior.io import images
-from vidprior.tracking import keeping, pursue
+from vidprior.tracking import evidence, keeping, pursue
 from vidprior.tracking.keeping import Kept
 from vidprior.tracking.track import track
 
@@ -37,10 +37,22 @@ class Interrupted(Exception):
     pass
 
 
-@pytest.mark.parametrize("after", [5, 8])
+def counted(function, calls):
+    """The function, with a list of the names of its calls."""
+
+    def call(*arguments):
+        calls.append(function.__name__)
+        return function(*arguments)
+
+    return call
+
+
+# Eleven frames follow; in as many steps evidence is gathered, then they are followed.
+@pytest.mark.parametrize("after", [5, 8, 16, 19])
 def test_an_interrupted_track_goes_on_with_the_same_bits(clip, tmp_path, monkeypatch, after):
     frames, truth = clip
-    monkeypatch.setattr(pursue, "EVERY", 3)
+    for module in (pursue, evidence):
+        monkeypatch.setattr(module, "EVERY", 3)
     expected = track(frames, {0: truth[0]})
 
     def stop(done, _):
@@ -50,21 +62,19 @@ def test_an_interrupted_track_goes_on_with_the_same_bits(clip, tmp_path, monkeyp
     with pytest.raises(Interrupted):
         track(frames, {0: truth[0]}, keep=tmp_path, on_progress=stop)
     followed, steps = [], []
-    step = pursue.segment_frame
-
-    def counted(*arguments):
-        followed.append(1)
-        return step(*arguments)
-
-    monkeypatch.setattr(pursue, "segment_frame", counted)
+    for module, name in ((evidence, "match_labels"), (pursue, "segment_frame")):
+        monkeypatch.setattr(module, name, counted(getattr(module, name), followed))
     found = track(
         frames, {0: truth[0]}, keep=tmp_path, on_progress=lambda *told: steps.append(told)
     )
     np.testing.assert_array_equal(found.masks, expected.masks)
     np.testing.assert_array_equal(found.confidence, expected.confidence)
-    # The last state was written after a multiple of three frames.
-    assert len(followed) == T - 1 - (after - 1) // 3 * 3
-    assert steps[-1] == (T - 1, T - 1)
+    # A state is written after each third frame.
+    gathered, pursued = min(after, T - 1), max(after - (T - 1), 0)
+    kept = gathered if gathered == T - 1 else gathered // 3 * 3
+    kept += max(pursued - 1, 0) // 3 * 3
+    assert len(followed) == 2 * (T - 1) - kept
+    assert steps[-1] == (2 * (T - 1),) * 2
 
 
 def test_a_correction_takes_what_was_followed_before(clip, tmp_path, monkeypatch):
@@ -73,15 +83,17 @@ def test_a_correction_takes_what_was_followed_before(clip, tmp_path, monkeypatch
     both = {0: truth[0], 6: truth[6]}
     expected = track(frames, both)
     followed = []
-    step = pursue.segment_frame
-    monkeypatch.setattr(pursue, "segment_frame", lambda *a: followed.append(1) or step(*a))
+    for module, name in ((evidence, "match_labels"), (pursue, "segment_frame")):
+        monkeypatch.setattr(module, name, counted(getattr(module, name), followed))
     found = track(frames, both, keep=tmp_path)
     np.testing.assert_array_equal(found.masks, expected.masks)
-    # Five frames back from frame 6, and five after it; none again from frame 0.
-    assert len(followed) == 10
-    assert len(list(tmp_path.iterdir())) == 3
+    # Frames 1 to 5 are followed from both sides, 7 to 11 from frame 6; what frame 0 says is kept.
+    assert followed.count("segment_frame") == 15
+    assert followed.count("match_labels") == 10
+    # Evidence and masks: from frame 0, and from frame 6 in both directions.
+    assert len(list(tmp_path.iterdir())) == 6
     track(frames, {3: truth[3]}, keep=tmp_path)
-    assert len(list(tmp_path.iterdir())) == 2  # of frame 3, in both directions
+    assert len(list(tmp_path.iterdir())) == 4  # of frame 3, in both directions
 
 
 def test_a_file_that_is_damaged_is_not_used(tmp_path):

@@ -101,7 +101,7 @@ def test_a_correction_acts_on_the_frames_around(clip):
         on_progress=lambda *step: steps.append(step),
     )  # fmt: skip
     # Three frames before it, as frame 0 is painted, and four after it.
-    assert steps == [(step, 7) for step in range(1, 8)]
+    assert steps == [(step, 14) for step in range(1, 15)]
     assert not after.masks[4, 61:84, 58:86].any()
     assert after.masks[3:, 65:80, 62:82].mean() < 0.1
     assert min(overlap(after.masks[t], truth[t]) for t in range(3, T)) > 0.9

@@ -74,8 +74,8 @@ def test_a_correction_changes_only_what_lies_beside_it(clip, monkeypatch):
     again = track(frames, both, previous=first, on_progress=lambda *step: steps.append(step))
     np.testing.assert_array_equal(again.masks[:5], first.masks[:5])
     np.testing.assert_array_equal(again.masks[8], truth[8])
-    # Frames 5 to 7 are new, from both sides.
-    assert steps == [(step, 6) for step in range(1, 7)]
+    # Frames 5 to 7 are new, from both sides, two steps each.
+    assert steps == [(step, 12) for step in range(1, 13)]
     anew = track(frames, both)
     np.testing.assert_array_equal(again.masks, anew.masks)
 
@@ -118,7 +118,7 @@ def test_where_it_is_absent_nothing_is_followed(clip):
     assert found.masks.any(axis=(1, 2)).tolist() == [True] * 3 + [False] * 3 + [True] * 3
     assert overlaps(found.masks, truth)[[1, 2, 6, 8]].min() > 0.9
     assert found.confidence[3:6].tolist() == [1, 1, 1]
-    assert steps == [(step, 4) for step in range(1, 5)]  # frames 1, 2, 6 and 8
+    assert steps == [(step, 8) for step in range(1, 9)]  # frames 1, 2, 6 and 8
     # What lies on the other side has no effect.
     alone = track(frames, {0: truth[0], 3: nothing})
     np.testing.assert_array_equal(alone.masks[:3], found.masks[:3])

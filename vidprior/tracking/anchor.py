@@ -34,10 +34,12 @@ class Anchored(NamedTuple):
     Attributes:
       mask: [H, W] float32 in [0, 1].
       trust: [H, W] float32 in [0, 1], how alike the colours of both frames are.
+      lab: [H, W, 3] uint8 Lab, the painted frame, brought to this one.
     """
 
     mask: np.ndarray
     trust: np.ndarray
+    lab: np.ndarray
 
 
 class Anchor:
@@ -92,9 +94,10 @@ class Anchor:
 
     def _compare(self, found: np.ndarray, lab: np.ndarray) -> tuple[Anchored, float]:
         """The mask by a map, and how well the map fits, 0 to 1."""
-        difference = np.abs(sample(self._lab, found).astype(np.float32) - lab).sum(axis=-1)
+        moved = sample(self._lab, found)
+        difference = np.abs(moved.astype(np.float32) - lab).sum(axis=-1)
         trust = np.exp(-((cv2.blur(difference, (_OVER, _OVER)) / _DIFFERENCE) ** 2))
         mask = sample(self._painted, found, outside="zero")
         inside = mask > 0.5
         fits = (trust * inside).sum() / max(inside.sum(), _SHOWN * self._painted.sum())
-        return Anchored(mask, trust), float(fits)
+        return Anchored(mask, trust, moved), float(fits)

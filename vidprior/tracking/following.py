@@ -15,10 +15,10 @@ import numpy as np
 
 from vidprior.errors import InputError
 from vidprior.tracking.alignment import Alignment
+from vidprior.tracking.evidence import Evidence, gather
 from vidprior.tracking.given import enlarge, shrink
 from vidprior.tracking.keeping import FORMAT, Kept
 from vidprior.tracking.pursue import Pursued, pursue
-from vidprior.tracking.rigid import Piece
 from vidprior.tracking.tracked import Tracked
 
 # Power of the likeness of colours that makes a confidence: on eight clips, below 0.6, 49 % of the
@@ -127,15 +127,24 @@ def _track_span(
     `painted` has no mask where the object is absent.
     """
     inner = between(span, len(clip.small))
-    begin, end = span
+    ways = {
+        start: [start, *(inner if start == span[0] else inner[::-1])]
+        for start in span
+        if start is not None and start in painted  # not the end of the clip, nor absent
+    }
+    evidence = {
+        start: _gather(clip, painted[start], numbers, on_frame, kept)
+        for start, numbers in ways.items()
+    }
     weights, found = [], []
-    for start, numbers in ((begin, inner), (end, inner[::-1])):
-        if start is None or start not in painted:  # the end of the clip, or the object is absent
-            continue
-        mask = painted[start]
-        direction = "forwards" if start == begin else "backwards"
-        one = follow_mask(clip, mask, [start, *numbers], direction, on_frame, kept)
-        order = slice(1, None) if start == begin else slice(None, 0, -1)
+    for start, numbers in ways.items():
+        others = [other for other in ways if other != start]
+        one = pursue(
+            clip.small, clip.alignment, painted[start], numbers, evidence[start],
+            others=[evidence[other] for other in others], on_frame=on_frame, kept=kept,
+            name=_name(clip, "mask", numbers, *(painted[n] for n in (start, *others)), to=others),
+        )  # fmt: skip
+        order = slice(1, None) if start == span[0] else slice(None, 0, -1)
         found.append(Pursued(one.soft[order], one.likeness[order]))
         distance = np.abs(np.array(inner) - start)
         weights.append(found[-1].likeness / distance)
@@ -154,20 +163,48 @@ def _mean(weight: np.ndarray, parts: Sequence[np.ndarray]) -> Iterator[np.ndarra
 def follow_mask(
     clip: Clip,
     mask: np.ndarray,
-    numbers: list[int],
-    direction: str,
+    numbers: Sequence[int],
     on_frame: Callable[[], None],
     kept: Kept,
 ) -> Pursued:
     """Follows a mask [H, W] bool of the first frame through the others."""
-    piece = Piece(mask, numbers[0], clip.small, clip.alignment.flow)
+    evidence = _gather(clip, mask, numbers, on_frame, kept)
     return pursue(
-        clip.small, clip.alignment, mask, numbers, piece, on_frame=on_frame, kept=kept,
-        name=_name(clip, numbers[0], mask, direction),
+        clip.small, clip.alignment, mask, numbers, evidence, on_frame=on_frame, kept=kept,
+        name=_name(clip, "mask", numbers, mask),
     )  # fmt: skip
 
 
-def _name(clip: Clip, start: int, mask: np.ndarray, direction: str) -> str:
-    """A digest of all that following a mask depends on."""
-    said = f"{FORMAT} {cv2.__version__} {clip.digest} {mask.shape} {start} {direction} "
-    return hashlib.sha256(said.encode() + np.packbits(mask).tobytes()).hexdigest()[:32]
+def _gather(
+    clip: Clip,
+    mask: np.ndarray,
+    numbers: Sequence[int],
+    on_frame: Callable[[], None],
+    kept: Kept,
+) -> Evidence:
+    return gather(
+        clip.small, clip.alignment, mask, numbers, on_frame=on_frame, kept=kept,
+        name=_name(clip, "evidence", numbers, mask),
+    )  # fmt: skip
+
+
+def _name(
+    clip: Clip,
+    what: str,
+    numbers: Sequence[int],
+    *masks: np.ndarray,
+    to: Sequence[int] = (),
+) -> str:
+    """A digest of all that following masks depends on.
+
+    Args:
+      clip: the clip.
+      what: is kept.
+      numbers: the painted frame, and those that follow: their number does not count.
+      *masks: the painted one, and those of the frames `to` which evidence reaches back.
+      to: these frames.
+    """
+    forwards = numbers[1] > numbers[0]
+    said = f"{FORMAT} {cv2.__version__} {clip.digest} {masks[0].shape} {what} {numbers[0]} "
+    said += f"{forwards} {[*to]} "
+    return hashlib.sha256(said.encode() + np.packbits(masks).tobytes()).hexdigest()[:32]

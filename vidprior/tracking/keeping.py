@@ -14,7 +14,7 @@ from vidprior.io.files import replacing
 from vidprior.io.npz import load_all
 
 # Changes with how masks are followed, so that older states are not taken for newer ones.
-FORMAT = 2
+FORMAT = 3
 # A state is written after so many frames.
 EVERY = 20
 # A state that would take more memory is not read.

@@ -1,6 +1,6 @@
-"""The mask of one frame: from a neighbour's mask, the painted one, colours, and motion of its own.
+"""The mask of one frame: from a neighbour's mask, painted ones, colours, and motion of its own.
 
-All four vote for each pixel. GrabCut (Rother et al., 2004) then cuts along edges of the
+All of them vote for each pixel. GrabCut (Rother et al., 2004) then cuts along edges of the
 picture, and both are averaged.
 
 Letters
@@ -41,6 +41,7 @@ def segment_frame(
     own: np.ndarray,
     seen: Appearance,
     shape: np.ndarray,
+    matches: np.ndarray | float = 0.0,
 ) -> np.ndarray:
     """The mask of a frame.
 
@@ -51,6 +52,7 @@ def segment_frame(
       own: [H, W] float32, pixels by which each pixel moves against the camera's motion.
       seen: colours of the object and around it.
       shape: [H, W] float32, log-odds by the painted shape: `painted_votes` or `whole_votes`.
+      matches: [H, W] float32, log-odds by patches of painted frames, see `match_labels`.
 
     Returns:
       [H, W] float32 in [0, 1].
@@ -62,7 +64,7 @@ def segment_frame(
     typical = float(np.median(own[propagated]))
     if typical > _MOVES:
         odds += _MOTION * np.clip(2 * own / typical - 1, -1, 1)
-    odds = np.where(inwards < -_BEYOND * band, _SURELY_NOT, odds) + shape
+    odds = np.where(inwards < -_BEYOND * band, _SURELY_NOT, odds) + shape + matches
     votes: np.ndarray = cv2.GaussianBlur(odds.astype(np.float32), (0, 0), 1.0)
     cut = _cut(frame, votes, inwards / band, propagated, shape)
     soft: np.ndarray = (1 / (1 + np.exp(-votes)) + cut) / 2

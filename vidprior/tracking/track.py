@@ -50,7 +50,8 @@ def track(
     """Tracks an object.
 
     From every painted frame the mask is followed forwards and backwards, up to the next
-    painted one. Between two of them, both results are averaged; the nearer frame counts more.
+    painted one. Between two of them both vote in every frame, both ways are followed, and the
+    results are averaged; the nearer frame counts more. Where the object is lost, it is looked for.
     From a frame in which the object is absent nothing is followed: up to the next painted one on
     the other side, or the end of the clip, it stays absent.
 
@@ -67,8 +68,8 @@ def track(
         that have not changed are taken from it.
       keep: a folder for the state: an interrupted call with the same arguments goes on there, and
         a later one with other painted masks or marks takes from it what has not changed.
-      on_progress: called with (steps done, all steps); a step is a frame, and frames between two
-        painted ones take two.
+      on_progress: called with (steps done, all steps): two for each frame, and four for those
+        between two painted ones.
 
     Raises:
       InputError: nothing is painted or marked, a mask covers everything, has another size or
@@ -87,10 +88,11 @@ def track(
         # Where it was corrected by marks that are not given now is not known.
         previous, done = (None, {}) if done else (previous, {})
     left = {number: mark for number, mark in left.items() if number not in done}
-    total = sum(
+    followed = sum(
         len(between(span, len(small))) * sum(shows(starts, end) for end in span)
         for span in new_spans(starts, previous)
     ) + sum(len(around(number, starts, len(small))) for number in left)
+    total = 2 * followed
     steps = itertools.count(1)
 
     def on_frame() -> None:
@@ -178,12 +180,10 @@ def _propagate_correction(
     tracked.masks[number], tracked.confidence[number] = after, 1
     start = shrink(after.astype(np.float32), size) > 0.5
     others = around(number, tracked.painted, len(clip.small))
-    for direction, numbers in (
-        ("forwards", [n for n in others if n > number]),
-        ("backwards", [n for n in others if n < number][::-1]),
-    ):
+    later, earlier = ([n for n in others if n > number], [n for n in others if n < number])
+    for numbers in filter(None, (later, earlier[::-1])):
         along = [number, *numbers]
-        soft = follow_mask(clip, start, along, direction, on_frame, kept).soft
+        soft = follow_mask(clip, start, along, on_frame, kept).soft
         region = changed.astype(np.float32)
         for (before, other), mask in zip(itertools.pairwise(along), soft[1:], strict=True):
             region = sample(region, clip.alignment.shift(other, before).place, outside="zero")

@@ -21,8 +21,8 @@ from vidprior.tracking.keeping import FORMAT, Kept
 from vidprior.tracking.pursue import Pursued, pursue
 from vidprior.tracking.tracked import Tracked
 
-# Power of the likeness of colours that makes a confidence: on eight clips, below 0.6, 49 % of the
-# masks overlap the true ones by less than half, and 63 % of those that do are found.
+# Power of the likeness of colours that makes a confidence: on eight clips, below 0.6, 46 % of the
+# masks overlap the true ones by less than half, and 64 % of those that do are found.
 _SHARPNESS = 5
 
 # Two painted frames; None at an end of the clip.

@@ -44,7 +44,7 @@ def test_the_region_of_its_colours_that_moves():
 
 @pytest.mark.parametrize(("since", "found"), [(0, False), (10, True)])
 def test_farther_away_only_after_some_frames(since, found):
-    """The object is 44 columns beside its last mask, one pixel more than it reaches."""
+    """44 columns lie between it and its last mask; 40 pixels around that are searched, then 80."""
     frames, truth = scene([(30, 5), (30, 79)])
     assert found_in(frames[1], truth[1], last=truth[0], since=since).any() == found
 

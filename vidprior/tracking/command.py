@@ -103,7 +103,7 @@ def main(arguments: Sequence[str]) -> int:
         if number in painted:
             raise InputError(f"--absent={number}: this frame is painted too: give one of both")
     painted |= {number: np.zeros(footage.size, bool) for number in flags.absent}
-    with tqdm(unit="frame", desc="track", disable=None) as bar:
+    with tqdm(unit="step", desc="track", disable=None) as bar:
         tracked = track(
             footage.frames(),
             painted,

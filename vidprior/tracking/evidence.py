@@ -58,7 +58,9 @@ class Evidence(NamedTuple):
     def of(self, number: int) -> Said:
         """What is said of a frame."""
         at = self.numbers.index(number)
-        votes, matches = (part[at].astype(np.float32) / _STEPS for part in self[1:3])
+        votes, matches = (
+            part[at].astype(np.float32) / _STEPS for part in (self.votes, self.matches)
+        )
         return Said(votes, matches, self.motion[at] if self.known[at] else None)
 
 
@@ -85,6 +87,7 @@ def gather(
     """
     anchor = Anchor(to_lab(frames[numbers[0]]), painted)
     piece = Piece(painted, numbers[0], frames, alignment.flow)
+    fields = Evidence._fields[1:]
     parts: list[dict[str, np.ndarray]] = []
     for begin in range(0, len(numbers) - 1, EVERY):
         part = numbers[begin : begin + EVERY + 1]
@@ -96,16 +99,14 @@ def gather(
                 on_frame()
         else:
             said = list(_follow(frames, alignment, anchor, piece, part, begin, on_frame))
-            stored = {
-                name: np.stack(values)
-                for name, values in zip(Evidence._fields[1:], zip(*said, strict=True), strict=True)
-            }
+            columns = zip(fields, zip(*said, strict=True), strict=True)
+            stored = {field: np.stack(values) for field, values in columns}
             if kept is not None:
                 kept.save(f"{name}-{begin}", {**stored, **anchor.state(), **piece.state()})
-        parts.append({key: stored[key][: len(part) - 1] for key in Evidence._fields[1:]})
+        parts.append({field: stored[field][: len(part) - 1] for field in fields})
     return Evidence(
         tuple(numbers[1:]),
-        *(np.concatenate([part[key] for part in parts]) for key in Evidence._fields[1:]),
+        *(np.concatenate([part[field] for part in parts]) for field in fields),
     )
 
 

@@ -44,10 +44,10 @@ def find_again(
     count, regions, stats, _ = cv2.connectedComponentsWithStats((votes > 0).astype(np.uint8))
     best, found = 0.0, np.zeros(last.shape, bool)
     for region in range(1, count):
+        if not _SMALLEST * area < stats[region, cv2.CC_STAT_AREA] < _LARGEST * area:
+            continue
         mask = regions == region
-        fits = _SMALLEST * area < stats[region, cv2.CC_STAT_AREA] < _LARGEST * area
-        if fits and (mask & near).any():
-            like = likeness(inside, histogram(lab, mask))
-            if like > best:
-                best, found = like, mask
+        like = likeness(inside, histogram(lab, mask)) if (mask & near).any() else 0.0
+        if like > best:
+            best, found = like, mask
     return found

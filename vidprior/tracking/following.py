@@ -138,12 +138,7 @@ def _track_span(
     }
     weights, found = [], []
     for start, numbers in ways.items():
-        others = [other for other in ways if other != start]
-        one = pursue(
-            clip.small, clip.alignment, painted[start], numbers, evidence[start],
-            others=[evidence[other] for other in others], on_frame=on_frame, kept=kept,
-            name=_name(clip, "mask", numbers, *(painted[n] for n in (start, *others)), to=others),
-        )  # fmt: skip
+        one = _pursue(clip, painted, numbers, evidence, on_frame, kept)
         order = slice(1, None) if start == span[0] else slice(None, 0, -1)
         found.append(Pursued(one.soft[order], one.likeness[order]))
         distance = np.abs(np.array(inner) - start)
@@ -168,11 +163,8 @@ def follow_mask(
     kept: Kept,
 ) -> Pursued:
     """Follows a mask [H, W] bool of the first frame through the others."""
-    evidence = _gather(clip, mask, numbers, on_frame, kept)
-    return pursue(
-        clip.small, clip.alignment, mask, numbers, evidence, on_frame=on_frame, kept=kept,
-        name=_name(clip, "mask", numbers, mask),
-    )  # fmt: skip
+    evidence = {numbers[0]: _gather(clip, mask, numbers, on_frame, kept)}
+    return _pursue(clip, {numbers[0]: mask}, numbers, evidence, on_frame, kept)
 
 
 def _gather(
@@ -185,6 +177,23 @@ def _gather(
     return gather(
         clip.small, clip.alignment, mask, numbers, on_frame=on_frame, kept=kept,
         name=_name(clip, "evidence", numbers, mask),
+    )  # fmt: skip
+
+
+def _pursue(
+    clip: Clip,
+    painted: Mapping[int, np.ndarray],
+    numbers: Sequence[int],
+    evidence: Mapping[int, Evidence],
+    on_frame: Callable[[], None],
+    kept: Kept,
+) -> Pursued:
+    """Follows the mask of the first frame; `evidence` is of that frame and of any further ones."""
+    start, others = numbers[0], [other for other in evidence if other != numbers[0]]
+    return pursue(
+        clip.small, clip.alignment, painted[start], numbers, evidence[start],
+        others=[evidence[other] for other in others], on_frame=on_frame, kept=kept,
+        name=_name(clip, "mask", numbers, *(painted[n] for n in (start, *others)), to=others),
     )  # fmt: skip
 
 

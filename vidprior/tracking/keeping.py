@@ -1,7 +1,8 @@
 """Keeps what was tracked, so that an interrupted command resumes, and a correction needs less.
 
-A file holds how far a mask was followed from one frame in one direction: the masks, and the state
-of the tracker after the last one. Its name is a digest of all that they depend on.
+A file holds how far a mask was followed from one frame in one direction, the masks and the state
+of the tracker after the last one; or what a painted frame says of some frames, see `evidence`. Its
+name is a digest of all that these depend on.
 """
 
 import pathlib

@@ -103,10 +103,11 @@ def pursue(
             continue
         said = _together(evidence.of(number), [other.of(number) for other in others])
         shifts = alignment.shift(number, before), alignment.shift(before, number)
-        state = _step(state, first, painted, frames[number], *shifts, said)
+        lab = to_lab(frames[number])
+        state = _step(state, first, painted, frames[number], lab, *shifts, said)
         on_frame()
         masks.append(state.soft.astype(np.float16))
-        likenesses.append(_like(first, to_lab(frames[number]), state.soft > 0.5))
+        likenesses.append(_like(first, lab, state.soft > 0.5))
         if age % EVERY == 0:
             keep()
     if len(masks) > begun:
@@ -159,6 +160,7 @@ def _step(
     first: Appearance,
     painted: np.ndarray,
     frame: np.ndarray,
+    lab: np.ndarray,
     back: Shift,
     forth: Shift,
     said: Said,
@@ -170,17 +172,19 @@ def _step(
       first: the painted colours.
       painted: [H, W] bool.
       frame: [H, W, 3] uint8 RGB, the next frame.
+      lab: [H, W, 3] uint8, the same as Lab.
       back: from it to the frame before.
       forth: from the frame before to it.
       said: of it by painted frames.
     """
-    lab, seen = to_lab(frame), state.seen
+    votes, seen, replaced = said.votes, state.seen, False
     propagated = _propagated(state.soft, back, forth, seen, lab)
-    votes, replaced = said.votes, False
+    like = _like(first, lab, propagated)
     if said.motion is not None:
         whole = move_mask(painted, said.motion)
         both, either = (propagated & whole).sum(), (propagated | whole).sum()
-        better = _like(first, lab, whole) - _like(first, lab, propagated)
+        like_whole = _like(first, lab, whole)
+        better = like_whole - like
         least = (_STAYS if state.replaced else _SHRUNK) * whole.sum()
         shrunk = propagated.sum() < least and both > _WITHIN * propagated.sum()
         replaced = bool(shrunk and better >= -_AS_LIKE)
@@ -188,8 +192,8 @@ def _step(
             moved = whole_votes(whole)
             votes = np.where(np.abs(votes) > np.abs(moved), votes, moved)
         if replaced or (both < _OVERLAP * either and better >= 0):
-            propagated = whole
-    like, last, since = _like(first, lab, propagated), propagated, 0
+            propagated, like = whole, like_whole
+    last, since = propagated, 0
     if like < _LIKE:
         last, since = state.last, state.since + 1
         found = find_again(lab, back.own, first.inside, last, since)
